@@ -1,0 +1,167 @@
+//! Every bound in one place. A queue, table or decoder without a line here does not exist.
+
+/// A frame's largest length in bytes: 1,514 of Ethernet with room for tags.
+pub const FRAME_LEN_MAX: usize = 1_792;
+/// Frames in one burst between a port and a lane.
+pub const BURST_LEN_MAX: usize = 64;
+/// Frames that one pool may own.
+pub const POOL_FRAMES_MAX: usize = 65_536;
+/// Frames in flight on one direction of one wire link.
+pub const WIRE_LINK_DEPTH: usize = 1_024;
+/// Frames that one direction of an impaired wire link holds back at once; more are dropped and counted.
+pub const WIRE_DELAYED_MAX: usize = 16_384;
+/// Ports on one wire fabric.
+pub const WIRE_PORTS_MAX: usize = 256;
+
+/// Sessions of one lane.
+pub const SESSIONS_MAX: usize = 1 << 20;
+/// Half-open sessions of one lane: no handshake finished yet.
+pub const HALF_OPEN_MAX: usize = 4_096;
+/// Handshake jobs that one lane has out at once.
+pub const CRYPTO_JOBS_MAX: usize = 256;
+/// A message's largest body in bytes.
+pub const MESSAGE_LEN_MAX: usize = 4 << 20;
+/// A message's largest body in bytes from a peer that has only the terminal role.
+pub const TERMINAL_MESSAGE_LEN_MAX: usize = 64 << 10;
+/// Messages that wait in one session's outbox.
+pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
+/// Events of one lane that its host has not taken yet.
+pub const LANE_EVENTS_MAX: usize = 16_384;
+/// Bytes of message bodies among those events.
+pub const LANE_EVENT_BYTES_MAX: usize = 16 << 20;
+/// Targets that one tally watches at once.
+pub const TALLY_TARGETS_MAX: usize = 65_536;
+
+/// Producers of one schedule (PROTOCOL.md, "Changing the producers").
+pub const PRODUCERS_MAX: usize = 101;
+/// Slices of one slot (PROTOCOL.md, "Words").
+pub const SLICES_PER_SLOT_MAX: u32 = 2_048;
+/// Slots that may pass without finality before slices carry no transactions.
+pub const UNFINAL_SLOTS_MAX: u64 = 1_200;
+/// Transactions of one slice.
+pub const TRANSACTIONS_PER_SLICE_MAX: usize = 8_192;
+/// Bytes of the transactions of one slice.
+pub const SLICE_BYTES_MAX: usize = 2 << 20;
+/// A transaction's canonical bytes.
+pub const TRANSACTION_LEN_MAX: usize = 32 << 10;
+/// Actions of one transaction.
+pub const ACTIONS_MAX: usize = 64;
+/// Authorisations of one transaction.
+pub const AUTHORISATIONS_MAX: usize = 64;
+/// Signatures of one transaction.
+pub const SIGNATURES_MAX: usize = 64;
+/// How far ahead of block time a transaction may expire, in milliseconds.
+pub const EXPIRY_AHEAD_MS_MAX: u64 = 600_000;
+/// Transactions in one mempool.
+pub const MEMPOOL_TRANSACTIONS_MAX: usize = 262_144;
+/// Bytes of the transactions in one mempool.
+pub const MEMPOOL_BYTES_MAX: usize = 128 << 20;
+/// Transactions of one payer in one mempool.
+pub const MEMPOOL_PER_PAYER_MAX: usize = 4_096;
+/// Slices that wait for their parent in one consensus engine.
+pub const ORPHAN_SLICES_MAX: usize = 4_096;
+
+/// A state key's largest length in bytes: what LMDB's default build holds. The smallest is one byte.
+pub const STATE_KEY_LEN_MAX: usize = 511;
+/// A state value's largest length in bytes.
+pub const STATE_VALUE_LEN_MAX: usize = 16 << 20;
+/// Bytes of address space that one store maps unless its options say otherwise; the file grows as it fills, so this is
+/// a bound and not a cost.
+pub const STORE_MAP_LEN: usize = 1 << 40;
+/// Snapshots of one store that are read at once.
+pub const STORE_READERS_MAX: u32 = 512;
+/// A log record's largest body in bytes: a full slice with its certificate and framing.
+pub const LOG_RECORD_LEN_MAX: usize = SLICE_BYTES_MAX + (1 << 20);
+/// Bytes of one batch of the log.
+pub const LOG_BATCH_LEN_MAX: usize = 16 << 20;
+/// A log segment's length in bytes unless the options say otherwise.
+pub const LOG_SEGMENT_LEN: u64 = 32 << 20;
+/// A log segment's largest length in bytes.
+pub const LOG_SEGMENT_LEN_MAX: u64 = 1 << 30;
+
+/// Transfers of one workload's list.
+pub const WORKLOAD_TRANSFERS_MAX: usize = 4 << 20;
+/// Bytes of one line of a workload file.
+pub const WORKLOAD_LINE_LEN_MAX: usize = 1_024;
+/// Seconds of a run that a report's time series hold; later ones are in the totals only.
+pub const REPORT_SECONDS_MAX: usize = 86_400;
+/// A slice's canonical bytes, signature and carried certificate with it, transactions not.
+pub const SLICE_LEN_MAX: usize = 16 << 10;
+/// Quorums of one certificate: two at a change of the producers.
+pub const QUORUMS_MAX: usize = 2;
+/// Events of one receipt.
+pub const EVENTS_MAX: usize = 1_024;
+/// Bytes of one event's data.
+pub const EVENT_DATA_LEN_MAX: usize = 32 << 10;
+/// Accounts of one genesis.
+pub const GENESIS_ACCOUNTS_MAX: usize = 1 << 20;
+/// Bytes of a genesis' label.
+pub const GENESIS_LABEL_LEN_MAX: usize = 64;
+/// A genesis' canonical bytes.
+pub const GENESIS_LEN_MAX: usize = 128 << 20;
+/// Transactions in one gossip message between validators.
+pub const GOSSIP_TRANSACTIONS_MAX: usize = 1_024;
+/// Bytes of one gossip message between validators.
+pub const GOSSIP_LEN_MAX: usize = 1 << 20;
+/// Slices in one digest to a terminal.
+pub const DIGEST_SLICES_MAX: usize = 64;
+
+/// Bytes of the part of a state key that tells records of one kind under one account apart.
+pub const STATE_SUB_KEY_LEN_MAX: usize = 256;
+/// A transfer's memo in bytes.
+pub const MEMO_LEN_MAX: usize = 256;
+/// Permissions of one account.
+pub const PERMISSIONS_MAX: usize = 64;
+/// Keys of one permission, and as many accounts, and as many waits.
+pub const PERMISSION_PARTS_MAX: usize = 64;
+/// Permissions between one and the root of its account's tree, and references between accounts, that a check follows.
+pub const AUTHORITY_DEPTH_MAX: usize = 6;
+/// Accounts and permissions that the check of one authorisation looks at; a check that needs more fails.
+pub const AUTHORITY_STEPS_MAX: usize = 128;
+/// Execution units of one transaction.
+pub const TRANSACTION_UNITS_MAX: u64 = 10_000_000;
+/// Bytes of the data of one transaction's events.
+pub const EVENT_BYTES_PER_TRANSACTION_MAX: usize = 64 << 10;
+/// Slices in the tree that are not final: half a day of them.
+pub const TREE_SLICES_MAX: usize = 1 << 20;
+/// Bytes of keys, values and receipts of slices that are not final, and of final changes that are not committed.
+pub const TREE_BYTES_MAX: usize = 1 << 30;
+/// Batches of final changes that the writer has not committed yet.
+pub const FINAL_BATCHES_MAX: usize = 4;
+
+/// Executors of one process.
+pub const EXECUTORS_MAX: usize = 1_024;
+/// Links of one process, counted over all its nodes.
+pub const LINKS_MAX: usize = 65_536;
+/// Items that one link may hold.
+pub const LINK_DEPTH_MAX: usize = 65_536;
+/// Workers that one executor may host.
+pub const WORKERS_PER_EXECUTOR_MAX: usize = 4_096;
+/// Descriptors that one parked executor waits on; it looks at the rest as at ports that have none.
+pub const PARK_DESCRIPTORS_MAX: usize = 256;
+/// How long an executor may sleep while one of its ports has no descriptor to wait on, in microseconds.
+pub const SILENT_PORT_PARK_US_MAX: u64 = 50;
+/// Rounds that a service executor makes after the end, to finish what its links still hold.
+pub const SETTLE_ROUNDS_MAX: u32 = 65_536;
+
+/// Slices that are not final in one consensus engine: both sides of a partition for `UNFINAL_SLOTS_MAX` slots of 60
+/// slices, and as many again.
+pub const UNFINAL_SLICES_MAX: usize = 1 << 18;
+/// Slices at one height that a consensus engine takes without being asked for more: two prove a fault.
+pub const SIBLING_SLICES_MAX: usize = 2;
+/// Ids of invalid slices that a consensus engine remembers.
+pub const REFUSED_SLICES_MAX: usize = 1_024;
+/// Confirms of one producer that wait for their slice in one consensus engine.
+pub const PENDING_CONFIRMS_MAX: usize = 1_024;
+/// Confirms of one producer among which a consensus engine looks for conflicts.
+pub const CONFIRMS_REMEMBERED_MAX: usize = 1_024;
+/// Confirms of its own that a consensus engine holds until the disk has their watermark.
+pub const CONFIRMS_UNSYNCED_MAX: usize = 1_024;
+/// How many slots back from the present a consensus engine counts confirms.
+pub const TALLY_SLOTS_MAX: u64 = 8;
+/// Confirms that one verifier remembers as checked: 101 producers, 20 slices a second, 16 seconds.
+pub const VERIFIED_CONFIRMS_MAX: usize = 1 << 15;
+/// Certificates that one verifier remembers as checked.
+pub const VERIFIED_CERTIFICATES_MAX: usize = 64;
+/// Segments of one log.
+pub const LOG_SEGMENTS_MAX: u32 = 1 << 24;
