@@ -1,0 +1,190 @@
+//! Hashes, keys and signatures.
+//!
+//! A public key or a signature is any bytes until it is judged: [`verify`](mod@crate::verify) by ZIP-215, registration by
+//! [`PublicKey::is_acceptable_for_registration`].
+
+use core::fmt;
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use ed25519_dalek::Signer;
+
+use crate::units::ChainId;
+
+/// 32 bytes of BLAKE3.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Hash(pub [u8; 32]);
+
+/// An Ed25519 public key as it stands on the wire; any 32 bytes, judged at verification.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicKey(pub [u8; 32]);
+
+/// An Ed25519 signature as it stands on the wire: R, then s.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signature(pub [u8; 64]);
+
+crate::layout!(Hash(bytes));
+crate::layout!(PublicKey(bytes));
+crate::layout!(Signature(bytes));
+
+/// Why a text is not bytes in hex.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected {len} bytes as {} hex digits", 2 * len)]
+pub struct HexError {
+    /// How many bytes were expected.
+    pub len: usize,
+}
+
+/// What a signature is for. Its tag stands in every signed message, so that no signature passes for another kind's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Domain {
+    /// A transaction, by an account's key.
+    Transaction = 1,
+    /// A slice, by its producer's key.
+    Slice = 2,
+    /// A confirm, by its producer's key.
+    Confirm = 3,
+    /// A node's X25519 static key, by its identity key (PROTOCOL.md, "Sessions between nodes").
+    NodeStatic = 4,
+}
+
+/// The version of the signed message's layout.
+const SIGNED_VERSION: u8 = 1;
+
+/// A signed message's length before its body.
+pub const SIGNED_PREFIX_LEN: usize = 37;
+
+impl Domain {
+    /// What a signed message starts with: "hpb", the kind tag u8, the version u8, the chain id. The canonical body
+    /// follows.
+    pub fn prefix(self, chain: &ChainId) -> [u8; SIGNED_PREFIX_LEN] {
+        let mut prefix = [0; SIGNED_PREFIX_LEN];
+        prefix[..3].copy_from_slice(b"hpb");
+        prefix[3] = self as u8;
+        prefix[4] = SIGNED_VERSION;
+        prefix[5..].copy_from_slice(&chain.0.0);
+        prefix
+    }
+}
+
+impl Hash {
+    /// All bytes zero: the hash of nothing known.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// BLAKE3 of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// BLAKE3 of "hpb", the length of `domain` u8, `domain`, then each part as its length u32 and its bytes: no two
+    /// (domain, parts) are hashed as the same bytes. A domain has at most 255 bytes.
+    pub fn of_parts(domain: &str, parts: &[&[u8]]) -> Self {
+        assert!(u8::try_from(domain.len()).is_ok(), "a domain is a word or two");
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"hpb").update(&[domain.len() as u8]).update(domain.as_bytes());
+        for part in parts {
+            assert!(u32::try_from(part.len()).is_ok(), "a hashed part is below 4 GiB");
+            hasher.update(&(part.len() as u32).to_le_bytes()).update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+macro_rules! hex {
+    ($($name:ident, $len:literal;)+) => {
+        $(impl $name {
+            /// All bytes in lower-case hex.
+            pub fn to_hex(&self) -> String {
+                use fmt::Write;
+
+                self.0.iter().fold(String::with_capacity(2 * $len), |mut text, byte| {
+                    let written = write!(text, "{byte:02x}");
+                    assert!(written.is_ok(), "writing to a string does not fail");
+                    text
+                })
+            }
+
+            /// From all bytes in hex, of either case.
+            ///
+            /// # Errors
+            /// If `text` has another length or another character.
+            pub fn from_hex(text: &str) -> Result<Self, HexError> {
+                parse_hex(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            /// The first eight bytes, enough to tell values apart by eye.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        })+
+    };
+}
+
+hex! {
+    Hash, 32;
+    PublicKey, 32;
+    Signature, 64;
+}
+
+fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+    let error = HexError { len: N };
+    let digit = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
+    if text.len() != 2 * N {
+        return Err(error);
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| high << 4 | low).ok_or(error)?;
+    }
+    Ok(bytes)
+}
+
+impl PublicKey {
+    /// Whether an account or a producer may register the key: it is a point in its canonical encoding, and not of small
+    /// order (anyone can sign for such a key).
+    pub fn is_acceptable_for_registration(&self) -> bool {
+        CompressedEdwardsY(self.0)
+            .decompress()
+            .is_some_and(|point| !point.is_small_order() && point.compress().to_bytes() == self.0)
+    }
+}
+
+/// A secret key with its public half. The secret is wiped from memory when the value is dropped.
+#[derive(Clone)]
+pub struct KeyPair(ed25519_dalek::SigningKey);
+
+impl KeyPair {
+    /// The pair of an RFC 8032 secret key. A live node's seed comes from the operating system.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(&seed))
+    }
+
+    /// The public half.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs `body` for its purpose and its chain.
+    pub fn sign(&self, domain: Domain, chain: &ChainId, body: &[u8]) -> Signature {
+        self.sign_raw(&[&domain.prefix(chain), body].concat())
+    }
+
+    /// Signs `message` as it is, without a domain: for test vectors and foreign formats only.
+    pub fn sign_raw(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyPair({})", self.public())
+    }
+}

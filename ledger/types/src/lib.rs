@@ -1,0 +1,35 @@
+//! The chain's words and their canonical bytes (PROTOCOL.md, "Words" and "Fields").
+//!
+//! Everything here is a value: no I/O, no clock. What two nodes must agree on is encoded by [`codec`] alone.
+
+pub mod certificate;
+pub mod codec;
+pub mod confirm;
+pub mod genesis;
+pub mod keys;
+pub mod message;
+pub mod name;
+pub mod receipt;
+pub mod slice;
+pub mod transaction;
+pub mod units;
+pub mod verify;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod samples;
+
+pub use certificate::{Bitmap, Certificate, CertificateError, Quorum};
+pub use codec::{Canonical, CodecError, Reader, Writer};
+pub use confirm::{Confirm, ConfirmBody};
+pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProducer, Schedule, ScheduledProducer};
+pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature};
+pub use message::{
+    Digest, Gossip, Hello, Message, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus,
+};
+pub use name::{AccountName, ActionName, NameError, PermissionName};
+pub use receipt::{Event, Outcome, Receipt, RejectReason};
+pub use slice::{Block, ResultsCommitment, Slice, SliceBody, SliceRef, transactions_root};
+pub use transaction::{Action, Authorisation, Transaction, TransactionBody, TransactionSignature, verify_transactions};
+pub use units::{Amount, ChainId, Epoch, Height, Slot};
+pub use verify::{Batch, verify, verify_raw};

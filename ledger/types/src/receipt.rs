@@ -1,0 +1,113 @@
+//! What became of a transaction.
+//!
+//! A receipt is hashed into the results commitment: every node comes to the same one, byte for byte.
+
+use hpb_base::limits::{EVENT_DATA_LEN_MAX, EVENTS_MAX};
+
+use crate::keys::Hash;
+use crate::name::{AccountName, ActionName};
+use crate::units::Amount;
+
+/// What a contract says happened; found again by (slot, slice index, transaction index, event index).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The contract that says so.
+    pub contract: AccountName,
+    /// What happened.
+    pub name: ActionName,
+    /// The facts: canonical bytes that the contract defines.
+    pub data: Vec<u8>,
+}
+
+/// Why a transaction did not take effect. The tag is part of receipts and of messages: append only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+pub enum RejectReason {
+    /// The bytes are not a canonical transaction within the limits.
+    #[error("malformed")]
+    Malformed,
+    /// It names another chain.
+    #[error("meant for another chain")]
+    WrongChain,
+    /// Its expiry has passed in block time.
+    #[error("expired")]
+    Expired,
+    /// Its expiry lies further ahead than the rules allow.
+    #[error("expiry too far ahead")]
+    ExpiryTooFar,
+    /// A transaction with this id is known already.
+    #[error("duplicate")]
+    Duplicate,
+    /// It carries no signature, or one that does not verify.
+    #[error("not signed, or a signature does not verify")]
+    BadSignature,
+    /// Its signatures do not satisfy an authorisation that it names or needs.
+    #[error("not authorised")]
+    Unauthorised,
+    /// An account that it names does not exist.
+    #[error("no such account")]
+    NoSuchAccount,
+    /// The account that it creates exists.
+    #[error("account exists")]
+    AccountExists,
+    /// The name is not a valid or not a free one.
+    #[error("name not allowed")]
+    BadName,
+    /// The key is small-order or not canonical.
+    #[error("key not allowed")]
+    BadKey,
+    /// The balance does not cover the amount and the fee.
+    #[error("overdrawn")]
+    Overdrawn,
+    /// The fee is above the transaction's limit.
+    #[error("fee limit too low")]
+    FeeLimit,
+    /// No such contract or action.
+    #[error("no such contract or action")]
+    NoSuchAction,
+    /// The mempool is full, for all or for this payer.
+    #[error("mempool full")]
+    MempoolFull,
+}
+
+/// How execution ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// All actions took effect.
+    Applied,
+    /// No action took effect; the fee was taken where the payer could pay it.
+    Failed(RejectReason),
+}
+
+/// The result of one transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Which transaction.
+    pub transaction: Hash,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was paid.
+    pub fee: Amount,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+crate::layout!(Event { contract, name, data: bytes(0..=EVENT_DATA_LEN_MAX) });
+crate::tagged!(RejectReason {
+    0 => Malformed,
+    1 => WrongChain,
+    2 => Expired,
+    3 => ExpiryTooFar,
+    4 => Duplicate,
+    5 => BadSignature,
+    6 => Unauthorised,
+    7 => NoSuchAccount,
+    8 => AccountExists,
+    9 => BadName,
+    10 => BadKey,
+    11 => Overdrawn,
+    12 => FeeLimit,
+    13 => NoSuchAction,
+    14 => MempoolFull,
+});
+crate::tagged!(Outcome { 0 => Applied, 1 => Failed(reason) });
+crate::layout!(Receipt { transaction, outcome, fee, events: list(0..=EVENTS_MAX) });

@@ -1,0 +1,212 @@
+//! Values that the tests share. Those of the golden bytes are the examples of FORMAT.md.
+
+use std::path::PathBuf;
+
+use crate::certificate::{Bitmap, Certificate, Quorum};
+use crate::confirm::{Confirm, ConfirmBody};
+use crate::genesis::{Genesis, GenesisAccount, GenesisProducer, Schedule, ScheduledProducer};
+use crate::keys::{Hash, KeyPair, Signature};
+use crate::message::{Digest, Gossip, Hello, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus};
+use crate::name::{AccountName, ActionName, PermissionName};
+use crate::receipt::{Event, Outcome, Receipt, RejectReason};
+use crate::slice::{Block, ResultsCommitment, Slice, SliceBody, SliceRef};
+use crate::transaction::{Action, Authorisation, Transaction, TransactionBody};
+use crate::units::{Amount, ChainId, Epoch, Height, Slot};
+
+pub(crate) const ALICE: AccountName = AccountName::literal("alice");
+pub(crate) const BOB: AccountName = AccountName::literal("bob");
+pub(crate) const CAROL: AccountName = AccountName::literal("carol");
+
+/// The key pair of the secret key whose 32 bytes are all `byte`.
+pub(crate) fn key(byte: u8) -> KeyPair {
+    KeyPair::from_seed([byte; 32])
+}
+
+pub(crate) fn hash(byte: u8) -> Hash {
+    Hash([byte; 32])
+}
+
+pub(crate) fn signature(byte: u8) -> Signature {
+    Signature([byte; 64])
+}
+
+pub(crate) fn chain() -> ChainId {
+    ChainId(hash(0x11))
+}
+
+pub(crate) fn slice_ref() -> SliceRef {
+    SliceRef { height: Height::new(7, 2), id: hash(0x22) }
+}
+
+pub(crate) fn authorisation() -> Authorisation {
+    Authorisation { account: ALICE, permission: PermissionName::literal("active") }
+}
+
+pub(crate) fn action() -> Action {
+    Action {
+        contract: AccountName::literal("token"),
+        action: ActionName::literal("transfer"),
+        arguments: vec![0xa1, 0xa2],
+    }
+}
+
+pub(crate) fn transaction_body() -> TransactionBody {
+    TransactionBody {
+        version: TransactionBody::VERSION,
+        chain: chain(),
+        payer: ALICE,
+        authorisations: vec![authorisation()],
+        actions: vec![action()],
+        expiry_ms: 1_700_000_000_000,
+        fee_limit: Amount::ONE,
+        salt: 5,
+    }
+}
+
+pub(crate) fn transaction() -> Transaction {
+    Transaction::sign(transaction_body(), &[&key(1)])
+}
+
+pub(crate) fn bitmap() -> Bitmap {
+    let mut bitmap = Bitmap::default();
+    assert!(bitmap.insert(0) && bitmap.insert(9));
+    bitmap
+}
+
+pub(crate) fn quorum() -> Quorum {
+    Quorum { epoch: Epoch(1), producers: bitmap(), signatures: vec![signature(0x61), signature(0x62)] }
+}
+
+pub(crate) fn certificate() -> Certificate {
+    let source = SliceRef { height: Height::new(5, 0), id: hash(0x51) };
+    Certificate { source, target: slice_ref(), quorums: vec![quorum()] }
+}
+
+pub(crate) fn slice_body() -> SliceBody {
+    SliceBody {
+        version: SliceBody::VERSION,
+        chain: chain(),
+        slot: Slot(7),
+        index: 3,
+        last: true,
+        parent: hash(0x22),
+        producer: BOB,
+        transactions_root: hash(0x33),
+        results: ResultsCommitment { scheme: 0, hash: hash(0x44) },
+        source: certificate(),
+    }
+}
+
+pub(crate) fn slice() -> Slice {
+    Slice::sign(slice_body(), &key(2))
+}
+
+pub(crate) fn block() -> Block {
+    Block { slot: Slot(7), previous: hash(0x21), slices: vec![hash(0x22), hash(0x23)] }
+}
+
+pub(crate) fn confirm_body() -> ConfirmBody {
+    ConfirmBody {
+        version: ConfirmBody::VERSION,
+        chain: chain(),
+        epoch: Epoch(1),
+        source: SliceRef { height: Height::new(5, 0), id: hash(0x51) },
+        target: slice_ref(),
+        producer: CAROL,
+    }
+}
+
+pub(crate) fn confirm() -> Confirm {
+    Confirm::sign(confirm_body(), &key(3))
+}
+
+pub(crate) fn event() -> Event {
+    Event { contract: AccountName::literal("token"), name: ActionName::literal("transfer"), data: vec![0xd1] }
+}
+
+pub(crate) fn receipt() -> Receipt {
+    Receipt {
+        transaction: hash(0x71),
+        outcome: Outcome::Failed(RejectReason::Overdrawn),
+        fee: Amount(300),
+        events: vec![event()],
+    }
+}
+
+/// Two producers, three accounts; passes validation.
+pub(crate) fn genesis() -> Genesis {
+    let account = |name, byte, balance| GenesisAccount { name, key: key(byte).public(), balance: Amount(balance) };
+    let producer = |name, byte, weight| GenesisProducer { name, key: key(byte).public(), weight };
+    Genesis {
+        version: Genesis::VERSION,
+        label: "test".to_owned(),
+        time_ms: 1_700_000_000_000,
+        slot_ms: 3_000,
+        slice_ms: 50,
+        delta_ms: 100,
+        epoch_slots: 1_200,
+        fee_per_byte: Amount(1_000),
+        producers: vec![producer(BOB, 2, 1), producer(CAROL, 3, 1)],
+        accounts: vec![account(ALICE, 1, 700), account(BOB, 4, 0), account(CAROL, 5, 300)],
+    }
+}
+
+/// Producers `p00`, `p01`, … of these weights; the key of the one at `index` is [`key`] of `first_key + index`.
+pub(crate) fn schedule(epoch: u64, first_key: u8, weights: &[u64]) -> Schedule {
+    let producer = |(index, weight): (usize, &u64)| ScheduledProducer {
+        name: AccountName::new(&format!("p{index:02}")).unwrap(),
+        key: key(first_key + index as u8).public(),
+        weight: *weight,
+    };
+    Schedule { epoch: Epoch(epoch), producers: weights.iter().enumerate().map(producer).collect() }
+}
+
+pub(crate) fn hello() -> Hello {
+    Hello {
+        version: crate::message::PROTOCOL_VERSION,
+        chain: chain(),
+        roles: Roles::VALIDATOR | Roles::DIAGNOSTICS,
+        head: Height::new(7, 3),
+        final_slice: slice_ref(),
+    }
+}
+
+pub(crate) fn gossip() -> Gossip {
+    Gossip { transactions: vec![transaction()] }
+}
+
+pub(crate) fn slice_bundle() -> SliceBundle {
+    SliceBundle { slice: slice(), transactions: vec![transaction()] }
+}
+
+pub(crate) fn slice_status() -> SliceStatus {
+    SliceStatus { reference: slice_ref(), confirmers: 3, weight: 30, flags: SliceStatus::JUSTIFIED }
+}
+
+pub(crate) fn digest() -> Digest {
+    Digest { slices: vec![slice_status()], final_slice: slice_ref(), interval_ms: 50 }
+}
+
+pub(crate) fn transaction_status() -> TransactionStatus {
+    TransactionStatus { id: hash(0x71), status: Status::Included(slice_ref()) }
+}
+
+pub(crate) fn slice_request() -> SliceRequest {
+    SliceRequest { from: slice_ref(), want: hash(0x24) }
+}
+
+/// The text of a data file; `None`, with a line that says so, where the data are absent. With `HPB_DATA` set they must
+/// be there.
+pub(crate) fn data(path: &str) -> Option<String> {
+    let named = std::env::var_os("HPB_DATA").map(PathBuf::from);
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let file = named.clone().unwrap_or_else(beside).join(path);
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            assert!(named.is_none(), "HPB_DATA is set, but {} cannot be read: {error}", file.display());
+            println!("skipped: {} is absent", file.display());
+            None
+        }
+    }
+}
