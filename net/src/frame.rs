@@ -1,0 +1,174 @@
+//! Pooled frames, and the bursts of them that cross between a port and a lane.
+//!
+//! A frame moves by its pointer, never by its bytes. A pool is last in, first out, so that a lane's working set is
+//! the frames in flight and not the pool; it refuses to grow past its limit.
+
+use std::collections::VecDeque;
+
+use hpb_base::limits::{BURST_LEN_MAX, FRAME_LEN_MAX, POOL_FRAMES_MAX};
+
+/// Bytes in front of a frame's first byte, for headers that a lower layer adds.
+pub const HEADROOM_LEN: usize = 64;
+const BUFFER_LEN: usize = HEADROOM_LEN + FRAME_LEN_MAX;
+
+/// One frame: at most [`FRAME_LEN_MAX`] bytes in a buffer of its own.
+pub struct Frame {
+    buffer: Box<[u8; BUFFER_LEN]>,
+    len: u16,
+}
+
+impl Frame {
+    fn new() -> Self {
+        Self { buffer: Box::new([0; BUFFER_LEN]), len: 0 }
+    }
+
+    /// The frame's length in bytes.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[HEADROOM_LEN..HEADROOM_LEN + self.len as usize]
+    }
+
+    /// Its bytes, to be rewritten in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADROOM_LEN..HEADROOM_LEN + self.len as usize]
+    }
+
+    /// Makes it `len` bytes long (held at [`FRAME_LEN_MAX`]); what the new bytes hold is unspecified.
+    pub fn set_len(&mut self, len: usize) {
+        self.len = len.min(FRAME_LEN_MAX) as u16;
+    }
+
+    /// Takes a copy of `bytes`; what is past [`FRAME_LEN_MAX`] is cut.
+    pub fn copy_from(&mut self, bytes: &[u8]) {
+        self.set_len(bytes.len());
+        let len = self.len();
+        self.bytes_mut().copy_from_slice(&bytes[..len]);
+    }
+}
+
+/// A bounded stock of frames.
+pub struct FramePool {
+    free: Vec<Frame>,
+    owned: usize,
+    limit: usize,
+}
+
+impl FramePool {
+    /// A pool that may own up to `limit` frames, itself held at [`POOL_FRAMES_MAX`]; they are made as they are needed.
+    pub fn new(limit: usize) -> Self {
+        Self { free: Vec::new(), owned: 0, limit: limit.min(POOL_FRAMES_MAX) }
+    }
+
+    /// A free frame, or `None` at the limit.
+    pub fn take(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.free.pop() {
+            return Some(frame);
+        }
+        if self.owned >= self.limit {
+            return None;
+        }
+        self.owned += 1;
+        Some(Frame::new())
+    }
+
+    /// A free frame if one is at hand; never makes one.
+    pub fn take_spare(&mut self) -> Option<Frame> {
+        self.free.pop()
+    }
+
+    /// Takes a frame back, whoever made it. At the limit the frame is freed instead.
+    pub fn give(&mut self, frame: Frame) {
+        if self.free.len() < self.limit {
+            self.free.push(frame);
+        } else {
+            self.forget();
+        }
+    }
+
+    /// Notes that a frame left for good without another in exchange.
+    pub fn forget(&mut self) {
+        self.owned = self.owned.saturating_sub(1);
+    }
+
+    /// Notes that a frame came in without another in exchange.
+    pub fn adopt(&mut self) {
+        self.owned += 1;
+    }
+
+    /// Frames that this pool answers for: free, in bursts, or with a port.
+    pub fn owned(&self) -> usize {
+        self.owned
+    }
+}
+
+/// What crosses between one lane and its port: received frames, frames to send, and the pool behind both.
+pub struct Bursts {
+    /// Received, oldest first; at most [`BURST_LEN_MAX`].
+    pub rx: Vec<Frame>,
+    /// To send, oldest first; at most [`BURST_LEN_MAX`].
+    pub tx: VecDeque<Frame>,
+    /// Where frames come from and go back to.
+    pub pool: FramePool,
+}
+
+impl Bursts {
+    /// Empty bursts over a pool of at most `frames` frames.
+    pub fn new(frames: usize) -> Self {
+        Self {
+            rx: Vec::with_capacity(BURST_LEN_MAX),
+            tx: VecDeque::with_capacity(BURST_LEN_MAX),
+            pool: FramePool::new(frames),
+        }
+    }
+
+    /// How many frames the receive burst still takes.
+    pub fn rx_room(&self) -> usize {
+        BURST_LEN_MAX - self.rx.len().min(BURST_LEN_MAX)
+    }
+
+    /// How many frames the send burst still takes.
+    pub fn tx_room(&self) -> usize {
+        BURST_LEN_MAX - self.tx.len().min(BURST_LEN_MAX)
+    }
+
+    /// Gives the received frames back to the pool.
+    pub fn recycle_rx(&mut self) {
+        for frame in self.rx.drain(..) {
+            self.pool.give(frame);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_stops_at_its_limit_and_reuses_the_latest() {
+        let mut pool = FramePool::new(2);
+        let mut first = pool.take().expect("one");
+        first.copy_from(&[1, 2, 3]);
+        let second = pool.take().expect("two");
+        assert!(pool.take().is_none());
+        pool.give(second);
+        pool.give(first);
+        assert_eq!(pool.take().expect("again").bytes(), [1, 2, 3]);
+        assert_eq!(pool.owned(), 2);
+    }
+
+    #[test]
+    fn an_oversize_copy_is_cut() {
+        let mut frame = Frame::new();
+        frame.copy_from(&[7; FRAME_LEN_MAX + 9]);
+        assert_eq!(frame.len(), FRAME_LEN_MAX);
+    }
+}

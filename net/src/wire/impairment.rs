@@ -1,0 +1,208 @@
+//! What one direction of a link does to its frames.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use hpb_base::limits::WIRE_DELAYED_MAX;
+use hpb_base::{Duration, Instant, Random};
+
+use crate::frame::{Frame, FramePool};
+
+/// The impairments of one direction. The default is a perfect link. Shares are in parts per million of frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkConfig {
+    /// The time that every frame takes.
+    pub delay: Duration,
+    /// Up to this much more, drawn uniformly. Frames stay in order but for `reorder_ppm`.
+    pub jitter: Duration,
+    /// Frames lost.
+    pub loss_ppm: u32,
+    /// Frames held back by `reorder_delay`, so that later ones pass them.
+    pub reorder_ppm: u32,
+    /// How long a reordered frame is held back.
+    pub reorder_delay: Duration,
+    /// Frames that arrive twice.
+    pub duplicate_ppm: u32,
+    /// Frames with one bit turned.
+    pub corrupt_ppm: u32,
+    /// Bits a second; 0 is without limit.
+    pub rate_bits_per_s: u64,
+    /// Bytes that wait for the rate; more are lost. 0 is without limit (up to [`WIRE_DELAYED_MAX`] frames).
+    pub queue_len_max: u64,
+    /// Nothing passes: a partition.
+    pub cut: bool,
+}
+
+/// What one direction did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkCounters {
+    /// Frames that arrived, copies included.
+    pub delivered: u64,
+    /// Frames lost by `loss_ppm` or `cut`.
+    pub lost: u64,
+    /// Frames lost because the queue was full.
+    pub overflowed: u64,
+    /// Frames held back.
+    pub reordered: u64,
+    /// Copies made.
+    pub duplicated: u64,
+    /// Frames damaged.
+    pub corrupted: u64,
+}
+
+pub(super) enum Verdict {
+    Kept,
+    Dropped(Frame),
+}
+
+pub(super) struct Impairment {
+    config: LinkConfig,
+    random: Random,
+    delayed: BinaryHeap<Reverse<Delayed>>,
+    sequence: u64,
+    line_free_at: Instant,
+    last_due_at: Instant,
+    counters: LinkCounters,
+}
+
+struct Delayed {
+    due_at: Instant,
+    sequence: u64,
+    frame: Frame,
+}
+
+impl Impairment {
+    pub(super) fn new(config: LinkConfig, seed: u64, stream: u64) -> Self {
+        Self {
+            config,
+            random: Random::stream(seed, stream),
+            delayed: BinaryHeap::new(),
+            sequence: 0,
+            line_free_at: Instant::ZERO,
+            last_due_at: Instant::ZERO,
+            counters: LinkCounters::default(),
+        }
+    }
+
+    pub(super) fn set_config(&mut self, config: LinkConfig) {
+        self.config = config;
+    }
+
+    pub(super) fn counters(&self) -> LinkCounters {
+        self.counters
+    }
+
+    /// Whether no frame is held back.
+    pub(super) fn is_idle(&self) -> bool {
+        self.delayed.is_empty()
+    }
+
+    /// Whether the link is perfect.
+    pub(super) fn is_clear(&self) -> bool {
+        self.config == LinkConfig::default()
+    }
+
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.delayed.peek().map(|Reverse(delayed)| delayed.due_at)
+    }
+
+    /// Decides the fate of the next frame of this direction. The draws are the same in number and order for every
+    /// frame, so that one setting does not shift the dice of another.
+    pub(super) fn admit(&mut self, sent_at: Instant, mut frame: Frame, pool: &mut FramePool) -> Verdict {
+        let config = self.config;
+        let lost = self.random.chance(config.loss_ppm) | config.cut;
+        let reordered = self.random.chance(config.reorder_ppm);
+        let duplicated = self.random.chance(config.duplicate_ppm);
+        let corrupted = self.random.chance(config.corrupt_ppm);
+        let jitter = self.random.below(config.jitter.as_nanos().saturating_add(1).max(1));
+        if lost {
+            self.counters.lost += 1;
+            return Verdict::Dropped(frame);
+        }
+        let Some(passed_at) = self.pass_line(sent_at, frame.len()) else {
+            self.counters.overflowed += 1;
+            return Verdict::Dropped(frame);
+        };
+        if self.delayed.len() + 1 >= WIRE_DELAYED_MAX {
+            self.counters.overflowed += 1;
+            return Verdict::Dropped(frame);
+        }
+        if corrupted && !frame.is_empty() {
+            let bit = self.random.below(frame.len() as u64 * 8) as usize;
+            frame.bytes_mut()[bit / 8] ^= 1 << (bit % 8);
+            self.counters.corrupted += 1;
+        }
+        let in_order_at = (passed_at + config.delay + Duration::from_nanos(jitter)).max(self.last_due_at);
+        let due_at = if reordered {
+            self.counters.reordered += 1;
+            in_order_at + config.reorder_delay
+        } else {
+            self.last_due_at = in_order_at;
+            in_order_at
+        };
+        if duplicated && let Some(mut copy) = pool.take() {
+            copy.copy_from(frame.bytes());
+            self.counters.duplicated += 1;
+            self.hold(due_at, copy);
+        }
+        self.hold(due_at, frame);
+        Verdict::Kept
+    }
+
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Frame> {
+        if self.due_at()? > now {
+            return None;
+        }
+        let Reverse(delayed) = self.delayed.pop()?;
+        self.counters.delivered += 1;
+        Some(delayed.frame)
+    }
+
+    /// When the last bit of a frame leaves a line of `rate_bits_per_s`; `None` if its queue is full.
+    fn pass_line(&mut self, sent_at: Instant, len: usize) -> Option<Instant> {
+        let rate = self.config.rate_bits_per_s;
+        if rate == 0 {
+            return Some(sent_at);
+        }
+        let start = self.line_free_at.max(sent_at);
+        let waiting_ns = u128::from(start.since(sent_at).as_nanos());
+        let waiting_len = waiting_ns * u128::from(rate) / 8_000_000_000;
+        if self.config.queue_len_max > 0 && waiting_len > u128::from(self.config.queue_len_max) {
+            return None;
+        }
+        let line_ns = (len as u128 * 8_000_000_000).div_ceil(u128::from(rate));
+        self.line_free_at = start + Duration::from_nanos(u64::try_from(line_ns).unwrap_or(u64::MAX));
+        Some(self.line_free_at)
+    }
+
+    fn hold(&mut self, due_at: Instant, frame: Frame) {
+        self.delayed.push(Reverse(Delayed { due_at, sequence: self.sequence, frame }));
+        self.sequence += 1;
+    }
+}
+
+impl Delayed {
+    fn key(&self) -> (Instant, u64) {
+        (self.due_at, self.sequence)
+    }
+}
+
+impl PartialEq for Delayed {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Delayed {}
+
+impl PartialOrd for Delayed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Delayed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
