@@ -1,0 +1,343 @@
+//! The TCP engine behind a narrow seam: smoltcp, one socket in a set of its own, all over one interface.
+//!
+//! smoltcp appears here alone. A set is given only segments of its own session (another's would be answered by a
+//! reset), is polled for output only while a frame is free (a segment without a frame would count as sent and cost a
+//! retransmission time-out), and computes no checksums: the edge does.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use hpb_base::{Duration, Instant};
+use hpb_net::frame::{Bursts, Frame, FramePool};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint, IpListenEndpoint};
+
+use crate::class::Class;
+use crate::segment::FlowKey;
+
+/// Where a session stands, as far as the card cares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TcpState {
+    /// No SYN of ours or theirs is acknowledged yet.
+    Opening,
+    /// Both ways are open, or only ours to write.
+    Open,
+    /// One side has said FIN.
+    Closing,
+    /// All that is left is to wait out old duplicates.
+    TimeWait,
+    /// Nothing is left.
+    Closed,
+}
+
+/// When an engine's socket wants to be polled again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wake {
+    Now,
+    At(Instant),
+    Never,
+}
+
+/// What all sessions of a lane share.
+pub(crate) struct Stack {
+    interface: Interface,
+}
+
+/// One session's TCP.
+pub(crate) struct Socket {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+/// Where emitted frames go.
+pub(crate) struct TxPath<'a> {
+    pub(crate) tx: &'a mut VecDeque<Frame>,
+    pub(crate) pool: &'a mut FramePool,
+    pub(crate) room: usize,
+}
+
+impl<'a> TxPath<'a> {
+    pub(crate) fn of(bursts: &'a mut Bursts) -> Self {
+        let room = bursts.tx_room();
+        Self { tx: &mut bursts.tx, pool: &mut bursts.pool, room }
+    }
+
+    fn take(&mut self) -> Option<Frame> {
+        if self.room == 0 {
+            return None;
+        }
+        let frame = self.pool.take()?;
+        self.room -= 1;
+        Some(frame)
+    }
+}
+
+impl Stack {
+    /// A stack that owns `addresses` with their prefix lengths. `seed` keys its initial sequence numbers.
+    pub(crate) fn new(addresses: &[(IpAddr, u8)], seed: u64, mtu: usize) -> Self {
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut device = Pass { rx: None, tx: None, mtu };
+        let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
+        interface.update_ip_addrs(|own| {
+            for (address, prefix_len) in addresses {
+                // The caller checked their number against `ADDRESSES_MAX`.
+                let _ = own.push(IpCidr::new((*address).into(), *prefix_len));
+            }
+        });
+        Self { interface }
+    }
+
+    /// A socket that calls `flow.remote()`.
+    pub(crate) fn connect(&mut self, class: Class, flow: &FlowKey, options: &SocketOptions) -> Option<Socket> {
+        let mut socket = new_socket(class, options);
+        let (remote, local) = (endpoint(flow.remote()), listen_endpoint(flow.local()));
+        socket.connect(self.interface.context(), remote, local).ok()?;
+        Some(Socket::alone(socket))
+    }
+
+    /// A socket that takes the SYN which is fed next.
+    pub(crate) fn accept(class: Class, flow: &FlowKey, options: &SocketOptions) -> Option<Socket> {
+        let mut socket = new_socket(class, options);
+        socket.listen(listen_endpoint(flow.local())).ok()?;
+        Some(Socket::alone(socket))
+    }
+
+    /// Feeds one packet of the socket's own session; a reply goes to `tx`, or is dropped if there is no frame.
+    pub(crate) fn ingress(&mut self, now: Instant, socket: &mut Socket, packet: &[u8], tx: TxPath<'_>, mtu: usize) {
+        let mut device = Pass { rx: Some(packet), tx: Some(tx), mtu };
+        self.interface.poll_ingress_single(engine_time(now), &mut device, &mut socket.set);
+    }
+
+    /// Emits at most one segment; `tx` has room.
+    pub(crate) fn egress(&mut self, now: Instant, socket: &mut Socket, tx: TxPath<'_>, mtu: usize) {
+        let mut device = Pass { rx: None, tx: Some(tx), mtu };
+        self.interface.poll_egress(engine_time(now), &mut device, &mut socket.set);
+    }
+
+    /// When to call [`egress`](Self::egress) next.
+    pub(crate) fn wake_at(&mut self, now: Instant, socket: &Socket) -> Wake {
+        match self.interface.poll_at(engine_time(now), &socket.set) {
+            None => Wake::Never,
+            Some(at) if at.total_micros() <= 0 => Wake::Now,
+            Some(at) => Wake::At(Instant::from_micros(at.total_micros() as u64)),
+        }
+    }
+}
+
+/// What every socket of a lane is set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketOptions {
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) ack_delay: Option<Duration>,
+}
+
+fn new_socket(class: Class, options: &SocketOptions) -> tcp::Socket<'static> {
+    let receive = tcp::SocketBuffer::new(vec![0; class.rx_len()]);
+    let send = tcp::SocketBuffer::new(vec![0; class.tx_len()]);
+    let mut socket = tcp::Socket::new(receive, send);
+    socket.set_nagle_enabled(false);
+    socket.set_keep_alive(options.keep_alive.map(engine_span));
+    socket.set_timeout(options.timeout.map(engine_span));
+    socket.set_ack_delay(options.ack_delay.map(engine_span));
+    socket
+}
+
+impl Socket {
+    fn alone(socket: tcp::Socket<'static>) -> Self {
+        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
+        let handle = set.add(socket);
+        Self { set, handle }
+    }
+
+    fn get(&self) -> &tcp::Socket<'static> {
+        self.set.get(self.handle)
+    }
+
+    fn get_mut(&mut self) -> &mut tcp::Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+
+    /// Reads a little of what the next poll will need, so that several sessions' cache misses overlap.
+    pub(crate) fn touch(&self) -> usize {
+        let socket = self.get();
+        socket.recv_queue() ^ socket.send_queue() ^ socket.state() as usize ^ usize::from(socket.nagle_enabled())
+    }
+
+    pub(crate) fn state(&self) -> TcpState {
+        match self.get().state() {
+            tcp::State::Closed => TcpState::Closed,
+            tcp::State::Listen | tcp::State::SynSent | tcp::State::SynReceived => TcpState::Opening,
+            tcp::State::Established => TcpState::Open,
+            tcp::State::TimeWait => TcpState::TimeWait,
+            tcp::State::FinWait1
+            | tcp::State::FinWait2
+            | tcp::State::CloseWait
+            | tcp::State::Closing
+            | tcp::State::LastAck => TcpState::Closing,
+        }
+    }
+
+    /// The state's name in RFC 9293.
+    pub(crate) fn state_name(&self) -> &'static str {
+        match self.get().state() {
+            tcp::State::Closed => "CLOSED",
+            tcp::State::Listen => "LISTEN",
+            tcp::State::SynSent => "SYN-SENT",
+            tcp::State::SynReceived => "SYN-RECEIVED",
+            tcp::State::Established => "ESTABLISHED",
+            tcp::State::FinWait1 => "FIN-WAIT-1",
+            tcp::State::FinWait2 => "FIN-WAIT-2",
+            tcp::State::CloseWait => "CLOSE-WAIT",
+            tcp::State::Closing => "CLOSING",
+            tcp::State::LastAck => "LAST-ACK",
+            tcp::State::TimeWait => "TIME-WAIT",
+        }
+    }
+
+    /// Bytes received and not taken.
+    pub(crate) fn recv_len(&self) -> usize {
+        self.get().recv_queue()
+    }
+
+    /// Whether the peer has said FIN and all its bytes were taken.
+    pub(crate) fn is_drained(&self) -> bool {
+        let socket = self.get();
+        !socket.may_recv() && socket.recv_queue() == 0
+    }
+
+    /// The first `out.len()` received bytes, not taken; false if there are fewer.
+    pub(crate) fn peek(&mut self, out: &mut [u8]) -> bool {
+        self.get_mut().peek_slice(out).is_ok_and(|len| len == out.len())
+    }
+
+    /// Hands the contiguous received bytes to `take`, which says how many it took.
+    pub(crate) fn recv<R>(&mut self, take: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        self.get_mut().recv(take).ok()
+    }
+
+    /// Takes exactly `out.len()` bytes, which are there.
+    pub(crate) fn recv_exact(&mut self, out: &mut [u8]) -> bool {
+        let mut filled = 0;
+        while filled < out.len() {
+            match self.get_mut().recv_slice(&mut out[filled..]) {
+                Ok(len) if len > 0 => filled += len,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Bytes that the send buffer still takes; zero when nothing may be sent.
+    pub(crate) fn send_room(&self) -> usize {
+        let socket = self.get();
+        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+    }
+
+    /// Takes as much of `bytes` as there is room for; returns how much.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.get_mut().send_slice(&bytes[taken..]) {
+                Ok(len) if len > 0 => taken += len,
+                _ => break,
+            }
+        }
+        taken
+    }
+
+    /// Hands the contiguous free part of the send buffer to `write`, which says how many bytes it wrote.
+    pub(crate) fn send_in_place<R>(&mut self, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        self.get_mut().send(write).ok()
+    }
+
+    /// Says FIN after what waits.
+    pub(crate) fn close(&mut self) {
+        self.get_mut().close();
+    }
+
+    /// Says RST.
+    pub(crate) fn abort(&mut self) {
+        self.get_mut().abort();
+    }
+}
+
+struct Pass<'a> {
+    rx: Option<&'a [u8]>,
+    tx: Option<TxPath<'a>>,
+    mtu: usize,
+}
+
+struct Received<'a>(&'a [u8]);
+
+/// A frame to be filled; without one the segment is lost, as on a wire.
+struct Emitted<'a, 'b>(Option<&'b mut TxPath<'a>>);
+
+impl<'a> Device for Pass<'a> {
+    type RxToken<'t>
+        = Received<'a>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Emitted<'a, 't>
+    where
+        Self: 't;
+
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received<'a>, Emitted<'a, '_>)> {
+        let packet = self.rx.take()?;
+        Some((Received(packet), Emitted(self.tx.as_mut())))
+    }
+
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Emitted<'a, '_>> {
+        let tx = self.tx.as_mut()?;
+        (tx.room > 0).then_some(Emitted(Some(tx)))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = self.mtu;
+        capabilities.checksum = ChecksumCapabilities::ignored();
+        capabilities
+    }
+}
+
+impl RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+impl TxToken for Emitted<'_, '_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
+        if let Some(path) = self.0
+            && let Some(mut frame) = path.take()
+        {
+            frame.set_len(len);
+            let result = write(frame.bytes_mut());
+            path.tx.push_back(frame);
+            return result;
+        }
+        write(&mut vec![0; len])
+    }
+}
+
+fn engine_time(now: Instant) -> smoltcp::time::Instant {
+    // Zero means "at once" to the engine.
+    smoltcp::time::Instant::from_micros(now.as_micros().max(1) as i64)
+}
+
+fn engine_span(span: Duration) -> smoltcp::time::Duration {
+    smoltcp::time::Duration::from_micros(span.as_micros())
+}
+
+fn endpoint(address: SocketAddr) -> IpEndpoint {
+    IpEndpoint::new(address.ip().into(), address.port())
+}
+
+fn listen_endpoint(address: SocketAddr) -> IpListenEndpoint {
+    IpListenEndpoint { addr: Some(address.ip().into()), port: address.port() }
+}

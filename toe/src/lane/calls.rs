@@ -1,0 +1,203 @@
+//! Sessions that this side opens: how many at once, from which port, and when again.
+
+use std::collections::VecDeque;
+
+use hpb_base::limits::SESSIONS_MAX;
+use hpb_base::{Duration, Instant, Random};
+
+use super::{CloseReason, Event, Lane, LaneConfig, Phase, Session, body_len_max, mark};
+use crate::card::{Call, SessionId};
+use crate::framing::Assembler;
+use crate::lane::session::Edge;
+use crate::outbox::Outbox;
+use crate::segment::FlowKey;
+use crate::stats::SessionCounters;
+use crate::wheel::Wheel;
+
+/// Tells a call's timer from a session's in the wheel.
+const TIMER_BIT: u32 = 1 << 31;
+const PORT_FIRST: u16 = 1_024;
+
+pub(super) fn is_timer(index: u32) -> bool {
+    index & TIMER_BIT != 0
+}
+
+/// All calls, those that wait, and how many are under way.
+#[derive(Default)]
+pub(super) struct Calls {
+    known: Vec<Option<Known>>,
+    free: Vec<u32>,
+    waiting: VecDeque<u32>,
+    under_way: usize,
+    port_next: u16,
+}
+
+struct Known {
+    call: Call,
+    failures: u32,
+}
+
+impl Calls {
+    pub(super) fn may_dial(&self, calling_max: usize) -> bool {
+        !self.waiting.is_empty() && self.under_way < calling_max
+    }
+
+    /// A call came to an end, good or bad: another may start.
+    pub(super) fn settled(&mut self) {
+        self.under_way -= 1;
+    }
+
+    pub(super) fn ring(&mut self, index: u32) {
+        self.waiting.push_back(index & !TIMER_BIT);
+    }
+
+    pub(super) fn established(&mut self, index: u32) {
+        if let Some(Some(known)) = self.known.get_mut(index as usize) {
+            known.failures = 0;
+        }
+    }
+
+    /// Its session is gone: a kept call is made again after a while, doubled each time, with jitter of a quarter.
+    pub(super) fn lost(
+        &mut self,
+        index: u32,
+        config: &LaneConfig,
+        random: &mut Random,
+        wheel: &mut Wheel,
+        now: Instant,
+        was_open: bool,
+    ) {
+        let Some(Some(known)) = self.known.get_mut(index as usize) else { return };
+        if !known.call.keep {
+            self.known[index as usize] = None;
+            self.free.push(index);
+            return;
+        }
+        known.failures = if was_open { 1 } else { known.failures.saturating_add(1) };
+        let doubled = config.reconnect_min.saturating_mul(1 << known.failures.saturating_sub(1).min(20));
+        let wait = doubled.min(config.reconnect_max);
+        let jitter = Duration::from_nanos(random.below((wait.as_nanos() / 4).max(1)));
+        wheel.arm(index | TIMER_BIT, (now + wait + jitter).as_millis());
+    }
+
+    /// The next port to try, round the whole range.
+    fn port(&mut self) -> u16 {
+        self.port_next = if self.port_next < PORT_FIRST { PORT_FIRST } else { self.port_next };
+        let port = self.port_next;
+        self.port_next = self.port_next.checked_add(1).unwrap_or(PORT_FIRST);
+        port
+    }
+}
+
+impl Lane {
+    /// Notes a call; it is made as soon as few enough are under way.
+    pub(super) fn call(&mut self, call: Call) {
+        let calls = &mut self.calls;
+        if calls.known.len() - calls.free.len() >= SESSIONS_MAX {
+            let session = SessionId { index: u32::MAX, generation: 0 };
+            let tag = call.tag;
+            self.events.push(Event::Closed { session, tag, reason: CloseReason::NoRoom, was_open: false });
+            return;
+        }
+        let known = Some(Known { call, failures: 0 });
+        let index = match calls.free.pop() {
+            Some(index) => {
+                calls.known[index as usize] = known;
+                index
+            }
+            None => {
+                calls.known.push(known);
+                (calls.known.len() - 1) as u32
+            }
+        };
+        calls.waiting.push_back(index);
+    }
+
+    /// Makes the calls that wait, while few enough are under way.
+    pub(super) fn dial(&mut self, now: Instant) -> bool {
+        let mut dialled = false;
+        while self.calls.may_dial(self.config.calling_max) {
+            let Some(index) = self.calls.waiting.pop_front() else { break };
+            let Some(Some(known)) = self.calls.known.get(index as usize) else { continue };
+            let call = known.call.clone();
+            if known.failures > 0 {
+                self.counters.reconnects += 1;
+            }
+            dialled = true;
+            if !self.connect(now, index, &call) {
+                let session = SessionId { index: u32::MAX, generation: 0 };
+                let tag = call.tag;
+                self.events.push(Event::Closed { session, tag, reason: CloseReason::NoRoom, was_open: false });
+                self.calls.lost(index, &self.config, &mut self.random, &mut self.wheel, now, false);
+            }
+        }
+        dialled
+    }
+
+    fn connect(&mut self, now: Instant, index: u32, call: &Call) -> bool {
+        let options = self.socket_options();
+        let Some(flow) = self.free_flow(call) else { return false };
+        let Some(socket) = self.stack.connect(call.class, &flow, &options) else { return false };
+        let Some(id) = self.vacate() else { return false };
+        let hash = self.flows.hash(&flow);
+        self.calls.under_way += 1;
+        self.flows.insert(hash, id.index);
+        let session = Session {
+            flow,
+            hash,
+            id,
+            socket,
+            dirty: false,
+            unread: false,
+            class: call.class,
+            armed_ms: [u64::MAX; 2],
+            edge: Edge::new(),
+            phase: Phase::Connecting,
+            channel: None,
+            inbox: Assembler::default(),
+            outbox: Outbox::default(),
+            counters: SessionCounters::default(),
+            group: None,
+            group_position: 0,
+            broadcast_serial: 0,
+            body_len_max: body_len_max(call.class),
+            tag: call.tag,
+            peer: None,
+            began_at: now,
+            deadline_at: Some(now + self.config.handshake_timeout),
+            call: Some(index),
+            encrypted: call.responder.is_some(),
+            was_open: false,
+        };
+        let slot = &mut self.slots[id.index as usize];
+        mark(&mut self.dirty, slot.session.insert(session));
+        true
+    }
+
+    /// The flow of a call; where the port is left to the card, one that no session of this lane uses.
+    fn free_flow(&mut self, call: &Call) -> Option<FlowKey> {
+        let mut local = call.local;
+        for _ in PORT_FIRST..=u16::MAX {
+            if call.local.port() == 0 {
+                local.set_port(self.calls.port());
+            }
+            let flow = FlowKey::new(call.remote, local);
+            let hash = self.flows.hash(&flow);
+            let slots = &self.slots;
+            let taken = self.flows.find(hash, |index| {
+                slots[index as usize].session.as_ref().is_some_and(|session| session.flow == flow)
+            });
+            match taken {
+                None => return Some(flow),
+                Some(_) if call.local.port() != 0 => return None,
+                Some(_) => {}
+            }
+        }
+        None
+    }
+
+    /// What a call's handshake needs: who calls, and who must answer.
+    pub(super) fn call_of(&self, index: u32) -> Option<&Call> {
+        self.calls.known.get(index as usize)?.as_ref().map(|known| &known.call)
+    }
+}

@@ -1,0 +1,158 @@
+//! From what waits to frames: fill send buffers, let the engine emit, finish each frame at the edge, arm the timers.
+
+use hpb_base::{Duration, Instant};
+use hpb_net::frame::Bursts;
+
+use super::session::{Phase, Session};
+use super::{Lane, mark};
+use crate::card::CloseReason;
+use crate::engine::{TcpState, TxPath, Wake};
+use crate::registers::Register;
+use crate::segment;
+
+/// Frames that one session may send before the next has its turn.
+const FRAMES_A_TURN: usize = 16;
+
+/// What is to become of a session after it was flushed.
+enum Flushed {
+    /// All is sent; its timers are armed.
+    Done,
+    /// It has more to send, now.
+    More,
+    /// It is over.
+    Over(CloseReason),
+}
+
+impl Lane {
+    /// Lets the sessions that have something to send do so, while frames are free.
+    pub(super) fn flush(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
+        let gap_us = u64::from(self.registers.get(Register::CellGap));
+        let mut turns = self.dirty.len();
+        let mut busy = false;
+        while turns > 0 && bursts.tx_room() > 0 {
+            if gap_us > 0 {
+                if now < self.cell_at {
+                    break;
+                }
+                self.registers.acts(Register::CellGap);
+                self.cell_at = now + Duration::from_micros(gap_us);
+            }
+            turns -= 1;
+            busy = true;
+            let Some(index) = self.dirty.pop_front() else { break };
+            match self.flush_one(now, index, bursts) {
+                Some(Flushed::Done) | None => {}
+                Some(Flushed::More) => {
+                    if let Some(session) = self.slots[index as usize].session.as_mut() {
+                        mark(&mut self.dirty, session);
+                    }
+                }
+                Some(Flushed::Over(reason)) => self.remove(index, reason),
+            }
+        }
+        busy
+    }
+
+    fn flush_one(&mut self, now: Instant, index: u32, bursts: &mut Bursts) -> Option<Flushed> {
+        let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
+        session.dirty = false;
+        if !session.was_open && session.deadline_at.is_some_and(|deadline_at| deadline_at <= now) {
+            self.end(index, None, CloseReason::HandshakeTimeout);
+        }
+        let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
+        if session.is_open() && session.fill(&mut self.scratch.out).is_err() {
+            self.end(index, None, CloseReason::Broken(crate::stats::Drop::Record));
+        }
+        for _ in 0..FRAMES_A_TURN {
+            if bursts.tx_room() == 0 {
+                return Some(Flushed::More);
+            }
+            let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
+            if matches!(session.phase, Phase::Ending(_)) {
+                let _ = session.fill(&mut self.scratch.out);
+                if session.outbox.is_empty() {
+                    session.socket.close();
+                }
+            }
+            let before = bursts.tx.len();
+            self.stack.egress(now, &mut session.socket, TxPath::of(bursts), self.capabilities.mtu);
+            self.finish(index, before, bursts);
+            let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
+            if let Some(over) = over(session) {
+                return Some(over);
+            }
+            match self.stack.wake_at(now, &session.socket) {
+                Wake::Now => {}
+                Wake::At(at) => {
+                    self.arm(index, at);
+                    return Some(Flushed::Done);
+                }
+                Wake::Never => {
+                    self.arm(index, Instant::from_nanos(u64::MAX));
+                    return Some(Flushed::Done);
+                }
+            }
+        }
+        Some(Flushed::More)
+    }
+
+    /// The edge's work on frames that the engine has just emitted for a session: from `before` on in the send burst.
+    pub(super) fn finish(&mut self, index: u32, before: usize, bursts: &mut Bursts) {
+        let mut at = before;
+        while at < bursts.tx.len() {
+            let packet = bursts.tx[at].bytes_mut();
+            let Ok(segment) = segment::parse(packet) else { return };
+            if !self.capabilities.checksum_tx {
+                segment::fill_checksums(packet);
+            }
+            self.counters.tx_segments += 1;
+            // A reset may leave after its session.
+            if let Some(session) = self.slots[index as usize].session.as_mut() {
+                let (repeated, duplicate) = session.edge.on_sent(&segment);
+                session.counters.tx_bytes += u64::from(segment.payload_len());
+                session.counters.retransmitted += u32::from(repeated);
+                self.counters.retransmitted += u64::from(repeated);
+                if duplicate && self.registers.acts(Register::DuplicateAck) {
+                    if let Some(frame) = bursts.tx.remove(at) {
+                        bursts.pool.give(frame);
+                    }
+                    continue;
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// Rings for a session at the sooner of `engine_at` and its own deadline, unless it will look before that anyway.
+    /// So a session that talks all the time, and whose time-out moves all the time, has two entries in the wheel: the
+    /// next delayed ACK and the last time-out that was armed.
+    fn arm(&mut self, index: u32, engine_at: Instant) {
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return };
+        let mut at = engine_at;
+        if let (false, Some(deadline_at)) = (session.was_open, session.deadline_at) {
+            at = at.min(deadline_at);
+        }
+        if at.as_nanos() == u64::MAX {
+            return;
+        }
+        // Rounded up, so that it is due when it rings.
+        let at_ms = at.as_nanos().div_ceil(1_000_000);
+        if at_ms < session.armed_ms[0] {
+            session.armed_ms = [at_ms, session.armed_ms[0]];
+            self.wheel.arm(index, at_ms);
+        }
+    }
+}
+
+/// Whether the session is over now that its last segment has left.
+fn over(session: &Session) -> Option<Flushed> {
+    let reason = match session.phase {
+        Phase::Ending(reason) => reason,
+        _ => CloseReason::Remote,
+    };
+    match session.socket.state() {
+        // Its last ACK has left; old duplicates find no session and are dropped.
+        TcpState::Closed | TcpState::TimeWait => Some(Flushed::Over(reason)),
+        _ => None,
+    }
+}

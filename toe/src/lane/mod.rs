@@ -1,0 +1,517 @@
+//! One core's share of the card: frames, flow table, sessions, timers. The machine.
+//!
+//! `handle` takes commands, `poll` does a bounded turn of work over one burst each way, events are reaped as a batch,
+//! handshake jobs leave and come back. A turn takes at most [`BURST_LEN_MAX`] frames, serves as many sessions of a
+//! broadcast, and sends as many frames: the lane is never held long.
+
+mod broadcast;
+mod calls;
+mod egress;
+mod ingress;
+mod session;
+mod shake;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hpb_base::limits::{
+    BURST_LEN_MAX, HALF_OPEN_MAX, LANE_EVENT_BYTES_MAX, LANE_EVENTS_MAX, MESSAGE_LEN_MAX, SESSIONS_MAX,
+    TERMINAL_MESSAGE_LEN_MAX,
+};
+use hpb_base::{Duration, Instant, Random};
+use hpb_net::frame::{Bursts, Frame};
+use hpb_net::port::Capabilities;
+
+use crate::card::{CloseReason, Command, Event, EventBatch, SessionId, SessionRow};
+use crate::class::{Class, Priority};
+use crate::engine::{SocketOptions, Stack};
+use crate::flow::FlowTable;
+use crate::framing::MESSAGE_HEADER_LEN;
+use crate::outbox::Queued;
+use crate::registers::{Register, Registers};
+use crate::secure::{CryptoJob, Identity, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
+use crate::segment;
+use crate::stats::LaneCounters;
+use crate::wheel::Wheel;
+use broadcast::Broadcasts;
+use calls::Calls;
+use session::{Phase, Session};
+
+/// Addresses of one lane (smoltcp's own bound).
+pub const ADDRESSES_MAX: usize = 2;
+
+/// How a lane is set up.
+#[derive(Clone)]
+pub struct LaneConfig {
+    /// Its addresses with their prefix lengths; at most [`ADDRESSES_MAX`].
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Who it is; `None` for a card whose sessions are all without encryption.
+    pub identity: Option<Arc<Identity>>,
+    /// Keys flow hash, sequence numbers and handshake randomness. From the operating system on a live node.
+    pub secret: [u8; 32],
+    /// Sessions it holds at most.
+    pub sessions_max: usize,
+    /// Sessions that may be half open because others call.
+    pub half_open_max: usize,
+    /// Calls of its own that may be under way at once; others wait.
+    pub calling_max: usize,
+    /// A handshake that takes longer is given up.
+    pub handshake_timeout: Duration,
+    /// An idle session is probed this often.
+    pub keep_alive: Option<Duration>,
+    /// A peer that leaves data or probes unanswered this long is gone.
+    pub peer_timeout: Option<Duration>,
+    /// How long an ACK may wait for data to ride on.
+    pub ack_delay: Option<Duration>,
+    /// The first wait before a reconnect; doubles up to `reconnect_max`.
+    pub reconnect_min: Duration,
+    /// The longest wait before a reconnect.
+    pub reconnect_max: Duration,
+}
+
+impl LaneConfig {
+    /// The usual settings for `addresses`.
+    pub fn new(addresses: Vec<(IpAddr, u8)>, identity: Option<Arc<Identity>>, secret: [u8; 32]) -> Self {
+        Self {
+            addresses,
+            identity,
+            secret,
+            sessions_max: 65_536,
+            half_open_max: HALF_OPEN_MAX,
+            calling_max: 512,
+            handshake_timeout: Duration::from_secs(10),
+            keep_alive: Some(Duration::from_secs(15)),
+            peer_timeout: Some(Duration::from_secs(45)),
+            ack_delay: Some(Duration::from_millis(10)),
+            reconnect_min: Duration::from_millis(250),
+            reconnect_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a lane cannot be set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LaneError {
+    /// No address, or too many.
+    #[error("a lane has 1 to {ADDRESSES_MAX} addresses, not {0}")]
+    Addresses(usize),
+    /// More sessions than the card's bound.
+    #[error("a lane holds at most {SESSIONS_MAX} sessions, not {0}")]
+    Sessions(usize),
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// The session is gone or not open.
+    #[error("the session is not open")]
+    NotOpen,
+    /// The message is longer than the rules allow.
+    #[error("the message is too long")]
+    TooLong,
+    /// The peer is slow: the message was shed.
+    #[error("the peer is slow: the message was shed")]
+    Shed,
+    /// The peer is so slow that the session was ended.
+    #[error("the peer is too slow: the session was ended")]
+    Ended,
+}
+
+struct Slot {
+    generation: u32,
+    session: Option<Session>,
+}
+
+struct Listener {
+    port: u16,
+    class: Class,
+    encrypted: bool,
+}
+
+/// Buffers that every session uses in turn.
+struct Scratch {
+    /// A framed message, or a record's plaintext beside its ciphertext.
+    out: Vec<u8>,
+    sealed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+/// One lane. See the module.
+pub struct Lane {
+    config: LaneConfig,
+    capabilities: Capabilities,
+    stack: Stack,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    flows: FlowTable,
+    wheel: Wheel,
+    dirty: VecDeque<u32>,
+    unread: Vec<u32>,
+    listeners: Vec<Listener>,
+    half_open: usize,
+    calls: Calls,
+    broadcasts: Broadcasts,
+    shaking: shake::Queue,
+    registers: Registers,
+    counters: LaneCounters,
+    events: EventBatch,
+    scratch: Scratch,
+    burst: Vec<ingress::Seen>,
+    looped: VecDeque<Frame>,
+    random: Random,
+    handshake_serial: u64,
+    cell_at: Instant,
+    now: Instant,
+}
+
+impl Lane {
+    /// A lane over a port with `capabilities`, at rest.
+    ///
+    /// # Errors
+    /// A set-up outside the limits.
+    pub fn new(config: LaneConfig, capabilities: Capabilities, now: Instant) -> Result<Self, LaneError> {
+        if !(1..=ADDRESSES_MAX).contains(&config.addresses.len()) {
+            return Err(LaneError::Addresses(config.addresses.len()));
+        }
+        if config.sessions_max > SESSIONS_MAX {
+            return Err(LaneError::Sessions(config.sessions_max));
+        }
+        let key = |purpose: &str| {
+            let key = blake3::derive_key(purpose, &config.secret);
+            let word = |at: usize| {
+                let mut bytes = [0; 8];
+                bytes.copy_from_slice(&key[at..at + 8]);
+                u64::from_le_bytes(bytes)
+            };
+            [word(0), word(8)]
+        };
+        Ok(Self {
+            stack: Stack::new(&config.addresses, key("hpb lane sequence numbers")[0], capabilities.mtu),
+            slots: Vec::with_capacity(config.sessions_max),
+            free: Vec::new(),
+            flows: FlowTable::new(config.sessions_max, key("hpb lane flow hash")),
+            wheel: Wheel::new(now.as_millis()),
+            dirty: VecDeque::new(),
+            unread: Vec::new(),
+            listeners: Vec::new(),
+            half_open: 0,
+            calls: Calls::default(),
+            broadcasts: Broadcasts::default(),
+            shaking: shake::Queue::default(),
+            registers: Registers::default(),
+            counters: LaneCounters::default(),
+            events: EventBatch::default(),
+            scratch: Scratch {
+                out: vec![0; 2 * (RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN)],
+                sealed: vec![0; RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN],
+                plain: vec![0; RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN],
+            },
+            burst: Vec::with_capacity(BURST_LEN_MAX),
+            looped: VecDeque::new(),
+            random: Random::new(key("hpb lane choices")[0]),
+            handshake_serial: 0,
+            cell_at: now,
+            now,
+            config,
+            capabilities,
+        })
+    }
+
+    /// Takes one command.
+    pub fn handle(&mut self, now: Instant, command: Command) {
+        self.now = now;
+        match command {
+            Command::Listen { port, class, encrypted } => {
+                self.listeners.retain(|listener| listener.port != port);
+                self.listeners.push(Listener { port, class, encrypted });
+            }
+            Command::Open(call) => self.call(call),
+            Command::Send { session, priority, message } => {
+                // What became of it shows in the counters, and in an event if the session ended.
+                let _ = self.send_shared(session, priority, &message);
+            }
+            Command::Broadcast { group, priority, message } => self.broadcast(group, priority, message),
+            Command::Join { session, group } => self.join(session, group),
+            Command::Close { session } => self.end(session.index, Some(session), CloseReason::Local),
+            Command::SetRegister { register, value } => self.registers.set(register, value),
+        }
+    }
+
+    /// Does one bounded turn: takes `bursts.rx`, leaves frames in `bursts.tx`. Returns whether it did anything.
+    pub fn poll(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
+        self.now = now;
+        let mut busy = !bursts.rx.is_empty();
+        self.ring(now);
+        self.unloop(bursts);
+        // Frames that are held back stay in the burst, and what follows stays with the port.
+        if !self.registers.holds_back() {
+            self.take_burst(now, bursts);
+        }
+        busy |= self.reread(now);
+        busy |= self.dial(now);
+        busy |= self.spread();
+        busy |= self.flush(now, bursts);
+        if self.registers.get(Register::Loop) != 0 {
+            self.looped.extend(bursts.tx.drain(..));
+        }
+        busy
+    }
+
+    /// Takes what the loop register turned round as if it had been received.
+    fn unloop(&mut self, bursts: &mut Bursts) {
+        while bursts.rx_room() > 0
+            && let Some(frame) = self.looped.pop_front()
+        {
+            self.registers.acts(Register::Loop);
+            bursts.rx.push(frame);
+        }
+    }
+
+    /// When to [`poll`](Self::poll) again without a frame or a command; `None` if never.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let at_once = !self.dirty.is_empty()
+            || !self.looped.is_empty()
+            || (!self.unread.is_empty() && !self.is_stuffed())
+            || self.broadcasts.is_under_way()
+            || self.calls.may_dial(self.config.calling_max);
+        if at_once {
+            return Some(self.now.max(self.cell_at));
+        }
+        self.wheel.next_ms().map(Instant::from_millis)
+    }
+
+    /// Swaps the events that gathered for an empty batch.
+    pub fn take_events(&mut self, batch: &mut EventBatch) {
+        batch.clear();
+        std::mem::swap(&mut self.events, batch);
+    }
+
+    /// The next handshake step to run; on any thread, its result comes back by [`finish_job`](Self::finish_job).
+    pub fn take_job(&mut self) -> Option<CryptoJob> {
+        self.next_job()
+    }
+
+    /// Sends a message: framed here, straight into the session's send buffer if nothing waits before it.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub fn send(
+        &mut self,
+        id: SessionId,
+        priority: Priority,
+        kind: u8,
+        body: &[u8],
+    ) -> Result<(), SendError> {
+        let framed_len = MESSAGE_HEADER_LEN + body.len();
+        if framed_len > RECORD_PLAIN_LEN_MAX {
+            return self.send_shared(id, priority, &crate::framing::framed(kind, body).into());
+        }
+        let mut framed = std::mem::take(&mut self.scratch.plain);
+        framed[..MESSAGE_HEADER_LEN].copy_from_slice(&crate::framing::header(kind, body.len()));
+        framed[MESSAGE_HEADER_LEN..framed_len].copy_from_slice(body);
+        let result = self.offer(id, priority, &framed[..framed_len], None);
+        self.scratch.plain = framed;
+        result
+    }
+
+    /// Sends a framed message that others may share.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub fn send_shared(&mut self, id: SessionId, priority: Priority, message: &Arc<[u8]>) -> Result<(), SendError> {
+        self.offer(id, priority, message, Some(message))
+    }
+
+    fn offer(
+        &mut self,
+        id: SessionId,
+        priority: Priority,
+        framed: &[u8],
+        shared: Option<&Arc<[u8]>>,
+    ) -> Result<(), SendError> {
+        if framed.len() > MESSAGE_HEADER_LEN + MESSAGE_LEN_MAX {
+            return Err(SendError::TooLong);
+        }
+        let session = live(&mut self.slots, id).filter(|session| session.is_open()).ok_or(SendError::NotOpen)?;
+        self.counters.tx_messages += 1;
+        let shed_before = session.counters.shed_messages;
+        let queued = session.offer(framed, priority, &mut self.scratch.out, || {
+            shared.map_or_else(|| Arc::from(framed), Arc::clone)
+        });
+        self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
+        mark(&mut self.dirty, session);
+        match queued {
+            Ok(Queued::Waits { .. }) => Ok(()),
+            Ok(Queued::Shed) => Err(SendError::Shed),
+            Ok(Queued::Overflow) => {
+                self.end(id.index, Some(id), CloseReason::SlowPeer);
+                Err(SendError::Ended)
+            }
+            Err(reason) => {
+                self.end(id.index, Some(id), CloseReason::Broken(reason));
+                Err(SendError::Ended)
+            }
+        }
+    }
+
+    /// Reads a mode register, and how often it acted.
+    pub fn register(&self, register: Register) -> (u32, u64) {
+        (self.registers.get(register), self.registers.acted(register))
+    }
+
+    /// What the lane did so far.
+    pub fn counters(&self) -> &LaneCounters {
+        &self.counters
+    }
+
+    /// Sessions in the table, half-open ones included.
+    pub fn sessions(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Timers armed.
+    pub fn timers(&self) -> usize {
+        self.wheel.armed()
+    }
+
+    /// The session table from place `from` on, at most `most` rows: reading it in pieces never holds the lane long.
+    /// Returns the rows and where to go on; `None` at the end.
+    pub fn table(&self, from: u32, most: usize) -> (Vec<SessionRow>, Option<u32>) {
+        let mut rows = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate().skip(from as usize) {
+            if rows.len() == most {
+                return (rows, Some(index as u32));
+            }
+            rows.extend(slot.session.as_ref().map(row));
+        }
+        (rows, None)
+    }
+
+    fn is_stuffed(&self) -> bool {
+        self.events.len() >= LANE_EVENTS_MAX || self.events.bytes_len() >= LANE_EVENT_BYTES_MAX
+    }
+
+    fn socket_options(&self) -> SocketOptions {
+        SocketOptions {
+            keep_alive: self.config.keep_alive,
+            timeout: self.config.peer_timeout,
+            ack_delay: self.config.ack_delay,
+        }
+    }
+
+    /// A free place, or `None` when the table is full.
+    fn vacate(&mut self) -> Option<SessionId> {
+        if let Some(index) = self.free.pop() {
+            let generation = self.slots[index as usize].generation;
+            return Some(SessionId { index, generation });
+        }
+        if self.slots.len() >= self.config.sessions_max {
+            return None;
+        }
+        self.slots.push(Slot { generation: 0, session: None });
+        Some(SessionId { index: (self.slots.len() - 1) as u32, generation: 0 })
+    }
+
+    /// Starts the end of a session: what waits is sent first unless a rule was broken or the peer is gone.
+    fn end(&mut self, index: u32, id: Option<SessionId>, reason: CloseReason) {
+        let Some(session) = self.slots.get_mut(index as usize).and_then(|slot| slot.session.as_mut()) else { return };
+        if id.is_some_and(|id| id != session.id) || matches!(session.phase, Phase::Ending(_)) {
+            return;
+        }
+        let gently = reason == CloseReason::Local && session.is_open();
+        session.phase = Phase::Ending(reason);
+        if !gently {
+            session.socket.abort();
+        }
+        mark(&mut self.dirty, session);
+    }
+
+    /// Takes a session out of every table and tells the host.
+    fn remove(&mut self, index: u32, reason: CloseReason) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(session) = slot.session.take() else { return };
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(index);
+        self.flows.remove(session.hash, index);
+        self.broadcasts.leave(&session, &mut self.slots);
+        if !session.was_open {
+            match session.call {
+                Some(_) => self.calls.settled(),
+                None => self.half_open -= 1,
+            }
+        }
+        if let Some(call) = session.call {
+            self.calls.lost(call, &self.config, &mut self.random, &mut self.wheel, self.now, session.was_open);
+        }
+        self.counters.closed += 1;
+        let (id, tag, was_open) = (session.id, session.tag, session.was_open);
+        self.events.push(Event::Closed { session: id, tag, reason, was_open });
+    }
+
+    /// Turns the wheel: whoever's timer rang gets looked at.
+    fn ring(&mut self, now: Instant) {
+        let (slots, dirty, calls) = (&mut self.slots, &mut self.dirty, &mut self.calls);
+        let now_ms = now.as_millis();
+        self.wheel.turn(now_ms, |index| {
+            if calls::is_timer(index) {
+                calls.ring(index);
+            } else if let Some(session) = slots.get_mut(index as usize).and_then(|slot| slot.session.as_mut()) {
+                while session.armed_ms[0] <= now_ms {
+                    session.armed_ms = [session.armed_ms[1], u64::MAX];
+                }
+                mark(dirty, session);
+            }
+        });
+    }
+}
+
+fn live(slots: &mut [Slot], id: SessionId) -> Option<&mut Session> {
+    slots.get_mut(id.index as usize)?.session.as_mut().filter(|session| session.id == id)
+}
+
+/// Notes that a session has something to send or to settle.
+fn mark(dirty: &mut VecDeque<u32>, session: &mut Session) {
+    if !session.dirty {
+        session.dirty = true;
+        dirty.push_back(session.id.index);
+    }
+}
+
+fn body_len_max(class: Class) -> u32 {
+    match class {
+        Class::Validator | Class::Uplink => MESSAGE_LEN_MAX as u32,
+        Class::Terminal => TERMINAL_MESSAGE_LEN_MAX as u32,
+    }
+}
+
+fn row(session: &Session) -> SessionRow {
+    let edge = &session.edge;
+    SessionRow {
+        id: session.id,
+        remote: session.flow.remote(),
+        local: session.flow.local(),
+        state: session.socket.state_name(),
+        class: session.class,
+        peer: session.peer,
+        ack_seen: edge.flags_seen & segment::ACK != 0,
+        fin_seen: edge.flags_seen & segment::FIN != 0,
+        rst_seen: edge.flags_seen & segment::RST != 0,
+        window_scale: edge.window_scale,
+        out_of_order_count: edge.out_of_order_count,
+        last_data_at: edge.last_data_at,
+        initial_sequence: edge.initial_sequence,
+        next_sequence: edge.next_sequence,
+        last_ack: edge.last_ack,
+        peer_window: edge.peer_window,
+        duplicate_acks_sent: edge.duplicate_acks_sent,
+        duplicate_acks_received: edge.duplicate_acks_received,
+        local_window: edge.local_window,
+        congestion_window_len: edge.congestion.window_len(),
+        in_flight_len: edge.congestion.flight_len(),
+        outbox_len: session.outbox.len(),
+        counters: session.counters,
+    }
+}

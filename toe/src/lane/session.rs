@@ -1,0 +1,203 @@
+//! One session of a lane: its TCP, its channel, what waits for it and what the table shows of it.
+
+use std::sync::Arc;
+
+use hpb_base::Instant;
+use hpb_types::keys::PublicKey;
+
+use crate::card::{CloseReason, Group, SessionId};
+use crate::class::{Class, Priority};
+use crate::congestion::Congestion;
+use crate::engine::Socket;
+use crate::framing::Assembler;
+use crate::outbox::{Outbox, Queued};
+use crate::secure::{Channel, HandshakeMemory, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
+use crate::segment::FlowKey;
+use crate::stats::{Drop, SessionCounters};
+
+/// A record is not begun for less than this while more waits: slivers cost as much as whole ones.
+const RECORD_PLAIN_LEN_MIN: usize = 256;
+
+/// How far a session has come.
+pub(super) enum Phase {
+    /// TCP is opening.
+    Connecting,
+    /// The handshake is under way; `None` while a step of it is out as a job or waits for one.
+    Shaking(Box<Shake>),
+    /// Messages pass.
+    Open,
+    /// The host or a rule ended it; what waits is still sent.
+    Ending(CloseReason),
+}
+
+/// A handshake under way.
+pub(super) struct Shake {
+    pub(super) memory: Option<HandshakeMemory>,
+    /// A job for it is out, or it waits for its turn to have one.
+    pub(super) busy: bool,
+}
+
+/// What the edge knows of a session: the original card's table entry, and the congestion window.
+pub(super) struct Edge {
+    pub(super) congestion: Congestion,
+    pub(super) initial_sequence: u32,
+    pub(super) next_sequence: u32,
+    pub(super) last_ack: u32,
+    pub(super) last_ack_sent: u32,
+    pub(super) last_data_at: Instant,
+    pub(super) peer_window: u16,
+    pub(super) local_window: u16,
+    pub(super) window_scale: u8,
+    pub(super) flags_seen: u8,
+    pub(super) out_of_order_count: u8,
+    pub(super) duplicate_acks_sent: u8,
+    pub(super) duplicate_acks_received: u8,
+}
+
+pub(super) struct Session {
+    pub(super) flow: FlowKey,
+    pub(super) hash: u64,
+    pub(super) id: SessionId,
+    pub(super) socket: Socket,
+    pub(super) dirty: bool,
+    pub(super) unread: bool,
+    pub(super) class: Class,
+    /// What the wheel holds for it, in milliseconds: the sooner, then the later entry; `u64::MAX` for none.
+    pub(super) armed_ms: [u64; 2],
+    pub(super) edge: Edge,
+    pub(super) phase: Phase,
+    pub(super) channel: Option<Channel>,
+    pub(super) inbox: Assembler,
+    pub(super) outbox: Outbox,
+    pub(super) counters: SessionCounters,
+    pub(super) group: Option<Group>,
+    pub(super) group_position: u32,
+    pub(super) broadcast_serial: u32,
+    pub(super) body_len_max: u32,
+    pub(super) tag: u64,
+    pub(super) peer: Option<PublicKey>,
+    pub(super) began_at: Instant,
+    pub(super) deadline_at: Option<Instant>,
+    /// The call that it answers; `None` for one that came in.
+    pub(super) call: Option<u32>,
+    pub(super) encrypted: bool,
+    pub(super) was_open: bool,
+}
+
+impl Session {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Takes a framed message: straight into the send buffer if nothing waits before it and it fits, else into the
+    /// outbox. `shared` gives the message for keeping.
+    pub(super) fn offer(
+        &mut self,
+        framed: &[u8],
+        priority: Priority,
+        scratch: &mut [u8],
+        shared: impl FnOnce() -> Arc<[u8]>,
+    ) -> Result<Queued, Drop> {
+        self.counters.tx_messages += 1;
+        let mut sent_len = 0;
+        if self.outbox.is_empty() {
+            sent_len = match &mut self.channel {
+                None => self.socket.send(framed),
+                Some(channel) if framed.len() <= RECORD_PLAIN_LEN_MAX => {
+                    if self.socket.send_room() >= framed.len() + RECORD_OVERHEAD_LEN {
+                        seal_into(channel, &mut self.socket, framed, scratch)?;
+                        framed.len()
+                    } else {
+                        0
+                    }
+                }
+                Some(_) => 0,
+            };
+        }
+        if sent_len == framed.len() {
+            return Ok(Queued::Waits { shed: 0 });
+        }
+        let queued = self.outbox.push(self.class, priority, shared(), sent_len);
+        match queued {
+            Queued::Waits { shed } => self.counters.shed_messages += shed,
+            Queued::Shed => self.counters.shed_messages += 1,
+            Queued::Overflow => {}
+        }
+        if sent_len == 0 {
+            self.fill(scratch)?;
+        }
+        Ok(queued)
+    }
+
+    /// Moves what waits into the send buffer as far as there is room.
+    pub(super) fn fill(&mut self, scratch: &mut [u8]) -> Result<(), Drop> {
+        while let Some(front) = self.outbox.front() {
+            let room = self.socket.send_room();
+            let Some(channel) = &mut self.channel else {
+                let sent_len = if room == 0 { 0 } else { self.socket.send(front) };
+                if sent_len == 0 {
+                    return Ok(());
+                }
+                self.outbox.advance(sent_len);
+                continue;
+            };
+            let waiting_len = self.outbox.len();
+            let plain_len = waiting_len.min(RECORD_PLAIN_LEN_MAX).min(room.saturating_sub(RECORD_OVERHEAD_LEN));
+            if plain_len == 0 || (plain_len < waiting_len && plain_len < RECORD_PLAIN_LEN_MIN) {
+                return Ok(());
+            }
+            if front.len() >= plain_len {
+                seal_into(channel, &mut self.socket, &front[..plain_len], scratch)?;
+            } else {
+                let (gathered, sealed) = scratch.split_at_mut(RECORD_PLAIN_LEN_MAX);
+                self.outbox.gather(&mut gathered[..plain_len]);
+                seal_into(channel, &mut self.socket, &gathered[..plain_len], sealed)?;
+            }
+            self.outbox.advance(plain_len);
+        }
+        Ok(())
+    }
+}
+
+/// Seals straight into the send buffer; by way of `scratch` where the buffer wraps.
+fn seal_into(channel: &mut Channel, socket: &mut Socket, plain: &[u8], scratch: &mut [u8]) -> Result<(), Drop> {
+    let wanted = plain.len() + RECORD_OVERHEAD_LEN;
+    let in_place = socket.send_in_place(|free| {
+        if free.len() < wanted {
+            return (0, None);
+        }
+        match channel.seal(plain, &mut free[..wanted]) {
+            Ok(len) => (len, Some(Ok(()))),
+            Err(error) => (0, Some(Err(error))),
+        }
+    });
+    match in_place {
+        Some(Some(result)) => result,
+        Some(None) => {
+            let len = channel.seal(plain, &mut scratch[..wanted])?;
+            // The caller saw that the room is there, on both sides of the wrap together.
+            if socket.send(&scratch[..len]) == len { Ok(()) } else { Err(Drop::Record) }
+        }
+        None => Err(Drop::Record),
+    }
+}
+
+impl Edge {
+    pub(super) fn new() -> Self {
+        Self {
+            congestion: Congestion::new(1_460, 0),
+            initial_sequence: 0,
+            next_sequence: 0,
+            last_ack: 0,
+            last_ack_sent: 0,
+            last_data_at: Instant::ZERO,
+            peer_window: 0,
+            local_window: 0,
+            window_scale: 0,
+            flags_seen: 0,
+            out_of_order_count: 0,
+            duplicate_acks_sent: 0,
+            duplicate_acks_received: 0,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The card: a TCP offload engine in user space. It holds sessions, keeps them alive, proves who the peer is, seals
+//! what is sent, broadcasts one plaintext to thousands, and counts confirmations.
+//!
+//! A [`Lane`] is one core's share and a machine without I/O: its driver brings frames from a
+//! [`Port`](hpb_net::Port), runs handshake jobs where it likes, and reaps events.
+
+pub mod card;
+pub mod class;
+pub mod congestion;
+mod engine;
+pub mod flow;
+pub mod framing;
+pub mod lane;
+pub mod outbox;
+pub mod registers;
+pub mod secure;
+pub mod segment;
+pub mod stats;
+pub mod wheel;
+
+pub use card::{Call, CloseReason, Command, Event, EventBatch, Group, SessionId, SessionRow};
+pub use class::{Class, Priority};
+pub use lane::{Lane, LaneConfig, LaneError, SendError};
+pub use secure::{CryptoJob, CryptoResult, Identity};

@@ -1,0 +1,98 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use hpb_types::keys::{Hash, PublicKey};
+use hpb_types::units::ChainId;
+
+use super::handshake::{HandshakeError, Identity, Next, Step, Task, message_1_is_for_us};
+use super::{Channel, CryptoJob};
+use crate::card::SessionId;
+
+const CHAIN: ChainId = ChainId(Hash([7; 32]));
+
+fn identity(seed: u8) -> Arc<Identity> {
+    Arc::new(Identity::new([seed; 32], CHAIN))
+}
+
+fn run(task: Task) -> Result<Step, HandshakeError> {
+    CryptoJob { session: SessionId { index: 0, generation: 0 }, task }.run().outcome
+}
+
+fn done(step: Step) -> (Channel, PublicKey, u32) {
+    match step.next {
+        Next::Done { channel, peer, operations } => (channel, peer, operations),
+        Next::Await(_) => panic!("not done"),
+    }
+}
+
+fn awaiting(step: Step) -> super::HandshakeMemory {
+    match step.next {
+        Next::Await(memory) => memory,
+        Next::Done { .. } => panic!("done already"),
+    }
+}
+
+fn shake(
+    initiator: Arc<Identity>,
+    responder: Arc<Identity>,
+    called: PublicKey,
+) -> Result<(Step, Step), HandshakeError> {
+    let one = run(Task::Call { identity: initiator, responder: called, seed: [1; 32] })?;
+    let message = one.reply[2..].to_vec();
+    let two = run(Task::Answer { identity: responder, message, seed: [2; 32] })?;
+    let message = two.reply[2..].to_vec();
+    let three = run(Task::Continue { memory: awaiting(one), message })?;
+    let message = three.reply[2..].to_vec();
+    let last = run(Task::Continue { memory: awaiting(two), message })?;
+    Ok((three, last))
+}
+
+#[test]
+fn both_sides_know_each_other_and_read_each_other() {
+    let (a, b) = (identity(1), identity(2));
+    let (three, last) = shake(Arc::clone(&a), Arc::clone(&b), b.public()).unwrap();
+    let (mut near, peer_of_a, operations_a) = done(three);
+    let (mut far, peer_of_b, operations_b) = done(last);
+    assert_eq!((peer_of_a, peer_of_b), (b.public(), a.public()));
+    assert_eq!((operations_a, operations_b), (3, 3), "each side does its own three");
+    let mut sealed = [0; 64];
+    let len = near.seal(b"a digest", &mut sealed).unwrap();
+    assert_eq!(Channel::record_len([sealed[0], sealed[1]]), Ok(len));
+    let mut plain = [0; 64];
+    assert_eq!(far.open(&sealed[2..len], &mut plain).map(|len| plain[..len].to_vec()), Ok(b"a digest".to_vec()));
+    assert!(far.open(&sealed[2..len], &mut plain).is_err(), "a record opens once");
+}
+
+#[test]
+fn the_first_message_is_refused_without_any_dh_when_it_calls_another() {
+    let (a, b, c) = (identity(1), identity(2), identity(3));
+    let one = run(Task::Call { identity: a, responder: b.public(), seed: [1; 32] }).unwrap();
+    assert!(message_1_is_for_us(&one.reply[2..], &b));
+    assert!(!message_1_is_for_us(&one.reply[2..], &c));
+    for bit in 0..(one.reply.len() - 2) * 8 {
+        let mut bad = one.reply[2..].to_vec();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert!(!message_1_is_for_us(&bad, &b), "bit {bit}");
+    }
+}
+
+#[test]
+fn another_chain_another_responder_and_damage_are_refused() {
+    let (a, b, c) = (identity(1), identity(2), identity(3));
+    assert_eq!(shake(Arc::clone(&a), Arc::clone(&c), b.public()).err(), Some(HandshakeError::Noise));
+    let elsewhere = Arc::new(Identity::new([2; 32], ChainId(Hash([8; 32]))));
+    assert_eq!(shake(Arc::clone(&a), elsewhere, b.public()).err(), Some(HandshakeError::Noise));
+    let one = run(Task::Call { identity: a, responder: b.public(), seed: [1; 32] }).unwrap();
+    let two = run(Task::Answer { identity: b, message: one.reply[2..].to_vec(), seed: [2; 32] }).unwrap();
+    let mut message = two.reply[2..].to_vec();
+    message[40] ^= 1;
+    assert_eq!(run(Task::Continue { memory: awaiting(one), message }).err(), Some(HandshakeError::Noise));
+}
+
+#[test]
+fn one_seed_one_transcript() {
+    let call = |seed| run(Task::Call { identity: identity(1), responder: identity(2).public(), seed }).unwrap().reply;
+    assert_eq!(call([5; 32]), call([5; 32]));
+    assert_ne!(call([5; 32]), call([6; 32]));
+}

@@ -1,0 +1,370 @@
+//! The edge's view of a TCP segment inside an IP packet: what it needs to steer, guard and rewrite, and no more.
+//!
+//! (RFC 791, RFC 8200, RFC 9293 section 3.1.) Every byte comes from a stranger; nothing here panics.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use hpb_net::frame::Frame;
+
+use crate::stats::Drop;
+
+/// FIN: the sender is done.
+pub const FIN: u8 = 0x01;
+/// SYN: the sequence number is the first.
+pub const SYN: u8 = 0x02;
+/// RST: there is no such session.
+pub const RST: u8 = 0x04;
+/// ACK: the acknowledgement number holds.
+pub const ACK: u8 = 0x10;
+
+const PROTOCOL_TCP: u8 = 6;
+const IPV6_HEADER_LEN: usize = 40;
+const TCP_HEADER_LEN_MIN: usize = 20;
+
+/// A session's two ends as one comparable value; IPv4 is mapped into IPv6 (RFC 4291 section 2.5.5.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FlowKey {
+    /// The peer's address.
+    pub remote: u128,
+    /// The card's address.
+    pub local: u128,
+    /// The peer's port, then the card's.
+    pub ports: (u16, u16),
+}
+
+impl FlowKey {
+    /// The key of a session between two ends.
+    pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
+        Self { remote: mapped(remote.ip()), local: mapped(local.ip()), ports: (remote.port(), local.port()) }
+    }
+
+    /// The peer's end.
+    pub fn remote(&self) -> SocketAddr {
+        SocketAddr::new(unmapped(self.remote), self.ports.0)
+    }
+
+    /// The card's end.
+    pub fn local(&self) -> SocketAddr {
+        SocketAddr::new(unmapped(self.local), self.ports.1)
+    }
+}
+
+/// What the edge reads of one received segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    /// Whose it is, seen from the receiver.
+    pub flow: FlowKey,
+    /// Where the TCP header starts.
+    pub tcp_at: usize,
+    /// Where the payload starts.
+    pub payload_at: usize,
+    /// Where the packet ends (bytes after it are padding).
+    pub end_at: usize,
+    /// The sequence number.
+    pub seq: u32,
+    /// The acknowledgement number.
+    pub ack: u32,
+    /// The flags.
+    pub flags: u8,
+    /// The window as it stands in the header, unscaled.
+    pub window: u16,
+}
+
+impl Segment {
+    /// The payload's length in bytes.
+    pub fn payload_len(&self) -> u32 {
+        (self.end_at - self.payload_at) as u32
+    }
+
+    /// The sequence space it takes: payload, SYN and FIN.
+    pub fn sequence_len(&self) -> u32 {
+        self.payload_len() + u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0)
+    }
+
+    /// Whether any of `flags` is set.
+    pub fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+/// Reads a packet.
+///
+/// # Errors
+/// Why the card does not take it.
+pub fn parse(packet: &[u8]) -> Result<Segment, Drop> {
+    let (remote, local, tcp_at, end_at) = match packet.first().ok_or(Drop::Truncated)? >> 4 {
+        4 => parse_ipv4(packet)?,
+        6 => parse_ipv6(packet)?,
+        _ => return Err(Drop::NotIp),
+    };
+    let tcp = packet.get(tcp_at..end_at).ok_or(Drop::Truncated)?;
+    if tcp.len() < TCP_HEADER_LEN_MIN {
+        return Err(Drop::Truncated);
+    }
+    let header_len = usize::from(tcp[12] >> 4) * 4;
+    if header_len < TCP_HEADER_LEN_MIN || header_len > tcp.len() {
+        return Err(Drop::Malformed);
+    }
+    Ok(Segment {
+        flow: FlowKey { remote, local, ports: (be16(tcp, 0), be16(tcp, 2)) },
+        tcp_at,
+        payload_at: tcp_at + header_len,
+        end_at,
+        seq: be32(tcp, 4),
+        ack: be32(tcp, 8),
+        flags: tcp[13],
+        window: be16(tcp, 14),
+    })
+}
+
+fn parse_ipv4(packet: &[u8]) -> Result<(u128, u128, usize, usize), Drop> {
+    let header_len = usize::from(packet[0] & 15) * 4;
+    if packet.len() < 20 || packet.len() < header_len {
+        return Err(Drop::Truncated);
+    }
+    let total_len = usize::from(be16(packet, 2));
+    if header_len < 20 || total_len < header_len {
+        return Err(Drop::Malformed);
+    }
+    if total_len > packet.len() {
+        return Err(Drop::Truncated);
+    }
+    // More fragments, or not the first one.
+    if be16(packet, 6) & 0x3fff != 0 {
+        return Err(Drop::Fragment);
+    }
+    if packet[9] != PROTOCOL_TCP {
+        return Err(Drop::NotTcp);
+    }
+    Ok((mapped_v4(be32(packet, 12)), mapped_v4(be32(packet, 16)), header_len, total_len))
+}
+
+fn parse_ipv6(packet: &[u8]) -> Result<(u128, u128, usize, usize), Drop> {
+    if packet.len() < IPV6_HEADER_LEN {
+        return Err(Drop::Truncated);
+    }
+    let end_at = IPV6_HEADER_LEN + usize::from(be16(packet, 4));
+    if end_at > packet.len() {
+        return Err(Drop::Truncated);
+    }
+    if packet[6] != PROTOCOL_TCP {
+        return Err(Drop::NotTcp);
+    }
+    Ok((be128(packet, 8), be128(packet, 24), IPV6_HEADER_LEN, end_at))
+}
+
+/// Whether the checksums of a packet that [`parse`] took hold: the IPv4 header's and TCP's.
+pub fn checksums_hold(packet: &[u8], segment: &Segment) -> bool {
+    let is_v4 = packet[0] >> 4 == 4;
+    if is_v4 && fold(sum(&packet[..segment.tcp_at])) != 0xffff {
+        return false;
+    }
+    fold(pseudo_header_sum(packet, segment.end_at - segment.tcp_at) + sum(&packet[segment.tcp_at..segment.end_at]))
+        == 0xffff
+}
+
+/// Fills the checksums of a packet that smoltcp emitted, without options of IP, in place.
+pub fn fill_checksums(packet: &mut [u8]) {
+    let tcp_at = if packet[0] >> 4 == 4 {
+        packet[10..12].fill(0);
+        let header = !fold(sum(&packet[..20]));
+        packet[10..12].copy_from_slice(&header.to_ne_bytes());
+        20
+    } else {
+        IPV6_HEADER_LEN
+    };
+    packet[tcp_at + 16..tcp_at + 18].fill(0);
+    let tcp_len = packet.len() - tcp_at;
+    let checksum = !fold(pseudo_header_sum(packet, tcp_len) + sum(&packet[tcp_at..]));
+    packet[tcp_at + 16..tcp_at + 18].copy_from_slice(&checksum.to_ne_bytes());
+}
+
+/// Writes the reset that answers a segment of no session (RFC 9293 section 3.10.7.1), checksums filled.
+pub fn write_reset(segment: &Segment, frame: &mut Frame) {
+    let (seq, ack, flags) = if segment.has(ACK) {
+        (segment.ack, 0, RST)
+    } else {
+        (0, segment.seq.wrapping_add(segment.sequence_len()), RST | ACK)
+    };
+    let (source, destination) = (segment.flow.local(), segment.flow.remote());
+    let ip = match (source.ip(), destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let head = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0];
+            [head.as_slice(), &source.octets(), &destination.octets()].concat()
+        }
+        _ => {
+            let head = [0x60, 0, 0, 0, 0, 20, PROTOCOL_TCP, 64];
+            let (source, destination) = (segment.flow.local.to_be_bytes(), segment.flow.remote.to_be_bytes());
+            [head.as_slice(), &source, &destination].concat()
+        }
+    };
+    let tcp = [
+        source.port().to_be_bytes().as_slice(),
+        &destination.port().to_be_bytes(),
+        &seq.to_be_bytes(),
+        &ack.to_be_bytes(),
+        &[0x50, flags, 0, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    frame.copy_from(&[ip, tcp].concat());
+    fill_checksums(frame.bytes_mut());
+}
+
+/// Puts another window into a received segment. The checksum no longer holds: nothing behind the edge looks at it.
+pub fn set_window(packet: &mut [u8], segment: &Segment, window: u16) {
+    packet[segment.tcp_at + 14..segment.tcp_at + 16].copy_from_slice(&window.to_be_bytes());
+}
+
+/// The window scale option of a SYN (RFC 7323 section 2); `None` if it has none.
+pub fn window_scale(packet: &[u8], segment: &Segment) -> Option<u8> {
+    let mut options = &packet[segment.tcp_at + TCP_HEADER_LEN_MIN..segment.payload_at];
+    loop {
+        match *options.first()? {
+            0 => return None,
+            1 => options = &options[1..],
+            kind => {
+                let len = usize::from(*options.get(1)?);
+                let option = options.get(..len.max(2))?;
+                if kind == 3 {
+                    return option.get(2).map(|shift| (*shift).min(14));
+                }
+                options = &options[len.max(2)..];
+            }
+        }
+    }
+}
+
+// Sums are over native-endian words: one's complement addition commutes with swapping bytes (RFC 1071 section 2).
+fn sum(bytes: &[u8]) -> u64 {
+    let mut words = bytes.chunks_exact(4);
+    let mut total = 0_u64;
+    for word in &mut words {
+        total += u64::from(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    }
+    let rest = words.remainder();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    total + u64::from(u32::from_ne_bytes(last))
+}
+
+fn pseudo_header_sum(packet: &[u8], tcp_len: usize) -> u64 {
+    let addresses = if packet[0] >> 4 == 4 { &packet[12..20] } else { &packet[8..40] };
+    let len = u32::try_from(tcp_len).unwrap_or(u32::MAX).to_be_bytes();
+    let protocol = [0, 0, 0, PROTOCOL_TCP];
+    sum(addresses) + sum(&len) + sum(&protocol)
+}
+
+fn fold(mut total: u64) -> u16 {
+    while total > 0xffff {
+        total = (total >> 16) + (total & 0xffff);
+    }
+    total as u16
+}
+
+fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn be128(bytes: &[u8], at: usize) -> u128 {
+    let mut value = [0; 16];
+    value.copy_from_slice(&bytes[at..at + 16]);
+    u128::from_be_bytes(value)
+}
+
+fn mapped_v4(address: u32) -> u128 {
+    0xffff_0000_0000 | u128::from(address)
+}
+
+fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => mapped_v4(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn unmapped(address: u128) -> IpAddr {
+    if address >> 32 == 0xffff {
+        IpAddr::V4(Ipv4Addr::from_bits(address as u32))
+    } else {
+        IpAddr::V6(Ipv6Addr::from_bits(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    // A SYN from 10.0.0.2:1025 to 10.0.0.1:80 with MSS 1460, window scale 7; checksums filled by hand below.
+    fn syn() -> Vec<u8> {
+        let mut packet = vec![
+            0x45, 0, 0, 48, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1, // IPv4
+            4, 1, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x70, SYN, 0xff, 0xff, 0, 0, 0, 0, // TCP
+            2, 4, 5, 0xb4, 1, 3, 3, 7, // options
+        ];
+        fill_checksums(&mut packet);
+        packet
+    }
+
+    #[test]
+    fn a_syn_is_read() {
+        let packet = syn();
+        let segment = parse(&packet).unwrap();
+        assert_eq!(segment.flow.remote(), "10.0.0.2:1025".parse().unwrap());
+        assert_eq!(segment.flow.local(), "10.0.0.1:80".parse().unwrap());
+        assert_eq!((segment.seq, segment.sequence_len(), segment.window), (9, 1, 0xffff));
+        assert_eq!(window_scale(&packet, &segment), Some(7));
+        assert!(checksums_hold(&packet, &segment));
+    }
+
+    #[test]
+    fn the_checksum_of_rfc_1071_section_3() {
+        // The RFC's example sums 0001 f203 f4f5 f6f7 to ddf2.
+        let total = fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]));
+        assert_eq!(u16::from_be(total), 0xddf2);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_segment_is_seen() {
+        let good = syn();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let taken = parse(&bad).is_ok_and(|segment| checksums_hold(&bad, &segment));
+            assert!(!taken, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn fragments_and_other_protocols_are_not_taken() {
+        let mut fragment = syn();
+        fragment[6] = 0x20;
+        assert_eq!(parse(&fragment).err(), Some(Drop::Fragment));
+        let mut udp = syn();
+        udp[9] = 17;
+        assert_eq!(parse(&udp).err(), Some(Drop::NotTcp));
+        assert_eq!(parse(&syn()[..39]).err(), Some(Drop::Truncated));
+        assert_eq!(parse(&[]).err(), Some(Drop::Truncated));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120), version in 0..3_u8) {
+            let mut bytes = bytes;
+            if let Some(first) = bytes.first_mut() {
+                *first = [0x45, 0x60, *first][version as usize];
+            }
+            if let Ok(segment) = parse(&bytes) {
+                let _ = checksums_hold(&bytes, &segment);
+                let _ = window_scale(&bytes, &segment);
+                prop_assert!(segment.payload_at <= segment.end_at && segment.end_at <= bytes.len());
+            }
+        }
+    }
+}
