@@ -3,6 +3,7 @@
 pub mod frame;
 pub mod pcap;
 pub mod port;
+pub mod sys;
 pub mod wire;
 
 pub use frame::{Bursts, Frame, FramePool};

@@ -117,7 +117,7 @@ const WINDOW_LEN_MAX: u32 = 16 << 20;
 
 /// Whether sequence number `a` comes after `b` (RFC 9293 section 3.4).
 pub fn is_after(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) > 0
+    a.wrapping_sub(b).cast_signed() > 0
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::{Bursts, Frame, FramePool};
+use hpb_net::sys::prefetch;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
@@ -122,7 +123,7 @@ impl Stack {
         match self.interface.poll_at(engine_time(now), &socket.set) {
             None => Wake::Never,
             Some(at) if at.total_micros() <= 0 => Wake::Now,
-            Some(at) => Wake::At(Instant::from_micros(at.total_micros() as u64)),
+            Some(at) => Wake::At(Instant::from_micros(at.total_micros().cast_unsigned())),
         }
     }
 }
@@ -161,10 +162,9 @@ impl Socket {
         self.set.get_mut(self.handle)
     }
 
-    /// Reads a little of what the next poll will need, so that several sessions' cache misses overlap.
-    pub(crate) fn touch(&self) -> usize {
-        let socket = self.get();
-        socket.recv_queue() ^ socket.send_queue() ^ socket.state() as usize ^ usize::from(socket.nagle_enabled())
+    /// Asks for the memory that the next poll will need.
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.get());
     }
 
     pub(crate) fn state(&self) -> TcpState {
@@ -327,7 +327,7 @@ impl TxToken for Emitted<'_, '_> {
 
 fn engine_time(now: Instant) -> smoltcp::time::Instant {
     // Zero means "at once" to the engine.
-    smoltcp::time::Instant::from_micros(now.as_micros().max(1) as i64)
+    smoltcp::time::Instant::from_micros(now.as_micros().max(1).cast_signed())
 }
 
 fn engine_span(span: Duration) -> smoltcp::time::Duration {

@@ -40,6 +40,11 @@ impl FlowTable {
         self.entries.find(hash, |entry| entry.hash == hash && is_it(entry.index)).map(|entry| entry.index)
     }
 
+    /// A session that has the flow with `hash`, as far as the hash tells: a hint that costs no look at the session.
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        self.find(hash, |_| true)
+    }
+
     /// Adds a flow that [`find`](Self::find) does not know.
     pub fn insert(&mut self, hash: u64, index: u32) {
         self.entries.insert_unique(hash, Entry { hash, index }, |entry| entry.hash);

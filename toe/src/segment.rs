@@ -187,16 +187,13 @@ pub fn write_reset(segment: &Segment, frame: &mut Frame) {
         (0, segment.seq.wrapping_add(segment.sequence_len()), RST | ACK)
     };
     let (source, destination) = (segment.flow.local(), segment.flow.remote());
-    let ip = match (source.ip(), destination.ip()) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let head = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0];
-            [head.as_slice(), &source.octets(), &destination.octets()].concat()
-        }
-        _ => {
-            let head = [0x60, 0, 0, 0, 0, 20, PROTOCOL_TCP, 64];
-            let (source, destination) = (segment.flow.local.to_be_bytes(), segment.flow.remote.to_be_bytes());
-            [head.as_slice(), &source, &destination].concat()
-        }
+    let ip = if let (IpAddr::V4(source), IpAddr::V4(destination)) = (source.ip(), destination.ip()) {
+        let head = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0];
+        [head.as_slice(), &source.octets(), &destination.octets()].concat()
+    } else {
+        let head = [0x60, 0, 0, 0, 0, 20, PROTOCOL_TCP, 64];
+        let (source, destination) = (segment.flow.local.to_be_bytes(), segment.flow.remote.to_be_bytes());
+        [head.as_slice(), &source, &destination].concat()
     };
     let tcp = [
         source.port().to_be_bytes().as_slice(),

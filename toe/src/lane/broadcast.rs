@@ -115,7 +115,7 @@ impl Lane {
 
     fn serve(&mut self, index: u32, under_way: &UnderWay) {
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
-        let served = session.broadcast_serial.wrapping_sub(under_way.serial) as i32 >= 0;
+        let served = session.broadcast_serial.wrapping_sub(under_way.serial).cast_signed() >= 0;
         if !session.is_open() || served {
             return;
         }

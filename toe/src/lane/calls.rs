@@ -100,15 +100,12 @@ impl Lane {
             return;
         }
         let known = Some(Known { call, failures: 0 });
-        let index = match calls.free.pop() {
-            Some(index) => {
-                calls.known[index as usize] = known;
-                index
-            }
-            None => {
-                calls.known.push(known);
-                (calls.known.len() - 1) as u32
-            }
+        let index = if let Some(index) = calls.free.pop() {
+            calls.known[index as usize] = known;
+            index
+        } else {
+            calls.known.push(known);
+            (calls.known.len() - 1) as u32
         };
         calls.waiting.push_back(index);
     }

@@ -4,6 +4,7 @@
 
 use hpb_base::Instant;
 use hpb_net::frame::Bursts;
+use hpb_net::sys::prefetch;
 
 use super::session::{Edge, Phase, Session};
 use super::{Lane, Listener, body_len_max, mark};
@@ -45,7 +46,7 @@ impl Lane {
                 Err(reason) => self.counters.drops.count(reason),
             }
         }
-        self.touch(&burst);
+        self.prefetch(&burst);
         for seen in burst.drain(..) {
             self.take(now, &seen, frames[seen.frame as usize].bytes_mut(), bursts);
         }
@@ -61,35 +62,37 @@ impl Lane {
             return Err(Drop::Checksum);
         }
         let hash = self.flows.hash(&segment.flow);
-        Ok(Seen { segment, hash, index: self.find(hash, &segment), frame })
+        let index = self.flows.guess(hash);
+        if let Some(index) = index {
+            prefetch(&self.slots[index as usize].session);
+        }
+        Ok(Seen { segment, hash, index, frame })
     }
 
     fn find(&self, hash: u64, segment: &Segment) -> Option<u32> {
-        self.flows.find(hash, |index| {
-            self.slots
-                .get(index as usize)
-                .and_then(|slot| slot.session.as_ref())
-                .is_some_and(|session| session.flow == segment.flow)
-        })
+        self.flows.find(hash, |index| self.is_of(index, segment))
     }
 
-    /// Second pass: brings the sessions' sockets into the cache together.
-    fn touch(&self, burst: &[Seen]) {
-        let touched = burst
-            .iter()
-            .filter_map(|seen| self.slots[seen.index? as usize].session.as_ref())
-            .fold(0, |sum, session| sum ^ session.socket.touch());
-        std::hint::black_box(touched);
+    fn is_of(&self, index: u32, segment: &Segment) -> bool {
+        let session = self.slots.get(index as usize).and_then(|slot| slot.session.as_ref());
+        session.is_some_and(|session| session.flow == segment.flow)
+    }
+
+    /// Second pass: asks for the sessions' sockets and keys together, so that their cache misses overlap.
+    fn prefetch(&self, burst: &[Seen]) {
+        for session in burst.iter().filter_map(|seen| self.slots[seen.index? as usize].session.as_ref()) {
+            session.socket.prefetch();
+            if let Some(channel) = &session.channel {
+                channel.prefetch();
+            }
+        }
     }
 
     /// Third pass: to its session.
     fn take(&mut self, now: Instant, seen: &Seen, packet: &mut [u8], bursts: &mut Bursts) {
         let segment = &seen.segment;
-        // An earlier frame of this burst may have opened or ended the session.
-        let known = seen.index.or_else(|| self.find(seen.hash, segment));
-        let still = known.filter(|index| {
-            self.slots[*index as usize].session.as_ref().is_some_and(|session| session.flow == segment.flow)
-        });
+        // The guess went by the hash alone, and an earlier frame of this burst may have opened or ended the session.
+        let still = seen.index.filter(|index| self.is_of(*index, segment)).or_else(|| self.find(seen.hash, segment));
         let index = match still {
             Some(index) => index,
             None => match self.admit(now, seen) {
@@ -223,7 +226,7 @@ impl Lane {
                 Ok(())
             }
             Phase::Open => {
-                let read = read(session, &mut self.events, &mut self.scratch.sealed, &mut self.scratch.plain);
+                let read = read(session, &mut self.events, &mut self.scratch.record);
                 if let Ok(count) = read {
                     self.counters.rx_messages += u64::from(count);
                     session.counters.rx_messages += count;
@@ -253,12 +256,7 @@ impl Lane {
 }
 
 /// Takes what the socket holds; returns how many messages that were.
-fn read(
-    session: &mut Session,
-    events: &mut EventBatch,
-    sealed: &mut [u8],
-    plain: &mut [u8],
-) -> Result<u32, Drop> {
+fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8]) -> Result<u32, Drop> {
     let mut count = 0;
     let (id, tag, body_len_max) = (session.id, session.tag, session.body_len_max as usize);
     let inbox = &mut session.inbox;
@@ -284,23 +282,20 @@ fn read(
         if session.socket.recv_len() < record_len {
             return Ok(count);
         }
-        let in_place = session.socket.recv(|bytes| {
-            if bytes.len() < record_len {
-                return (0, None);
-            }
-            (record_len, Some(channel.open(&bytes[2..record_len], plain)))
+        let in_place = session.socket.recv(|bytes| match bytes.get_mut(2..record_len) {
+            None => (0, None),
+            Some(sealed) => (record_len, Some(channel.open(sealed).and_then(&mut feed))),
         });
-        let plain_len = match in_place.flatten() {
-            Some(opened) => opened?,
-            None => {
-                // It lies across the buffer's wrap.
-                if !session.socket.recv_exact(&mut sealed[..record_len]) {
-                    return Err(Drop::Record);
-                }
-                channel.open(&sealed[2..record_len], plain)?
-            }
-        };
-        feed(&plain[..plain_len])?;
+        if let Some(fed) = in_place.flatten() {
+            fed?;
+            continue;
+        }
+        // It lies across the buffer's wrap.
+        let record = &mut scratch[..record_len];
+        if !session.socket.recv_exact(record) {
+            return Err(Drop::Record);
+        }
+        feed(channel.open(&mut record[2..])?)?;
     }
 }
 

@@ -133,10 +133,12 @@ struct Listener {
 
 /// Buffers that every session uses in turn.
 struct Scratch {
-    /// A framed message, or a record's plaintext beside its ciphertext.
+    /// A record's plaintext beside its ciphertext, on the way out.
     out: Vec<u8>,
-    sealed: Vec<u8>,
-    plain: Vec<u8>,
+    /// A record on the way in.
+    record: Vec<u8>,
+    /// A message being framed.
+    message: Vec<u8>,
 }
 
 /// One lane. See the module.
@@ -206,8 +208,8 @@ impl Lane {
             events: EventBatch::default(),
             scratch: Scratch {
                 out: vec![0; 2 * (RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN)],
-                sealed: vec![0; RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN],
-                plain: vec![0; RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN],
+                record: vec![0; RECORD_PLAIN_LEN_MAX + RECORD_OVERHEAD_LEN],
+                message: vec![0; RECORD_PLAIN_LEN_MAX],
             },
             burst: Vec::with_capacity(BURST_LEN_MAX),
             looped: VecDeque::new(),
@@ -242,16 +244,27 @@ impl Lane {
 
     /// Does one bounded turn: takes `bursts.rx`, leaves frames in `bursts.tx`. Returns whether it did anything.
     pub fn poll(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
+        self.receive(now, bursts) | self.transmit(now, bursts)
+    }
+
+    /// The first half of a turn: timers and received frames. A driver that answers events between the two halves
+    /// saves its peers a turn.
+    pub fn receive(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
         self.now = now;
-        let mut busy = !bursts.rx.is_empty();
-        self.ring(now);
         self.unloop(bursts);
+        let busy = !bursts.rx.is_empty();
+        self.ring(now);
         // Frames that are held back stay in the burst, and what follows stays with the port.
         if !self.registers.holds_back() {
             self.take_burst(now, bursts);
         }
-        busy |= self.reread(now);
-        busy |= self.dial(now);
+        self.reread(now) || busy
+    }
+
+    /// The second half of a turn: calls, broadcasts, and all that waits to be sent.
+    pub fn transmit(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
+        self.now = now;
+        let mut busy = self.dial(now);
         busy |= self.spread();
         busy |= self.flush(now, bursts);
         if self.registers.get(Register::Loop) != 0 {
@@ -309,11 +322,11 @@ impl Lane {
         if framed_len > RECORD_PLAIN_LEN_MAX {
             return self.send_shared(id, priority, &crate::framing::framed(kind, body).into());
         }
-        let mut framed = std::mem::take(&mut self.scratch.plain);
+        let mut framed = std::mem::take(&mut self.scratch.message);
         framed[..MESSAGE_HEADER_LEN].copy_from_slice(&crate::framing::header(kind, body.len()));
         framed[MESSAGE_HEADER_LEN..framed_len].copy_from_slice(body);
         let result = self.offer(id, priority, &framed[..framed_len], None);
-        self.scratch.plain = framed;
+        self.scratch.message = framed;
         result
     }
 

@@ -63,15 +63,14 @@ impl Lane {
             return Err(Drop::Handshake);
         }
         message.drain(..2);
-        let task = match shake.memory.take() {
-            Some(memory) => Task::Continue { memory, message },
-            None => {
-                let identity = self.config.identity.clone().ok_or(Drop::Handshake)?;
-                if !message_1_is_for_us(&message, &identity) {
-                    return Err(Drop::Stranger);
-                }
-                Task::Answer { identity, message, seed }
+        let task = if let Some(memory) = shake.memory.take() {
+            Task::Continue { memory, message }
+        } else {
+            let identity = self.config.identity.clone().ok_or(Drop::Handshake)?;
+            if !message_1_is_for_us(&message, &identity) {
+                return Err(Drop::Stranger);
             }
+            Task::Answer { identity, message, seed }
         };
         shake.busy = true;
         self.shaking.ready.push_back(CryptoJob { session: session.id, task });

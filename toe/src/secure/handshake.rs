@@ -216,8 +216,13 @@ impl HandshakeMemory {
             reply = self.write()?;
         }
         let operations = self.operations.load(Ordering::Relaxed);
-        let channel = self.noise.into_transport_mode().map_err(|_| HandshakeError::Noise)?;
-        Ok(Step { reply, next: Next::Done { channel: Channel::new(channel), peer, operations } })
+        let (initiators, responders) = self.noise.dangerously_get_raw_split();
+        let channel = if self.noise.is_initiator() {
+            Channel::new(&initiators, &responders)?
+        } else {
+            Channel::new(&responders, &initiators)?
+        };
+        Ok(Step { reply, next: Next::Done { channel, peer, operations } })
     }
 }
 
