@@ -16,9 +16,11 @@ pub mod registers;
 pub mod secure;
 pub mod segment;
 pub mod stats;
+pub mod tally;
 pub mod wheel;
 
 pub use card::{Call, CloseReason, Command, Event, EventBatch, Group, SessionId, SessionRow};
 pub use class::{Class, Priority};
 pub use lane::{Lane, LaneConfig, LaneError, SendError};
 pub use secure::{CryptoJob, CryptoResult, Identity};
+pub use tally::{Count, Reached, Tally, TallyCounters};

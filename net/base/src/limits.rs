@@ -165,3 +165,16 @@ pub const VERIFIED_CONFIRMS_MAX: usize = 1 << 15;
 pub const VERIFIED_CERTIFICATES_MAX: usize = 64;
 /// Segments of one log.
 pub const LOG_SEGMENTS_MAX: u32 = 1 << 24;
+/// Confirms of one producer that wait in one tally for their slice.
+pub const TALLY_EARLY_MAX: usize = 1_024;
+/// Producers that one tally tells apart, over all schedules of the slices that it watches: two whole sets, and more.
+pub const TALLY_PRODUCERS_MAX: usize = 256;
+/// Schedules whose slices one tally watches at once: the order of the producers changes with each epoch.
+pub const TALLY_SCHEDULES_MAX: usize = 256;
+
+/// Verified transactions that one verifier recognises when they come again.
+pub const VERIFIED_TRANSACTIONS_MAX: usize = 262_144;
+/// Requests that one core has out with its verifier.
+pub const VERIFY_REQUESTS_MAX: usize = 16_384;
+/// Slices that one request for missing ones is answered with.
+pub const SLICES_SERVED_MAX: usize = 256;

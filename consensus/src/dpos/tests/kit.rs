@@ -1,0 +1,284 @@
+//! Slices and confirms without cryptography, and one engine to feed them to.
+
+use std::collections::BTreeMap;
+
+use hpb_base::{Duration, Instant, Machine, UnixMillis};
+use hpb_types::slice::transactions_root;
+use hpb_types::{
+    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Hash, Height, PublicKey, Quorum, ResultsCommitment,
+    Schedule, ScheduledProducer, Signature, Slice, SliceBody, SliceRef, Slot,
+};
+
+use crate::dpos::{Anchor, Config, Dpos, Evidence, Input, Memory, Output, Schedules};
+use crate::engine::{Engine, Proposal, Verified};
+
+pub(super) const SLOT_MS: u64 = 600;
+pub(super) const DELTA_MS: u64 = 100;
+pub(super) const EPOCH_SLOTS: u64 = 8;
+
+pub(super) fn name(index: usize) -> AccountName {
+    format!("producer{index}").parse().unwrap()
+}
+
+pub(super) fn schedules(count: usize) -> Schedules {
+    let producers = (0..count)
+        .map(|index| ScheduledProducer { name: name(index), key: PublicKey([index as u8; 32]), weight: 1 })
+        .collect();
+    Schedules::new(Schedule { epoch: Epoch(0), producers }, EPOCH_SLOTS)
+}
+
+/// Slots of 600 ms, slices of 50 ms, Delta 100 ms; slot 0 starts at the driver's origin.
+pub(super) fn config(count: usize, producer: Option<usize>) -> Config {
+    Config {
+        chain: chain(),
+        genesis_time: UnixMillis(1_700_000_000_000),
+        slot: Duration::from_millis(SLOT_MS),
+        slice: Duration::from_millis(50),
+        delta: Duration::from_millis(DELTA_MS),
+        clock_bound: Duration::from_millis(DELTA_MS),
+        request_retry: Duration::from_millis(4 * DELTA_MS),
+        schedules: schedules(count),
+        producer: producer.map(name),
+        silent_when_idle: false,
+        wall_at_zero: UnixMillis(1_700_000_000_000),
+    }
+}
+
+pub(super) fn chain() -> ChainId {
+    ChainId(Hash([7; 32]))
+}
+
+pub(super) fn genesis() -> SliceRef {
+    SliceRef { height: height(0, 0), id: Hash([7; 32]) }
+}
+
+pub(super) fn height(slot: u64, index: u32) -> Height {
+    Height { slot: Slot(slot), index }
+}
+
+pub(super) fn signature(index: usize) -> Signature {
+    Signature([index as u8; 64])
+}
+
+/// What execution comes to, in a world where every slice is executed alike by all.
+pub(super) fn results(parent: &Hash, transactions_root: &Hash) -> ResultsCommitment {
+    ResultsCommitment { scheme: 0, hash: Hash::of_parts("test results", &[&parent.0, &transactions_root.0]) }
+}
+
+pub(super) fn confirm(index: usize, source: SliceRef, target: SliceRef) -> Confirm {
+    let epoch = Epoch(target.height.slot.0 / EPOCH_SLOTS);
+    let body = ConfirmBody { version: 1, chain: chain(), epoch, source, target, producer: name(index) };
+    Confirm { body, signature: signature(index) }
+}
+
+/// The certificate of producers 0, 1 and 2.
+pub(super) fn certificate(source: SliceRef, target: SliceRef) -> Certificate {
+    if target == genesis() {
+        return Certificate::genesis(target);
+    }
+    let signatures: BTreeMap<usize, Signature> = (0..3).map(|index| (index, signature(index))).collect();
+    let quorum = Quorum::new(Epoch(target.height.slot.0 / EPOCH_SLOTS), &signatures);
+    Certificate { source, target, quorums: vec![quorum] }
+}
+
+/// What is wrong with a body.
+pub(super) type Change<T> = fn(&mut T);
+
+/// The faults that the engine reported.
+pub(super) fn evidence(kit: &Kit) -> Vec<Evidence> {
+    kit.outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Evidence(evidence) => Some(evidence.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(super) fn is_justified(kit: &Kit, slice: SliceRef) -> bool {
+    kit.outputs.iter().any(|output| matches!(output, Output::Justified(certificate) if certificate.target == slice))
+}
+
+/// A chain of four producers by hand, and an engine that hears of it.
+pub(super) struct Kit {
+    pub(super) engine: Dpos,
+    pub(super) now: Instant,
+    pub(super) outputs: Vec<Output>,
+    /// Whether what is executed matches, without being asked.
+    pub(super) executes: bool,
+    sources: BTreeMap<Hash, SliceRef>,
+}
+
+impl Kit {
+    pub(super) fn observer() -> Self {
+        Self::new(None, Memory::Never)
+    }
+
+    pub(super) fn new(producer: Option<usize>, memory: Memory) -> Self {
+        Self::with(config(4, producer), memory, Instant::ZERO)
+    }
+
+    pub(super) fn with(config: Config, memory: Memory, now: Instant) -> Self {
+        let engine = Dpos::new(config, Anchor::genesis(genesis()), memory, now);
+        let sources = BTreeMap::from([(genesis().id, genesis())]);
+        Self { engine, now, outputs: Vec::new(), executes: true, sources }
+    }
+
+    pub(super) fn at(&mut self, millis: u64) -> &mut Self {
+        self.now = Instant::from_millis(millis);
+        self
+    }
+
+    /// A slice on `parent` that carries the certificate of `source`, which stands on the chain; `salt` tells siblings
+    /// apart.
+    pub(super) fn make(&mut self, at: (u64, u32), parent: SliceRef, source: SliceRef, salt: u8) -> Slice {
+        self.make_with(at, parent, source, |body| body.results.hash = Hash([salt; 32]))
+    }
+
+    /// The same, changed before it is named.
+    pub(super) fn make_with(
+        &mut self,
+        at: (u64, u32),
+        parent: SliceRef,
+        source: SliceRef,
+        change: impl FnOnce(&mut SliceBody),
+    ) -> Slice {
+        let link_source = self.sources[&source.id];
+        let mut body = SliceBody {
+            version: 1,
+            chain: chain(),
+            slot: Slot(at.0),
+            index: at.1,
+            last: false,
+            parent: parent.id,
+            producer: name((at.0 % 4) as usize),
+            transactions_root: transactions_root([]),
+            results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
+            source: certificate(link_source, source),
+        };
+        change(&mut body);
+        let slice = Slice { body, signature: signature(9) };
+        self.sources.insert(slice.id(), source);
+        slice
+    }
+
+    /// Feeds a slice now.
+    pub(super) fn give(&mut self, slice: &Slice) -> SliceRef {
+        self.feed(Input::Slice(Verified::vouch(slice.clone())));
+        slice.reference()
+    }
+
+    /// Makes a slice and feeds it in the middle of its slot, or now if that is past.
+    pub(super) fn slice(&mut self, at: (u64, u32), parent: SliceRef, source: SliceRef) -> SliceRef {
+        let slice = self.make(at, parent, source, 0);
+        self.now = self.now.max(Instant::from_millis(at.0 * SLOT_MS + SLOT_MS / 2));
+        self.give(&slice)
+    }
+
+    /// Slices `from..=to` of one slot, the first on `parent`, all carrying `source`.
+    pub(super) fn run(
+        &mut self,
+        slot: u64,
+        indexes: core::ops::RangeInclusive<u32>,
+        parent: SliceRef,
+        source: SliceRef,
+    ) -> Vec<SliceRef> {
+        let mut parent = parent;
+        let mut made = Vec::new();
+        for index in indexes {
+            parent = self.slice((slot, index), parent, source);
+            made.push(parent);
+        }
+        made
+    }
+
+    /// Confirms of producers 0, 1 and 2 for `target`.
+    pub(super) fn justify(&mut self, target: SliceRef) {
+        for index in 0..3 {
+            self.confirm(index, target);
+        }
+    }
+
+    /// The confirm of one producer as the rules ask for it.
+    pub(super) fn confirm(&mut self, index: usize, target: SliceRef) {
+        let source = self.sources[&target.id];
+        self.feed(Input::Confirm(Verified::vouch(confirm(index, source, target))));
+    }
+
+    pub(super) fn feed(&mut self, input: Input) {
+        self.engine.handle(self.now, input);
+        self.drain();
+    }
+
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.engine.poll(self.now) {
+            if let (Output::Execute { slice, .. }, true) = (&output, self.executes) {
+                self.engine.handle(self.now, Input::Executed { slice: slice.id, matched: true });
+            }
+            self.outputs.push(output);
+        }
+    }
+
+    pub(super) fn last_final(&self) -> SliceRef {
+        self.engine.last_final()
+    }
+
+    pub(super) fn dropped(&self, reason: crate::engine::DropReason) -> u64 {
+        self.engine.counters().dropped.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// The slices that the engine asked to execute.
+    pub(super) fn asked_to_execute(&self) -> Vec<SliceRef> {
+        self.outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Execute { slice, .. } => Some(*slice),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Proposals in the order in which the engine asked for them.
+    pub(super) fn proposals(&self) -> Vec<Proposal> {
+        self.outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Propose(proposal) => Some(proposal.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Answers a proposal as it was asked for.
+    pub(super) fn answer(&mut self, proposal: &Proposal) -> SliceRef {
+        let (at, last) = ((proposal.slot.0, proposal.index), proposal.last);
+        let slice = self.make_with(at, proposal.parent, proposal.source.target, |body| body.last = last);
+        self.feed(Input::Proposed(slice.clone()));
+        slice.reference()
+    }
+
+    /// Polls at every instant that the engine asks for until `millis`, answering proposals.
+    pub(super) fn run_to(&mut self, millis: u64) {
+        let mut answered = self.proposals().len();
+        while let Some(at) = self.engine.wake_at().filter(|at| *at <= Instant::from_millis(millis)) {
+            self.now = self.now.max(at);
+            self.drain();
+            for proposal in self.proposals().split_off(answered) {
+                answered += 1;
+                self.answer(&proposal);
+            }
+        }
+        self.at(millis);
+    }
+
+    /// The marks that the engine asked to persist.
+    pub(super) fn marks(&self) -> Vec<(SliceRef, SliceRef)> {
+        self.outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Persist { mark, .. } => Some((mark.source, mark.target)),
+                _ => None,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,352 @@
+//! N engines on virtual time: messages with delay, loss and partitions from a seed, instant execution, disks that lose
+//! what was not synced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hpb_base::{Duration, Instant, Machine, Random};
+use hpb_types::slice::transactions_root;
+use hpb_types::{Confirm, ConfirmBody, Hash, Slice, SliceBody, SliceRef};
+
+use super::kit::{chain, config, genesis, name, results, signature};
+use crate::dpos::{Anchor, Dpos, Input, Memory, Output, Watermark, watermark};
+use crate::engine::{Engine, Proposal, Verified};
+
+/// How the links behave.
+#[derive(Clone)]
+pub(super) struct Links {
+    pub(super) delay_ms: (u64, u64),
+    pub(super) loss_per_million: u32,
+}
+
+#[derive(Clone)]
+enum Message {
+    Slices(Vec<Slice>),
+    Confirm(Confirm),
+    Request { from: usize, missing: Hash, above: SliceRef },
+}
+
+enum Event {
+    Deliver { to: usize, message: Message },
+    Synced { node: usize, life: u32, mark: Watermark, slice: Hash },
+}
+
+/// One node: an engine, what its host keeps in memory and on disk, and what it ever said.
+pub(super) struct Node {
+    pub(super) engine: Option<Dpos>,
+    life: u32,
+    store: BTreeMap<Hash, Slice>,
+    disk: [Vec<u8>; 2],
+    /// Slices synced with the watermark and not final.
+    kept: BTreeMap<Hash, Slice>,
+    log: Vec<Slice>,
+    pub(super) finals: Vec<SliceRef>,
+    pub(super) said: Vec<ConfirmBody>,
+    made: BTreeSet<hpb_types::Height>,
+    pub(super) retractions: u64,
+    pub(super) evidence: u64,
+    /// Longest time from a slice's sending to its finality here, for slices that this life saw final.
+    pub(super) final_latency_max: Duration,
+}
+
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) nodes: Vec<Node>,
+    pub(super) links: Links,
+    /// Nodes of different groups don't hear each other.
+    pub(super) groups: Vec<usize>,
+    pub(super) silent_when_idle: bool,
+    pending: Vec<bool>,
+    pub(super) sent: BTreeMap<SliceRef, Instant>,
+    /// The one final chain of all nodes.
+    pub(super) chain: Vec<SliceRef>,
+    random: Random,
+    queue: BTreeMap<(Instant, u64), Event>,
+    sequence: u64,
+}
+
+impl World {
+    pub(super) fn new(count: usize, seed: u64, links: Links) -> Self {
+        let node = || Node {
+            engine: None,
+            life: 0,
+            store: BTreeMap::new(),
+            disk: [Vec::new(), Vec::new()],
+            kept: BTreeMap::new(),
+            log: Vec::new(),
+            finals: Vec::new(),
+            said: Vec::new(),
+            made: BTreeSet::new(),
+            retractions: 0,
+            evidence: 0,
+            final_latency_max: Duration::ZERO,
+        };
+        let mut world = Self {
+            now: Instant::ZERO,
+            nodes: (0..count).map(|_| node()).collect(),
+            links,
+            groups: vec![0; count],
+            silent_when_idle: false,
+            pending: vec![false; count],
+            sent: BTreeMap::new(),
+            chain: Vec::new(),
+            random: Random::new(seed),
+            queue: BTreeMap::new(),
+            sequence: 0,
+        };
+        for index in 0..count {
+            world.start(index, Memory::Never);
+        }
+        world
+    }
+
+    /// Starts a node on what its disk holds.
+    pub(super) fn start(&mut self, index: usize, memory: Memory) {
+        let mut config = config(self.nodes.len(), Some(index));
+        config.silent_when_idle = self.silent_when_idle;
+        let node = &mut self.nodes[index];
+        let mut anchor = Anchor::genesis(genesis());
+        for slice in &node.log {
+            anchor.extend(slice).unwrap();
+        }
+        node.store = node.log.iter().map(|slice| (slice.id(), slice.clone())).collect();
+        node.engine = Some(Dpos::new(config, anchor, memory, self.now));
+    }
+
+    /// Stops a node at once: what was not synced is gone.
+    pub(super) fn crash(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.engine = None;
+        node.life += 1;
+        node.store.clear();
+    }
+
+    /// Starts a node again with the watermark that its disk holds.
+    pub(super) fn restart(&mut self, index: usize) {
+        let [first, second] = &self.nodes[index].disk;
+        let memory = watermark::newest([first, second], &chain(), &name(index));
+        self.start(index, memory);
+        let kept: Vec<Slice> = self.nodes[index].kept.values().cloned().collect();
+        self.deliver(index, Message::Slices(kept));
+    }
+
+    /// Loses the slices that a node's disk keeps.
+    pub(super) fn forget(&mut self, index: usize) {
+        self.nodes[index].kept.clear();
+    }
+
+    /// Loses a node's watermark.
+    pub(super) fn wipe(&mut self, index: usize) {
+        self.nodes[index].disk = [Vec::new(), Vec::new()];
+    }
+
+    /// Ends all partitions. Sessions come up anew and say where each head is.
+    pub(super) fn heal(&mut self) {
+        self.groups.fill(0);
+        for index in 0..self.nodes.len() {
+            let Some(engine) = &self.nodes[index].engine else { continue };
+            if let Some(slice) = self.nodes[index].store.get(&engine.head().id).cloned() {
+                self.broadcast(index, &Message::Slices(vec![slice]));
+            }
+        }
+    }
+
+    /// Tells a node whether transactions wait.
+    pub(super) fn pending(&mut self, index: usize, pending: bool) {
+        self.pending[index] = pending;
+        self.feed(index, Input::PendingTransactions(pending));
+    }
+
+    pub(super) fn run_until(&mut self, millis: u64) {
+        let end = Instant::from_millis(millis);
+        let mut idle = 0;
+        loop {
+            for index in 0..self.nodes.len() {
+                if self.nodes[index]
+                    .engine
+                    .as_ref()
+                    .is_some_and(|engine| engine.wake_at().is_some_and(|at| at <= self.now))
+                {
+                    self.drain(index);
+                }
+            }
+            let event = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let wakes = self.nodes.iter().filter_map(|node| node.engine.as_ref()?.wake_at());
+            let Some(next) = wakes.chain(event).min().filter(|next| *next <= end) else { break };
+            idle = if next > self.now || event == Some(self.now) { 0 } else { idle + 1 };
+            assert!(idle < 3, "an engine wakes for nothing at {:?}", self.now);
+            self.now = self.now.max(next);
+            if event.is_some_and(|event| event <= self.now)
+                && let Some((_, event)) = self.queue.pop_first()
+            {
+                self.happen(event);
+            }
+        }
+        self.now = end;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver { to, message } => self.deliver(to, message),
+            Event::Synced { node: index, life, mark, slice } => {
+                let node = &mut self.nodes[index];
+                if node.life == life {
+                    // The copies are written in turn: one torn write leaves the other.
+                    node.disk.swap(0, 1);
+                    node.kept.extend(node.store.get(&slice).map(|kept| (slice, kept.clone())));
+                    node.disk[0] = mark.to_record(&chain(), &name(index)).to_vec();
+                    self.feed(index, Input::Persisted { slice });
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: usize, message: Message) {
+        if self.nodes[to].engine.is_none() {
+            return;
+        }
+        match message {
+            Message::Slices(slices) => {
+                for slice in slices {
+                    self.nodes[to].store.insert(slice.id(), slice.clone());
+                    self.feed(to, Input::Slice(Verified::vouch(slice)));
+                }
+            }
+            Message::Confirm(confirm) => self.feed(to, Input::Confirm(Verified::vouch(confirm))),
+            Message::Request { from, missing, above } => {
+                let store = &self.nodes[to].store;
+                let chain = std::iter::successors(store.get(&missing), |slice| store.get(&slice.body.parent));
+                let mut slices: Vec<Slice> =
+                    chain.take_while(|slice| slice.body.height() > above.height).cloned().collect();
+                slices.reverse();
+                self.send(to, from, Message::Slices(slices));
+            }
+        }
+    }
+
+    fn feed(&mut self, index: usize, input: Input) {
+        if let Some(engine) = &mut self.nodes[index].engine {
+            engine.handle(self.now, input);
+            self.drain(index);
+        }
+    }
+
+    fn drain(&mut self, index: usize) {
+        while let Some(output) = self.nodes[index].engine.as_mut().and_then(|engine| engine.poll(self.now)) {
+            self.obey(index, output);
+        }
+    }
+
+    fn obey(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Execute { slice, .. } => {
+                let body = &self.nodes[index].store[&slice.id].body;
+                let matched = body.results == results(&body.parent, &body.transactions_root);
+                self.feed_inner(index, Input::Executed { slice: slice.id, matched });
+            }
+            Output::Request { missing, above } => {
+                let others = self.nodes.len() as u64 - 1;
+                let peer = (index + 1 + self.random.below(others) as usize) % self.nodes.len();
+                self.send(index, peer, Message::Request { from: index, missing, above });
+            }
+            Output::Propose(proposal) => {
+                let slice = self.build(index, &proposal);
+                self.nodes[index].store.insert(slice.id(), slice.clone());
+                self.feed_inner(index, Input::Proposed(slice));
+            }
+            Output::Persist { slice, mark } => {
+                let event = Event::Synced { node: index, life: self.nodes[index].life, mark, slice: slice.id };
+                self.schedule(Duration::from_millis(1), event);
+            }
+            Output::BroadcastSlice(slice) => {
+                let height = slice.body.height();
+                assert!(self.nodes[index].made.insert(height), "{index} made two slices at {height:?}");
+                self.sent.insert(slice.reference(), self.now);
+                self.broadcast(index, &Message::Slices(vec![*slice]));
+            }
+            Output::Confirm(body) => {
+                if let Some(last) = self.nodes[index].said.last() {
+                    assert!(body.target.height > last.target.height, "{index} confirms twice at one height");
+                    assert!(body.source.height >= last.source.height, "{index} surrounds");
+                }
+                self.nodes[index].said.push(body.clone());
+                let confirm = Confirm { body, signature: signature(index) };
+                self.broadcast(index, &Message::Confirm(confirm.clone()));
+                self.feed_inner(index, Input::Confirm(Verified::vouch(confirm)));
+            }
+            Output::Head(change) => self.nodes[index].retractions += u64::from(!change.retracted.is_empty()),
+            Output::Final { reference, newly } => self.finalised(index, reference, newly),
+            Output::Evidence(_) => self.nodes[index].evidence += 1,
+            Output::Diverged { slice } => panic!("{index} diverged at {slice:?}"),
+            Output::Discarded(slices) => slices.iter().for_each(|slice| {
+                self.nodes[index].kept.remove(&slice.id);
+            }),
+            Output::Justified(_) | Output::Dropped(_) => {}
+        }
+    }
+
+    /// An answer from within an output: polled by the drain that runs already.
+    fn feed_inner(&mut self, index: usize, input: Input) {
+        if let Some(engine) = &mut self.nodes[index].engine {
+            engine.handle(self.now, input);
+        }
+    }
+
+    fn finalised(&mut self, index: usize, reference: SliceRef, newly: Vec<SliceRef>) {
+        assert_eq!(newly.last(), Some(&reference));
+        let node = &mut self.nodes[index];
+        for slice in newly {
+            let place = node.finals.len();
+            match self.chain.get(place) {
+                Some(other) => assert_eq!(*other, slice, "two final chains, seed and time {:?}", self.now),
+                None => self.chain.push(slice),
+            }
+            node.finals.push(slice);
+            node.kept.remove(&slice.id);
+            node.log.push(node.store[&slice.id].clone());
+            let latency = self.now.since(self.sent[&slice]);
+            node.final_latency_max = node.final_latency_max.max(latency);
+        }
+    }
+
+    fn build(&mut self, index: usize, proposal: &Proposal) -> Slice {
+        let waiting = self.pending[index] || !self.silent_when_idle;
+        let carries = waiting && proposal.may_carry_transactions;
+        let transaction = Hash::of_parts("test transaction", &[&proposal.parent.id.0]);
+        let transactions_root = transactions_root(carries.then_some(transaction));
+        let body = SliceBody {
+            version: 1,
+            chain: chain(),
+            slot: proposal.slot,
+            index: proposal.index,
+            last: proposal.last,
+            parent: proposal.parent.id,
+            producer: name(index),
+            transactions_root,
+            results: results(&proposal.parent.id, &transactions_root),
+            source: (*proposal.source).clone(),
+        };
+        Slice { body, signature: signature(index) }
+    }
+
+    fn broadcast(&mut self, from: usize, message: &Message) {
+        for to in 0..self.nodes.len() {
+            if to != from {
+                self.send(from, to, message.clone());
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Message) {
+        let lost = self.random.chance(self.links.loss_per_million);
+        let (least, most) = self.links.delay_ms;
+        let delay = Duration::from_millis(least + self.random.below(most - least + 1));
+        if !lost && self.groups[from] == self.groups[to] {
+            self.schedule(delay, Event::Deliver { to, message });
+        }
+    }
+
+    fn schedule(&mut self, delay: Duration, event: Event) {
+        self.sequence += 1;
+        self.queue.insert((self.now + delay, self.sequence), event);
+    }
+}

@@ -1,0 +1,265 @@
+//! The step interface between a consensus engine and its host (white paper 3.2.2: pluggable consensus).
+//!
+//! Propose, check, confirm, finalise, report: the steps that stake, authority, BFT and leader engines share. What an
+//! engine's confirm says, what it must remember before it speaks, and what proves a fault are the engine's own types, so
+//! that rounds, views and terms pass through without a name here. Signatures are the host's work on both ways: what
+//! comes in is [`Verified`], what goes out is a body to sign. The host hands inputs over in the order in which they
+//! came; an engine refuses what breaks its rules with a counted [`DropReason`] and never panics on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hpb_base::{Machine, UnixMillis};
+use hpb_types::{Certificate, Hash, Slice, SliceRef, Slot};
+
+/// A consensus engine: a machine that speaks [`Input`] and [`Output`].
+pub trait Engine:
+    Machine<Input = Input<Self::Confirm>, Output = Output<Self::Statement, Self::Mark, Self::Evidence>>
+{
+    /// A signed word of one producer for a slice.
+    type Confirm;
+    /// What such a word's signature covers.
+    type Statement;
+    /// What must be on disk before a word leaves, so that it is never contradicted after a restart.
+    type Mark;
+    /// Proof that a producer broke a rule.
+    type Evidence;
+
+    /// The engine's name in a genesis and in reports.
+    const NAME: &'static str;
+
+    /// The slice that this node would build on.
+    fn head(&self) -> SliceRef;
+
+    /// The highest final slice.
+    fn last_final(&self) -> SliceRef;
+
+    /// What happened so far.
+    fn counters(&self) -> &Counters;
+}
+
+/// A value whose signatures were checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// Vouches for `value`. The caller states: every signature in it is valid by ZIP-215 under the key that the
+    /// schedule of the value's epoch gives to the signer that it names, and a certificate in it holds more than two
+    /// thirds of that schedule's weight. For DPOS, [`Verifier`](crate::dpos::Verifier) does the checks; a simulator may
+    /// vouch for what it signed in name only.
+    pub const fn vouch(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    pub const fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, owned.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// What the host tells an engine. `C` is [`Engine::Confirm`].
+#[derive(Clone, Debug)]
+pub enum Input<C> {
+    /// A slice of another producer, complete with its transactions (which the host keeps) and just arrived: the instant
+    /// of this input decides whether it came within its slot.
+    Slice(Verified<Slice>),
+    /// A confirm, of this node too.
+    Confirm(Verified<C>),
+    /// A certificate that came by another way than in a slice (beside a block).
+    Certificate(Verified<Certificate>),
+    /// The answer to [`Output::Execute`].
+    Executed {
+        /// The slice's id.
+        slice: Hash,
+        /// Whether its transactions were valid and their results are the ones that it commits to.
+        matched: bool,
+    },
+    /// The answer to [`Output::Persist`]: one data sync covers the slice and the mark, and all those asked for before.
+    Persisted {
+        /// The slice's id.
+        slice: Hash,
+    },
+    /// The answer to [`Output::Propose`]: built, executed and signed, not sent.
+    Proposed(Slice),
+    /// The other answer to [`Output::Propose`]: the host could not build it.
+    ProposalDeclined,
+    /// Whether transactions wait to be included. False until told otherwise.
+    PendingTransactions(bool),
+    /// The wall clock was set: what it shows at the driver's [`Instant::ZERO`](hpb_base::Instant::ZERO).
+    Clock {
+        /// Wall time at the driver's origin.
+        wall_at_zero: UnixMillis,
+    },
+}
+
+/// What an engine tells its host. `B` is [`Engine::Statement`], `M` is [`Engine::Mark`], `E` is [`Engine::Evidence`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output<B, M, E> {
+    /// Execute a slice on top of its parent and answer with [`Input::Executed`]. The parent was named before, or is
+    /// final, or was proposed by this node. The host may answer in any order.
+    Execute {
+        /// What to execute.
+        slice: SliceRef,
+        /// Whose state it starts from.
+        parent: SliceRef,
+    },
+    /// Ask peers for a slice, and for its ancestors above the last final slice. Repeated until it comes.
+    Request {
+        /// The id that is missing.
+        missing: Hash,
+        /// The highest final slice here: nothing at or below it is needed.
+        above: SliceRef,
+    },
+    /// Build a slice; answer with [`Input::Proposed`] or [`Input::ProposalDeclined`]. One is out at a time.
+    Propose(Proposal),
+    /// Write the slice (with its transactions) and the mark, sync, then answer with [`Input::Persisted`]. The slice is
+    /// kept until it is final or discarded, and handed in again after a restart.
+    Persist {
+        /// The slice.
+        slice: SliceRef,
+        /// The mark.
+        mark: M,
+    },
+    /// Send this node's slice, with its transactions, to all peers.
+    BroadcastSlice(Box<Slice>),
+    /// Sign, send to all peers, and hand back as [`Input::Confirm`].
+    Confirm(B),
+    /// A slice is justified: this certificate proves it.
+    Justified(Arc<Certificate>),
+    /// The slice to build on changed.
+    Head(HeadChange),
+    /// Slices are final, for good.
+    Final {
+        /// The highest final slice.
+        reference: SliceRef,
+        /// All that are newly final, in the chain's order; the last is `reference`.
+        newly: Vec<SliceRef>,
+    },
+    /// Slices that can never be final any more: their change sets can be freed.
+    Discarded(Vec<SliceRef>),
+    /// A producer broke a rule; the first proof of each kind of fault of each producer.
+    Evidence(E),
+    /// More than two thirds of the weight confirmed a slice that this node finds invalid: it computes otherwise than the
+    /// rest and must stop.
+    Diverged {
+        /// The slice.
+        slice: SliceRef,
+    },
+    /// An input was refused; counted in [`Counters::dropped`] too.
+    Dropped(DropReason),
+}
+
+/// A slice that the host is asked to build, with the fields that consensus decides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proposal {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its index in the slot.
+    pub index: u32,
+    /// What it builds on.
+    pub parent: SliceRef,
+    /// Whether to mark it as the slot's last.
+    pub last: bool,
+    /// The certificate to carry.
+    pub source: Arc<Certificate>,
+    /// Whether it may carry transactions (PROTOCOL.md, "Confirms, justification, finality": not when finality is too
+    /// far behind).
+    pub may_carry_transactions: bool,
+}
+
+/// A change of the slice to build on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeadChange {
+    /// The head until now.
+    pub old: SliceRef,
+    /// The head from now on.
+    pub new: SliceRef,
+    /// Slices that are no longer on the head's chain, the highest first. Their transactions return to the mempool.
+    pub retracted: Vec<SliceRef>,
+    /// Slices that are now on it, in the chain's order; the last is `new` unless the head went back.
+    pub adopted: Vec<SliceRef>,
+}
+
+/// Why an input was refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DropReason {
+    /// Known already.
+    Duplicate,
+    /// A version that this code does not speak.
+    Version,
+    /// Of another chain.
+    WrongChain,
+    /// Not by a producer of the schedule, or not by the slot's.
+    NotScheduled,
+    /// From a slot that has not come yet.
+    Early,
+    /// A confirm for a slot too far back to be counted.
+    Stale,
+    /// At or below the last final slice.
+    BelowFinal,
+    /// On a chain that excludes the last final slice.
+    ConflictsFinal,
+    /// A slot or index that does not follow its parent's.
+    Height,
+    /// The carried certificate is not of the slice's own chain, is lower than its parent's, or names another source than
+    /// its target carries.
+    Source,
+    /// A confirm whose source is not the one that its target carries.
+    ConfirmSource,
+    /// Transactions though finality is too far behind.
+    TooFarFromFinal,
+    /// On an invalid slice.
+    ParentInvalid,
+    /// Found invalid before.
+    Invalid,
+    /// Other results, or invalid transactions.
+    ResultsMismatch,
+    /// Beyond the slices kept at one height.
+    Siblings,
+    /// No room among the slices that are not final.
+    TreeFull,
+    /// No room among the slices that wait for their parent.
+    OrphansFull,
+    /// No room among a producer's confirms that wait for their slice.
+    PendingFull,
+    /// An answer to nothing that was asked.
+    Unasked,
+    /// This node's slice came too late, or not as it was asked for.
+    StaleProposal,
+    /// A valid slice that this node does not confirm: it came outside its slot.
+    Late,
+    /// A valid slice that this node does not confirm: its watermark forbids it.
+    Watermark,
+    /// A valid slice that this node does not confirm: it lost its watermark and is silent.
+    Silent,
+    /// A valid slice that this node does not confirm: the disk is too far behind.
+    Unsynced,
+}
+
+/// What happened so far. Only grows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Slices taken into the tree.
+    pub slices: u64,
+    /// Slices of this node that were sent.
+    pub proposed: u64,
+    /// Confirms taken from others and from this node.
+    pub confirms: u64,
+    /// Confirms of this node.
+    pub confirmed: u64,
+    /// Slices justified.
+    pub justified: u64,
+    /// Slices final.
+    pub finals: u64,
+    /// Slices taken off the head's chain.
+    pub retracted: u64,
+    /// Faults reported.
+    pub evidence: u64,
+    /// Refused inputs by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+}

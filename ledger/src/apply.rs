@@ -1,0 +1,469 @@
+//! From the transactions of a slice to receipts and changes, one transaction after the other.
+//!
+//! Two kinds of refusal, chosen so that no work is free and no producer can stop the chain:
+//!
+//! - **Unfit**: another chain's, expired, expiring too far ahead, a duplicate, a payer that does not exist, is not
+//!   authorised or can't pay, a fee above the limit. Nobody could be charged for such a transaction, so it may not stand
+//!   in a slice at all: a slice that carries one is invalid, nobody confirms it and nobody builds on it, as with any
+//!   slice whose results are wrong. Its producer can tell before it proposes ([`build`] leaves such ones out); one that
+//!   does it anyway loses its slice, and the next producer builds on the slice before. (If such a transaction got a
+//!   receipt without a fee instead, a producer could fill blocks, and the ids that all must keep, for nothing.)
+//! - **Failed**: the payer is good, but an action or another authorisation is not. All actions are undone, the fee
+//!   stays paid, the receipt says why.
+//!
+//! Key signatures were checked before ([`Checked`]). Ids are compared before the transactions execute: whether two are
+//! equal depends on no outcome, so this much stays serial when execution does not.
+
+use std::collections::BTreeSet;
+
+use hpb_base::UnixMillis;
+use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, SLICE_BYTES_MAX, TRANSACTION_UNITS_MAX, TRANSACTIONS_PER_SLICE_MAX};
+use hpb_types::slice::transactions_root;
+use hpb_types::{
+    AccountName, Action, Amount, Authorisation, ChainId, Event, Genesis, Hash, Outcome, PublicKey, Receipt,
+    RejectReason, ResultsCommitment, Slot,
+};
+use hpb_vm::{Call, End, Engine, Halt, Meter};
+
+use crate::account::{ACTIVE, Account};
+use crate::authority;
+use crate::checked::Checked;
+use crate::digest::results_commitment;
+use crate::host::{CallHost, Transacting, read_account, read_record};
+use crate::key::{self, BALANCE, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
+use crate::native::Native;
+use crate::records::{self, Included, SlotFees, Tariff, Window};
+use crate::view::{ChangeSet, State, StateError, View};
+
+/// Records of expired ids that one slice takes away: more than it can add, so that the queue empties.
+const EXPIRED_RECORDS_PER_SLICE_MAX: usize = 2;
+
+/// What execution needs of the genesis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// The chain.
+    pub chain: ChainId,
+    /// The start of slot 0.
+    pub time: UnixMillis,
+    /// A slot's length in milliseconds.
+    pub slot_ms: u32,
+}
+
+impl Rules {
+    /// Those of a genesis.
+    pub fn of(genesis: &Genesis) -> Self {
+        Self { chain: genesis.chain_id(), time: UnixMillis(genesis.time_ms), slot_ms: genesis.slot_ms }
+    }
+
+    /// Block time: the slot's start.
+    pub fn slot_start(&self, slot: Slot) -> UnixMillis {
+        self.time.plus(slot.0.saturating_mul(u64::from(self.slot_ms)))
+    }
+}
+
+/// Which slice is executed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SliceContext {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its index in the slot.
+    pub index: u32,
+    /// The slot's producer, by the schedule.
+    pub producer: AccountName,
+}
+
+/// What the execution of a slice came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Executed {
+    /// The transactions' ids, in order.
+    pub ids: Vec<Hash>,
+    /// One a transaction, in order.
+    pub receipts: Vec<Receipt>,
+    /// What changes in the state.
+    pub changes: ChangeSet,
+    /// What the slice's body says about ids.
+    pub transactions_root: Hash,
+    /// What the slice's body says about receipts and changes.
+    pub results: ResultsCommitment,
+}
+
+/// A slice's content, chosen from candidates.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// What stands in the slice, in order.
+    pub included: Vec<Checked>,
+    /// What can't stand in it, and why.
+    pub refused: Vec<(Hash, RejectReason)>,
+    /// What the included ones come to.
+    pub executed: Executed,
+}
+
+/// Why a slice did not execute.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// This node can't read its state: its own failure, not the slice's.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The slice is invalid: it carries a transaction that no slice may carry.
+    #[error("transaction {index} can't be in the slice: {reason}")]
+    Unfit {
+        /// Its place in the slice.
+        index: usize,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// The slice is invalid: more transactions, or more bytes of them, than a slice holds.
+    #[error("{transactions} transactions of {bytes} bytes are more than a slice holds")]
+    TooLarge {
+        /// How many transactions.
+        transactions: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// The slice is invalid: its producer has no account to be paid to.
+    #[error("the producer {0} has no account")]
+    NoSuchProducer(AccountName),
+    /// The slice is invalid: its place does not come after its parent's.
+    #[error("the slice does not come after its parent")]
+    NotAfterParent,
+    /// The parent is unknown, or on a fork that finality ended.
+    #[error("the parent is not known, or dead")]
+    NoSuchParent,
+}
+
+/// Executes the transactions of a slice as they stand.
+///
+/// # Errors
+/// The slice is invalid, or the state can't be read.
+pub fn execute(
+    rules: &Rules,
+    state: &dyn State,
+    context: &SliceContext,
+    transactions: &[Checked],
+) -> Result<Executed, ExecuteError> {
+    let bytes = transactions.iter().map(Checked::bytes_len).sum();
+    if transactions.len() > TRANSACTIONS_PER_SLICE_MAX || bytes > SLICE_BYTES_MAX {
+        return Err(ExecuteError::TooLarge { transactions: transactions.len(), bytes });
+    }
+    let mut executor = Executor::begin(rules, state, context)?;
+    for (index, transaction) in transactions.iter().enumerate() {
+        executor.push(transaction)?.map_err(|reason| ExecuteError::Unfit { index, reason })?;
+    }
+    executor.finish(context)
+}
+
+/// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched.
+///
+/// # Errors
+/// The place is none for a slice, or the state can't be read.
+pub fn build(
+    rules: &Rules,
+    state: &dyn State,
+    context: &SliceContext,
+    candidates: impl IntoIterator<Item = Checked>,
+) -> Result<Built, ExecuteError> {
+    let mut executor = Executor::begin(rules, state, context)?;
+    let (mut included, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for candidate in candidates {
+        if included.len() == TRANSACTIONS_PER_SLICE_MAX || bytes + candidate.bytes_len() > SLICE_BYTES_MAX {
+            break;
+        }
+        match executor.push(&candidate)? {
+            Ok(()) => {
+                bytes += candidate.bytes_len();
+                included.push(candidate);
+            }
+            Err(reason) => refused.push((candidate.id(), reason)),
+        }
+    }
+    Ok(Built { included, refused, executed: executor.finish(context)? })
+}
+
+/// Tries one transaction on a state, as of a slot, and forgets it: whether it could stand in a slice there and would
+/// take effect.
+///
+/// # Errors
+/// A state that can't be read.
+pub fn try_one(
+    rules: &Rules,
+    state: &dyn State,
+    slot: Slot,
+    transaction: &Checked,
+) -> Result<Result<(), RejectReason>, StateError> {
+    let mut executor = Executor::new(rules, state, slot)?;
+    if let Err(reason) = executor.push(transaction)? {
+        return Ok(Err(reason));
+    }
+    Ok(match executor.receipts.first().map(|receipt| &receipt.outcome) {
+        Some(Outcome::Failed(reason)) => Err(*reason),
+        _ => Ok(()),
+    })
+}
+
+struct Executor<'s> {
+    view: View<'s>,
+    chain: ChainId,
+    block_time: UnixMillis,
+    tariff: Tariff,
+    ids: Vec<Hash>,
+    ids_seen: BTreeSet<Hash>,
+    receipts: Vec<Receipt>,
+    fees: Amount,
+}
+
+/// A transaction that may stand in the slice: who pays what, and with which of its authorisations.
+struct Fit {
+    fee: Amount,
+    balance_after: Amount,
+    payer_authorisation: usize,
+    keys: Vec<PublicKey>,
+}
+
+impl<'s> Executor<'s> {
+    fn new(rules: &Rules, state: &'s dyn State, slot: Slot) -> Result<Self, StateError> {
+        let mut view = View::new(state);
+        let tariff_key = key::of(SYSTEM, TARIFF);
+        let tariff = read_record(&mut view, &tariff_key)?.ok_or_else(|| StateError::damaged(&tariff_key))?;
+        Ok(Self {
+            view,
+            chain: rules.chain,
+            block_time: rules.slot_start(slot),
+            tariff,
+            ids: Vec::new(),
+            ids_seen: BTreeSet::new(),
+            receipts: Vec::new(),
+            fees: Amount::ZERO,
+        })
+    }
+
+    /// What comes before the first transaction: the last block's fees go to its producer, expired ids go.
+    fn begin(rules: &Rules, state: &'s dyn State, context: &SliceContext) -> Result<Self, ExecuteError> {
+        let mut executor = Self::new(rules, state, context.slot)?;
+        if read_account(&mut executor.view, context.producer)?.is_none() {
+            return Err(ExecuteError::NoSuchProducer(context.producer));
+        }
+        let fees_key = key::of(SYSTEM, SLOT_FEES);
+        if let Some(earned) = read_record::<SlotFees>(&mut executor.view, &fees_key)?
+            && earned.slot != context.slot
+        {
+            executor.credit(earned.producer, earned.amount)?;
+            executor.view.set(fees_key, None);
+        }
+        executor.forget_expired(rules)?;
+        Ok(executor)
+    }
+
+    /// Takes away the oldest records all of whose ids have expired. An id lasts at most as long after the start of its
+    /// slot as an expiry may lie ahead.
+    fn forget_expired(&mut self, rules: &Rules) -> Result<(), StateError> {
+        let window_key = key::of(SYSTEM, WINDOW);
+        let mut window: Window = read_record(&mut self.view, &window_key)?.unwrap_or_default();
+        let first = window.first;
+        for _ in 0..EXPIRED_RECORDS_PER_SLICE_MAX {
+            if window.first == window.next {
+                break;
+            }
+            let included_key = key::of_included(window.first);
+            let slot = self.view.get(&included_key)?.and_then(|bytes| Included::slot_of(bytes));
+            let slot = slot.ok_or_else(|| StateError::damaged(&included_key))?;
+            if rules.slot_start(slot).plus(EXPIRY_AHEAD_MS_MAX) >= self.block_time {
+                break;
+            }
+            self.view.set(included_key, None);
+            window.first += 1;
+        }
+        if window.first != first {
+            self.view.set(window_key, Some(records::store(&window)));
+        }
+        Ok(())
+    }
+
+    /// Executes one transaction, or says why it is unfit and leaves everything as it was.
+    fn push(&mut self, transaction: &Checked) -> Result<Result<(), RejectReason>, StateError> {
+        let fit = match self.fitness(transaction)? {
+            Ok(fit) => fit,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        self.set_balance(transaction.body.payer, fit.balance_after);
+        self.fees = self.fees.checked_add(fit.fee).ok_or_else(|| overflow("the slot's fees"))?;
+        self.ids.push(transaction.id());
+        self.ids_seen.insert(transaction.id());
+        let scope = self.view.open();
+        let (outcome, events) = match self.run(transaction, &fit)? {
+            Ok(events) => {
+                self.view.keep(scope);
+                (Outcome::Applied, events)
+            }
+            Err(reason) => {
+                self.view.undo(scope);
+                (Outcome::Failed(reason), Vec::new())
+            }
+        };
+        self.receipts.push(Receipt { transaction: transaction.id(), outcome, fee: fit.fee, events });
+        Ok(Ok(()))
+    }
+
+    fn fitness(&mut self, transaction: &Checked) -> Result<Result<Fit, RejectReason>, StateError> {
+        let body = &transaction.body;
+        if body.chain != self.chain {
+            return Ok(Err(RejectReason::WrongChain));
+        }
+        if let Err(reason) = judge_expiry(body.expiry_ms, self.block_time) {
+            return Ok(Err(reason));
+        }
+        if self.ids_seen.contains(&transaction.id()) || self.view.state().includes(&transaction.id()) {
+            return Ok(Err(RejectReason::Duplicate));
+        }
+        let Some(payer) = read_account(&mut self.view, body.payer)? else {
+            return Ok(Err(RejectReason::NoSuchAccount));
+        };
+        let keys: Vec<PublicKey> = transaction.keys().copied().collect();
+        let Some(payer_authorisation) = self.payer_authorisation(transaction, &payer, &keys)? else {
+            return Ok(Err(RejectReason::Unauthorised));
+        };
+        let fee = self.tariff.fee(transaction.bytes_len());
+        let Some(fee) = fee.filter(|fee| *fee <= body.fee_limit) else {
+            return Ok(Err(RejectReason::FeeLimit));
+        };
+        let Some(balance_after) = self.balance(body.payer)?.checked_sub(fee) else {
+            return Ok(Err(RejectReason::Overdrawn));
+        };
+        Ok(Ok(Fit { fee, balance_after, payer_authorisation, keys }))
+    }
+
+    /// The first of the transaction's authorisations by which the payer stands behind it.
+    fn payer_authorisation(
+        &mut self,
+        transaction: &Checked,
+        payer: &Account,
+        keys: &[PublicKey],
+    ) -> Result<Option<usize>, StateError> {
+        for (index, named) in transaction.body.authorisations.iter().enumerate() {
+            let pays = named.account == transaction.body.payer && payer.covers(named.permission, ACTIVE);
+            if pays && self.is_satisfied(named, keys)? {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The authority check's one caller.
+    fn is_satisfied(&mut self, named: &Authorisation, keys: &[PublicKey]) -> Result<bool, StateError> {
+        let view = &mut self.view;
+        Ok(authority::judge(named, keys, &mut |account| read_account(view, account))?.is_some())
+    }
+
+    /// Judges the other authorisations and runs the actions.
+    fn run(&mut self, transaction: &Checked, fit: &Fit) -> Result<Result<Vec<Event>, RejectReason>, StateError> {
+        let authorisations = &transaction.body.authorisations;
+        for (index, named) in authorisations.iter().enumerate() {
+            if index != fit.payer_authorisation && !self.is_satisfied(named, &fit.keys)? {
+                return Ok(Err(RejectReason::Unauthorised));
+            }
+        }
+        let mut transacting = Transacting {
+            view: &mut self.view,
+            meter: Meter::new(TRANSACTION_UNITS_MAX),
+            authorisations,
+            block_time: self.block_time,
+            events: Vec::new(),
+            event_bytes: 0,
+            fault: None,
+        };
+        for action in &transaction.body.actions {
+            if let Err(reason) = call(&mut transacting, action)? {
+                return Ok(Err(reason));
+            }
+        }
+        Ok(Ok(transacting.events))
+    }
+
+    /// What comes after the last transaction: its fees join the slot's, its ids join the window.
+    fn finish(mut self, context: &SliceContext) -> Result<Executed, ExecuteError> {
+        if !self.ids.is_empty() {
+            self.join_fees(context)?;
+            self.join_ids(context.slot)?;
+        }
+        let changes = self.view.into_changes();
+        let results = results_commitment(&self.receipts, &changes);
+        let transactions_root = transactions_root(self.ids.iter().copied());
+        Ok(Executed { ids: self.ids, receipts: self.receipts, changes, transactions_root, results })
+    }
+
+    fn join_fees(&mut self, context: &SliceContext) -> Result<(), StateError> {
+        let fees_key = key::of(SYSTEM, SLOT_FEES);
+        let before = read_record::<SlotFees>(&mut self.view, &fees_key)?.map_or(Amount::ZERO, |fees| fees.amount);
+        let amount = before.checked_add(self.fees).ok_or_else(|| overflow("the slot's fees"))?;
+        if amount != Amount::ZERO {
+            let fees = SlotFees { slot: context.slot, producer: context.producer, amount };
+            self.view.set(fees_key, Some(records::store(&fees)));
+        }
+        Ok(())
+    }
+
+    fn join_ids(&mut self, slot: Slot) -> Result<(), StateError> {
+        let window_key = key::of(SYSTEM, WINDOW);
+        let mut window: Window = read_record(&mut self.view, &window_key)?.unwrap_or_default();
+        let included = Included { slot, ids: self.ids.clone() };
+        self.view.set(key::of_included(window.next), Some(records::store(&included)));
+        window.next += 1;
+        self.view.set(window_key, Some(records::store(&window)));
+        Ok(())
+    }
+
+    fn balance(&mut self, account: AccountName) -> Result<Amount, StateError> {
+        Ok(read_record(&mut self.view, &key::of(account, BALANCE))?.unwrap_or_default())
+    }
+
+    fn set_balance(&mut self, account: AccountName, balance: Amount) {
+        let value = (balance != Amount::ZERO).then(|| records::store_amount(balance));
+        self.view.set(key::of(account, BALANCE), value);
+    }
+
+    fn credit(&mut self, account: AccountName, amount: Amount) -> Result<(), StateError> {
+        let balance = self.balance(account)?.checked_add(amount).ok_or_else(|| overflow("a balance"))?;
+        self.set_balance(account, balance);
+        Ok(())
+    }
+}
+
+/// Whether block time and the expiry let a transaction in.
+///
+/// # Errors
+/// [`RejectReason::Expired`] once block time is past it, [`RejectReason::ExpiryTooFar`] while it is too far ahead.
+pub fn judge_expiry(expiry_ms: u64, block_time: UnixMillis) -> Result<(), RejectReason> {
+    if block_time.0 > expiry_ms {
+        Err(RejectReason::Expired)
+    } else if expiry_ms - block_time.0 > EXPIRY_AHEAD_MS_MAX {
+        Err(RejectReason::ExpiryTooFar)
+    } else {
+        Ok(())
+    }
+}
+
+fn call(transacting: &mut Transacting<'_, '_>, action: &Action) -> Result<Result<(), RejectReason>, StateError> {
+    if !Native::has(action.contract) {
+        return Ok(Err(RejectReason::NoSuchAction));
+    }
+    let call = Call { contract: action.contract, action: action.action, arguments: &action.arguments };
+    let mut host = CallHost { transacting: &mut *transacting, contract: action.contract };
+    match Native.call(&mut host, &call).end {
+        End::Returned(_) => Ok(Ok(())),
+        End::Refused(reason) => Ok(Err(reason)),
+        // Units are what the fee limit buys.
+        End::Halted(Halt::OutOfUnits) => Ok(Err(RejectReason::FeeLimit)),
+        End::Halted(Halt::Forbidden) => Ok(Err(RejectReason::Unauthorised)),
+        End::Halted(Halt::TooLarge) => Ok(Err(RejectReason::Malformed)),
+        End::Halted(Halt::Unavailable) => Err(transacting.fault.take().unwrap_or_else(|| StateError::Damaged {
+            what: format!("{} finds a record of its own that does not read back", action.contract),
+        })),
+    }
+}
+
+/// The supply is an amount and never grows: a sum above it says that the state is not what this program wrote.
+fn overflow(what: &str) -> StateError {
+    StateError::Damaged { what: format!("{what} would exceed every amount") }
+}
+
+#[cfg(test)]
+mod tests;

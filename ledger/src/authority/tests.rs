@@ -1,0 +1,154 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use hpb_types::PermissionName;
+use proptest::prelude::*;
+
+use super::*;
+use crate::account::{ACTIVE, OWNER, Parent, WeightedAccount, WeightedKey};
+
+type Book = BTreeMap<AccountName, Account>;
+
+fn key(letter: &str) -> PublicKey {
+    PublicKey([letter.as_bytes()[0]; 32])
+}
+
+fn name(text: &str) -> AccountName {
+    text.parse().unwrap()
+}
+
+fn judge_in(book: &Book, depth: usize, account: &str, permission: PermissionName, keys: &[PublicKey]) -> Option<u64> {
+    let named = Authorisation { account: name(account), permission };
+    let mut find = |account| Ok::<_, Infallible>(book.get(&account).cloned());
+    let Ok(used) = judge_within(depth, &named, keys, &mut find);
+    used.map(|used| used.0)
+}
+
+fn permission(
+    name: PermissionName,
+    threshold: u32,
+    keys: Vec<WeightedKey>,
+    accounts: Vec<WeightedAccount>,
+) -> Permission {
+    let parent = if name == OWNER { Parent::Root } else { Parent::Under(OWNER) };
+    Permission { name, parent, threshold, keys, accounts, waits: Vec::new() }
+}
+
+/// An account whose `active` is as given and whose `owner` nobody can satisfy.
+fn account_of(active: Permission) -> Account {
+    let nobody = vec![WeightedKey { key: PublicKey([0xff; 32]), weight: 1 }];
+    Account { permissions: vec![active, permission(OWNER, 1, nobody, Vec::new())] }
+}
+
+#[test]
+fn parents_satisfy_children_and_never_the_reverse() {
+    let book = Book::from([(name("alice"), Account::with_keys(key("o"), key("a")))]);
+    let satisfied = |permission, signer: &str| judge_in(&book, 6, "alice", permission, &[key(signer)]).is_some();
+    assert!(satisfied(ACTIVE, "a") && satisfied(ACTIVE, "o") && satisfied(OWNER, "o"));
+    assert!(!satisfied(OWNER, "a") && !satisfied(ACTIVE, "x"));
+    assert!(!satisfied(PermissionName::literal("trade"), "o"), "a permission that is not there");
+    assert_eq!(judge_in(&book, 6, "bob", ACTIVE, &[key("a")]), None, "an account that is not there");
+    assert_eq!(judge_in(&book, 6, "alice", ACTIVE, &[]), None);
+}
+
+#[test]
+fn circles_are_harmless() {
+    let refer = |to: &[&str]| {
+        let parts = to.iter().map(|to| WeightedAccount {
+            authorisation: Authorisation { account: name(to), permission: ACTIVE },
+            weight: 1,
+        });
+        account_of(permission(ACTIVE, 1, Vec::new(), parts.collect()))
+    };
+    let everyone = ["ann", "bob", "cat", "dan", "eve"];
+    let book: Book = everyone.iter().map(|person| (name(person), refer(&everyone))).collect();
+    let mut looked_up = 0;
+    let mut find = |account| {
+        looked_up += 1;
+        Ok::<_, Infallible>(book.get(&account).cloned())
+    };
+    let named = Authorisation { account: name("ann"), permission: ACTIVE };
+    assert_eq!(judge(&named, &[key("a")], &mut find), Ok(None));
+    assert!(looked_up <= AUTHORITY_STEPS_MAX, "{looked_up} look-ups");
+}
+
+#[test]
+fn waits_count_for_nothing_yet() {
+    let mut active = permission(ACTIVE, 2, vec![WeightedKey { key: key("a"), weight: 1 }], Vec::new());
+    active.waits.push(crate::account::WeightedWait { wait_ms: 1, weight: 1 });
+    let book = Book::from([(name("alice"), account_of(active))]);
+    assert_eq!(judge_in(&book, 6, "alice", ACTIVE, &[key("a")]), None);
+}
+
+/// What the rule says, spelled out over plain data: is the permission reached by these signers?
+fn model(book: &Book, account: AccountName, asked: PermissionName, signers: &[PublicKey], depth: usize) -> bool {
+    let Some(record) = book.get(&account) else { return false };
+    let mut names = vec![asked];
+    while let Some(Parent::Under(parent)) =
+        record.permissions.iter().find(|permission| permission.name == *names.last().unwrap()).map(|found| found.parent)
+    {
+        names.push(parent);
+    }
+    record.permissions.iter().filter(|permission| names.contains(&permission.name)).any(|permission| {
+        let keys = permission.keys.iter().filter(|part| signers.contains(&part.key));
+        let accounts = permission.accounts.iter().filter(|part| {
+            let to = &part.authorisation;
+            depth > 0 && model(book, to.account, to.permission, signers, depth - 1)
+        });
+        let sum: u32 = keys.map(|part| u32::from(part.weight)).chain(accounts.map(|part| u32::from(part.weight))).sum();
+        sum >= permission.threshold
+    })
+}
+
+/// Three accounts with `owner`, `active` and `trade` (under `active`), whose parts are drawn.
+fn books() -> impl Strategy<Value = Book> {
+    let parts = (
+        proptest::collection::btree_map(0..5_u8, 1..4_u16, 0..4),
+        proptest::collection::btree_map((0..3_usize, 0..3_usize), 1..4_u16, 0..2),
+        1..6_u32,
+    );
+    proptest::collection::vec(parts, 9).prop_map(|parts| {
+        let names = [ACTIVE, OWNER, PermissionName::literal("trade")];
+        let people = ["ann", "bob", "cat"].map(name);
+        let parents = [Parent::Under(OWNER), Parent::Root, Parent::Under(ACTIVE)];
+        let mut book = Book::new();
+        for (person, parts) in people.iter().zip(parts.chunks(3)) {
+            let permissions = parts.iter().enumerate().map(|(index, (keys, accounts, threshold))| Permission {
+                name: names[index],
+                parent: parents[index],
+                threshold: *threshold,
+                keys: keys
+                    .iter()
+                    .map(|(key, weight)| WeightedKey { key: PublicKey([*key; 32]), weight: *weight })
+                    .collect(),
+                accounts: accounts
+                    .iter()
+                    .map(|((person, permission), weight)| WeightedAccount {
+                        authorisation: Authorisation { account: people[*person], permission: names[*permission] },
+                        weight: *weight,
+                    })
+                    .collect(),
+                waits: Vec::new(),
+            });
+            book.insert(*person, Account { permissions: permissions.collect() });
+        }
+        book
+    })
+}
+
+proptest! {
+    #[test]
+    fn random_trees_are_judged_as_the_rule_says(book in books(), signed in 0..32_u8, asked in 0..3_usize, depth in 0..3_usize) {
+        let signers: Vec<PublicKey> = (0..5_u8).filter(|key| signed & (1 << key) != 0).map(|key| PublicKey([key; 32])).collect();
+        let asked = [ACTIVE, OWNER, PermissionName::literal("trade")][asked];
+        let used = judge_in(&book, depth, "ann", asked, &signers);
+        prop_assert_eq!(used.is_some(), model(&book, name("ann"), asked, &signers, depth));
+        if let Some(used) = used {
+            let needed: Vec<PublicKey> =
+                signers.iter().enumerate().filter(|(bit, _)| used & (1 << bit) != 0).map(|(_, key)| *key).collect();
+            prop_assert!(model(&book, name("ann"), asked, &needed, depth), "the used keys suffice alone");
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! The synced log of the chain: the truth that every restart begins from (PROTOCOL.md, "Durability").
+//!
+//! It is a row of segments that are only ever appended to, batch after batch. A batch is durable when
+//! [`ChainLog::append`] returns, and only then may anything in it be told to anyone: one data sync covers the slices in
+//! it and the watermark (PROTOCOL.md, "Confirms"). Every batch, and every segment's header, carries the watermark that
+//! holds, so the last batch alone says how far this producer has confirmed.
+//!
+//! A slice is appended after its parent, as it is executed after it: what descends from a slice stands behind it.
+//!
+//! It refuses a watermark that goes back, damage that no crash can cause, newer formats and other chains; after a write
+//! or a sync that failed it refuses everything, because what the disk then holds is known only after a start.
+//!
+//! [`record`] says how bytes look, [`recover`] what each kind of torn tail means, [`mod@file`] how a disk is reached.
+
+pub mod error;
+pub mod file;
+mod header;
+pub mod memory;
+pub mod record;
+pub mod recover;
+
+use hpb_base::limits::{LOG_BATCH_LEN_MAX, LOG_SEGMENT_LEN, LOG_SEGMENT_LEN_MAX, LOG_SEGMENTS_MAX};
+use hpb_types::{ChainId, Height, SliceRef};
+
+pub use error::LogError;
+pub use file::{DirectoryFolder, LogFile, LogFolder, StdLogFile};
+use header::Header;
+pub use header::LOG_FORMAT;
+pub use memory::MemoryFolder;
+pub use record::{BLOCK_LEN, LogBatch, Record, Salt};
+use record::{Place, frame_at, named_slice, padded_len, record_of};
+use recover::{Found, Segment};
+pub use recover::{Recovery, Tail};
+
+use crate::sync_times::{Clock, SyncTimes};
+use crate::watermark::WatermarkState;
+
+/// How a log is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogOptions {
+    /// The chain that it belongs to.
+    pub chain: ChainId,
+    /// The length of new segments in bytes: whole blocks, at least 3 of them, at most [`LOG_SEGMENT_LEN_MAX`].
+    pub segment_len: u64,
+}
+
+impl LogOptions {
+    /// Segments of the usual length.
+    pub fn new(chain: ChainId) -> Self {
+        Self { chain, segment_len: LOG_SEGMENT_LEN }
+    }
+}
+
+/// Where a record stands; good for as long as its segment is kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Position {
+    /// The segment.
+    pub segment: u32,
+    /// The batch's first byte in it.
+    pub batch: u64,
+    /// The record's first byte, counted from the batch's.
+    pub record: u64,
+}
+
+/// A record that was read back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Where it stands.
+    pub position: Position,
+    /// The number of its batch.
+    pub batch: u64,
+    /// The record.
+    pub record: Record,
+}
+
+/// Proof that a batch is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// The batch's number: 1 for the log's first, one more for each.
+    pub batch: u64,
+    /// Where its records stand, in their order.
+    pub positions: Vec<Position>,
+}
+
+/// Which old segments are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Keep {
+    /// All of them: the node holds the chain's whole history.
+    #[default]
+    All,
+    /// Those that a restart needs, and this many before them.
+    Segments(u32),
+}
+
+/// The log, held by one owner.
+pub struct ChainLog {
+    folder: Box<dyn LogFolder>,
+    options: LogOptions,
+    /// Every segment that is kept, ascending and without a gap; the last is the one that is written.
+    headers: Vec<Header>,
+    file: Box<dyn LogFile>,
+    /// Where the next batch goes.
+    offset: u64,
+    next_number: u64,
+    height_max: Height,
+    watermark: WatermarkState,
+    /// Set by a write or a sync that failed.
+    stopped: bool,
+    clock: Clock,
+    times: SyncTimes,
+    bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl ChainLog {
+    /// Whether `folder` holds a log.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn exists(folder: &mut dyn LogFolder) -> Result<bool, LogError> {
+        let segments = folder.segments();
+        Ok(!segments.map_err(|error| LogError::io("listing", &folder.name(), error))?.is_empty())
+    }
+
+    /// Begins a log. `salt` is a secret from the operating system's randomness (a simulation draws it from its seed);
+    /// it is written into the log. `watermark` is [`WatermarkState::Unknown`] unless it is certain that this producer
+    /// has never confirmed: a log that is missing is no proof of that.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`]; [`LogError::DiskFull`], [`LogError::Io`]: nothing was made.
+    pub fn create(
+        mut folder: Box<dyn LogFolder>,
+        options: LogOptions,
+        salt: Salt,
+        watermark: WatermarkState,
+        clock: Clock,
+    ) -> Result<Self, LogError> {
+        if Self::exists(&mut *folder)? {
+            return Err(LogError::Exists { path: folder.name() });
+        }
+        let header = Header {
+            segment: 1,
+            chain: options.chain,
+            salt,
+            length: checked_segment_len(options.segment_len),
+            first_batch: 1,
+            height_before: Height::default(),
+            previous_end: 0,
+            watermark,
+        };
+        let file = create_segment(&mut *folder, &header)?;
+        Ok(Self {
+            folder,
+            options,
+            headers: vec![header],
+            file,
+            offset: BLOCK_LEN,
+            next_number: 1,
+            height_max: Height::default(),
+            watermark,
+            stopped: false,
+            clock,
+            times: SyncTimes::new(),
+            bytes: 0,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Opens the log in `folder`, cuts off a torn tail, and syncs what it keeps: all that a [`replay`](Self::replay)
+    /// then hands out is durable.
+    ///
+    /// # Errors
+    /// [`LogError::Absent`]; [`LogError::NewerFormat`], [`LogError::OtherChain`]; [`LogError::MissingSegment`],
+    /// [`LogError::Damaged`] where synced batches are gone; [`LogError::DiskFull`] where a torn tail leaves no room for
+    /// the segment that must follow it; [`LogError::Io`].
+    pub fn open(
+        mut folder: Box<dyn LogFolder>,
+        options: LogOptions,
+        clock: Clock,
+    ) -> Result<(Self, Recovery), LogError> {
+        let path = folder.name();
+        let headers = read_headers(&mut *folder, &options, &path)?;
+        let Some(header) = headers.last() else { return Err(LogError::Absent { path }) };
+        let mut file = folder.open(header.segment).map_err(|error| LogError::io("opening", &path, error))?;
+        let last = Segment { header, file: &*file }.walk_last(&path)?;
+        file.sync().map_err(|error| LogError::io("syncing", &path, error))?;
+        let mut log = Self {
+            folder,
+            options,
+            headers,
+            file,
+            offset: last.end,
+            next_number: last.next_number,
+            height_max: last.height_max,
+            watermark: last.recovery.watermark,
+            stopped: false,
+            clock,
+            times: SyncTimes::new(),
+            bytes: 0,
+            buffer: Vec::new(),
+        };
+        if last.recovery.tail != Tail::Clean {
+            let mut torn = log.start_segment()?;
+            torn.truncate(last.end).map_err(|error| LogError::io("cutting", &path, error))?;
+        }
+        Ok((log, last.recovery))
+    }
+
+    /// Makes a batch durable, in one write and one data sync. An empty one is not written.
+    ///
+    /// # Errors
+    /// [`LogError::BatchFull`], [`LogError::WatermarkBack`]: refused, nothing was written. [`LogError::DiskFull`] where
+    /// a new segment finds no room: nothing was written, and it may be tried again. [`LogError::Io`],
+    /// [`LogError::Stopped`]: the batch may or may not be there after a restart, nothing in it may be told to anyone,
+    /// and the log takes no more.
+    pub fn append(&mut self, batch: &LogBatch) -> Result<Appended, LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        if batch.is_empty() {
+            return Ok(Appended { batch: self.next_number - 1, positions: Vec::new() });
+        }
+        let state = batch.watermark().map_or(self.watermark, |watermark| WatermarkState::Known(*watermark));
+        if !self.watermark.may_become(&state) {
+            return Err(LogError::WatermarkBack);
+        }
+        let length = padded_len(batch.encoded_len() as u64);
+        if length > self.batch_len_max() {
+            return Err(LogError::BatchFull { length: batch.encoded_len(), length_max: self.batch_len_max() });
+        }
+        if self.offset + length > self.header().length {
+            self.start_segment()?;
+        }
+        let Header { salt, segment, .. } = *self.header();
+        let place = Place { salt: &salt, segment, offset: self.offset };
+        let starts = batch.seal(&place, self.next_number, &state, &mut self.buffer);
+        let started = (self.clock)();
+        if let Err(error) = self.file.write_and_sync(self.offset, &self.buffer) {
+            self.stopped = true;
+            return Err(LogError::io("writing", &self.folder.name(), error));
+        }
+        self.times.record((self.clock)().since(started));
+        let positions = starts.into_iter().map(|record| Position { segment, batch: self.offset, record }).collect();
+        self.bytes += length;
+        self.offset += length;
+        self.next_number += 1;
+        self.watermark = state;
+        self.height_max = self.height_max.max(batch.height_max().unwrap_or_default());
+        Ok(Appended { batch: self.next_number - 1, positions })
+    }
+
+    /// Hands out, in the order of writing, every record after the first that names `from` (as a slice or as final):
+    /// what a restart needs beyond a store that stands at `from`. Every slice that descends from `from` is among them.
+    /// From the log's beginning where `from` is `None` or the genesis slice. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`LogError::PointMissing`]; [`LogError::Damaged`]; [`LogError::Undecodable`]; [`LogError::Io`].
+    pub fn replay(&mut self, from: Option<SliceRef>, visit: &mut dyn FnMut(Entry)) -> Result<u64, LogError> {
+        let from = from.filter(|from| from.height > Height::default());
+        let first = match from {
+            None if self.headers[0].segment != 1 => return Err(LogError::PointMissing { point: None }),
+            None => 0,
+            Some(from) => self.headers.iter().rposition(|header| header.height_before < from.height).unwrap_or(0),
+        };
+        let mut seeking = from;
+        let mut count = 0;
+        for index in first..self.headers.len() {
+            self.each_batch(index, &mut |segment, found, bytes| {
+                let place = segment.place(found.offset);
+                for at in &found.records {
+                    let Some(frame) = frame_at(&place, *at, &bytes[*at..]) else { continue };
+                    if seeking.is_some() {
+                        seeking = seeking.filter(|from| named_slice(&frame) != Some(*from));
+                        continue;
+                    }
+                    let position =
+                        Position { segment: segment.header.segment, batch: found.offset, record: *at as u64 };
+                    let record = record_of(&frame).ok_or(LogError::Undecodable { position, kind: frame.kind })?;
+                    visit(Entry { position, batch: found.number, record });
+                    count += 1;
+                }
+                Ok(())
+            })?;
+        }
+        match seeking {
+            Some(point) => Err(LogError::PointMissing { point: Some(point) }),
+            None => Ok(count),
+        }
+    }
+
+    /// Reads one record back.
+    ///
+    /// # Errors
+    /// [`LogError::NoRecord`] where none stands; [`LogError::Undecodable`]; [`LogError::Io`].
+    pub fn read(&mut self, position: Position) -> Result<Record, LogError> {
+        let path = self.folder.name();
+        let failed = |error| LogError::io("reading", &path, error);
+        let index = self.headers.iter().position(|header| header.segment == position.segment);
+        let Some(index) = index else { return Err(LogError::NoRecord { position }) };
+        let header = self.headers[index];
+        let end = self.end_of(index);
+        let Some(at) = position.batch.checked_add(position.record).filter(|at| *at < end) else {
+            return Err(LogError::NoRecord { position });
+        };
+        let opened;
+        let file = if index + 1 == self.headers.len() {
+            &*self.file
+        } else {
+            opened = self.folder.open(position.segment).map_err(failed)?;
+            &*opened
+        };
+        let mut prefix = [0; 4];
+        file.read_at(at, &mut prefix).map_err(failed)?;
+        let length = u64::from(u32::from_le_bytes(prefix)) + record::FRAME_LEN as u64;
+        if length > end - at {
+            return Err(LogError::NoRecord { position });
+        }
+        let mut bytes = vec![0; length as usize];
+        file.read_at(at, &mut bytes).map_err(failed)?;
+        let place = Place { salt: &header.salt, segment: header.segment, offset: at };
+        let frame = frame_at(&place, 0, &bytes).ok_or(LogError::NoRecord { position })?;
+        record_of(&frame).ok_or(LogError::Undecodable { position, kind: frame.kind })
+    }
+
+    /// Does a bounded share of the work for the next segment, once the present one is half full, so that changing over
+    /// takes no time when it comes. Call it when there is nothing else to do; true where there is more.
+    ///
+    /// # Errors
+    /// [`LogError::DiskFull`]: the disk will be full when this segment is; [`LogError::Io`]. The log goes on.
+    pub fn prepare_next(&mut self) -> Result<bool, LogError> {
+        let Header { segment, length, .. } = *self.header();
+        if self.stopped || self.offset < length / 2 || segment >= LOG_SEGMENTS_MAX {
+            return Ok(false);
+        }
+        let length = checked_segment_len(self.options.segment_len);
+        let prepared = self.folder.prepare(segment + 1, length, PREPARE_LEN);
+        let prepared = prepared.map_err(|error| LogError::room("preparing", &self.folder.name(), length, error))?;
+        Ok(!prepared)
+    }
+
+    /// Removes old segments that a restart from `point`, which the store has committed, does not need, as `keep`
+    /// allows. Returns how many.
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; the segments that are left are still a log.
+    pub fn prune(&mut self, point: &SliceRef, keep: Keep) -> Result<usize, LogError> {
+        let Keep::Segments(spared) = keep else { return Ok(0) };
+        let needed = self.headers.iter().rposition(|header| header.height_before < point.height).unwrap_or(0);
+        let removable = needed.saturating_sub(spared as usize);
+        for removed in 0..removable {
+            let segment = self.headers[0].segment;
+            if let Err(error) = self.folder.remove(segment) {
+                tracing::warn!(segment, removed, "an old log segment can't be removed");
+                return Err(LogError::io("removing", &self.folder.name(), error));
+            }
+            self.headers.remove(0);
+        }
+        Ok(removable)
+    }
+
+    /// The watermark that is durable.
+    pub fn watermark(&self) -> &WatermarkState {
+        &self.watermark
+    }
+
+    /// The number of the last durable batch; 0 before the first.
+    pub fn last_batch(&self) -> u64 {
+        self.next_number - 1
+    }
+
+    /// How long the write and data sync of each batch took.
+    pub fn times(&self) -> &SyncTimes {
+        &self.times
+    }
+
+    /// Bytes written since it was opened, padding included.
+    pub fn bytes_count(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Segments that are kept.
+    pub fn segments_count(&self) -> usize {
+        self.headers.len()
+    }
+
+    /// The most bytes that one batch may take.
+    pub fn batch_len_max(&self) -> u64 {
+        (self.options.segment_len - BLOCK_LEN).min(LOG_BATCH_LEN_MAX as u64)
+    }
+
+    fn header(&self) -> &Header {
+        &self.headers[self.headers.len() - 1]
+    }
+
+    /// Where the batches of a segment end.
+    fn end_of(&self, index: usize) -> u64 {
+        self.headers.get(index + 1).map_or(self.offset, |next| next.previous_end)
+    }
+
+    /// Goes over to a new segment, whose header states where this one ends and which watermark holds. Hands out the old
+    /// one's file.
+    fn start_segment(&mut self) -> Result<Box<dyn LogFile>, LogError> {
+        let last = *self.header();
+        if last.segment >= LOG_SEGMENTS_MAX {
+            return Err(LogError::TooManySegments { path: self.folder.name() });
+        }
+        let header = Header {
+            segment: last.segment + 1,
+            length: checked_segment_len(self.options.segment_len),
+            first_batch: self.next_number,
+            height_before: self.height_max,
+            previous_end: self.offset,
+            watermark: self.watermark,
+            ..last
+        };
+        let file = create_segment(&mut *self.folder, &header)?;
+        self.headers.push(header);
+        self.offset = BLOCK_LEN;
+        Ok(core::mem::replace(&mut self.file, file))
+    }
+
+    /// Visits each batch of a segment with its bytes. All batches up to its stated end must be good.
+    fn each_batch(&mut self, index: usize, visit: VisitBatch<'_>) -> Result<(), LogError> {
+        let path = self.folder.name();
+        let failed = |error| LogError::io("reading", &path, error);
+        let header = self.headers[index];
+        let file = self.folder.open(header.segment).map_err(failed)?;
+        let segment = Segment { header: &header, file: &*file };
+        let end = self.end_of(index);
+        let (mut offset, mut number) = (BLOCK_LEN, header.first_batch);
+        let mut buffer = Vec::new();
+        let damaged = |offset, what| LogError::Damaged { path: path.clone(), segment: header.segment, offset, what };
+        while offset < end {
+            let found = segment.batch(offset, end, number, &mut buffer).map_err(failed)?;
+            let Some(found) = found else { return Err(damaged(offset, "a batch that was synced is bad")) };
+            visit(&segment, &found, &buffer)?;
+            (offset, number) = (found.end, number + 1);
+        }
+        let next_number = self.headers.get(index + 1).map_or(self.next_number, |next| next.first_batch);
+        if number == next_number { Ok(()) } else { Err(damaged(offset, "batches are missing at its end")) }
+    }
+}
+
+type VisitBatch<'a> = &'a mut dyn FnMut(&Segment<'_>, &Found, &[u8]) -> Result<(), LogError>;
+
+/// Bytes that one call of [`ChainLog::prepare_next`] writes at most.
+const PREPARE_LEN: u64 = 1 << 20;
+
+fn checked_segment_len(length: u64) -> u64 {
+    let fits = (3 * BLOCK_LEN..=LOG_SEGMENT_LEN_MAX).contains(&length) && length.is_multiple_of(BLOCK_LEN);
+    assert!(fits, "a segment's length is within its limits and in whole blocks");
+    length
+}
+
+fn create_segment(folder: &mut dyn LogFolder, header: &Header) -> Result<Box<dyn LogFile>, LogError> {
+    let made = folder.create(header.segment, header.length, &header.encode());
+    made.map_err(|error| LogError::room("creating a segment in", &folder.name(), header.length, error))
+}
+
+/// The headers of all segments, each judged by itself and with its neighbours.
+fn read_headers(folder: &mut dyn LogFolder, options: &LogOptions, path: &str) -> Result<Vec<Header>, LogError> {
+    let segments = folder.segments().map_err(|error| LogError::io("listing", path, error))?;
+    let mut headers: Vec<Header> = Vec::new();
+    let mut block = vec![0; BLOCK_LEN as usize];
+    for segment in segments {
+        let file = folder.open(segment).map_err(|error| LogError::io("opening", path, error))?;
+        let count = file.read_at(0, &mut block).map_err(|error| LogError::io("reading", path, error))?;
+        let header = Header::decode(&block[..count], segment, path)?;
+        if header.chain != options.chain {
+            return Err(LogError::OtherChain { path: path.to_owned() });
+        }
+        if let Some(before) = headers.last() {
+            if before.segment + 1 != segment {
+                return Err(LogError::MissingSegment { path: path.to_owned(), segment: before.segment + 1 });
+            }
+            let follows = before.salt == header.salt
+                && before.first_batch <= header.first_batch
+                && before.height_before <= header.height_before
+                && (BLOCK_LEN..=before.length).contains(&header.previous_end);
+            if !follows {
+                let what = "it does not continue the segment before it";
+                return Err(LogError::Damaged { path: path.to_owned(), segment, offset: 0, what });
+            }
+        }
+        headers.push(header);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests;

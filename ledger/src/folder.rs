@@ -1,0 +1,166 @@
+//! A node's data folder, held by one process at a time.
+//!
+//! The folder holds `LOCK`, `state/` (LMDB) and `log/` (segments). The lock is the operating system's, so it ends
+//! with its process however that ends; the holder's process id stands in the file for the one who is refused. A
+//! second store or log over the same folder, even in one process, is refused.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A locked data folder. Clones share the lock; it is given back when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct DataFolder {
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Creates the folder and its parts where they are missing, and locks it.
+    ///
+    /// # Errors
+    /// [`FolderError::Held`] if another owner has it; [`FolderError::Io`] if it can't be made or opened.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let failed = |action: &'static str, at: &Path| {
+            let path = at.display().to_string();
+            move |error: io::Error| FolderError::Io { action, path, error }
+        };
+        fs::create_dir_all(path).map_err(failed("creating", path))?;
+        let lock_path = path.join("LOCK");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(failed("opening", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it may have gone meanwhile; the refusal stands without a name too.
+                let read = lock.read_to_string(&mut holder);
+                let holder = read.ok().and_then(|_| holder.trim().parse().ok());
+                return Err(FolderError::Held { path: path.display().to_string(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("locking", &lock_path)(error)),
+        }
+        let written = lock
+            .set_len(0)
+            .and_then(|()| lock.seek(SeekFrom::Start(0)))
+            .and_then(|_| writeln!(lock, "{}", std::process::id()));
+        written.map_err(failed("writing", &lock_path))?;
+        let folder = Self { held: Arc::new(Held { path: path.to_path_buf(), _lock: lock }) };
+        for part in [folder.state_path(), folder.log_path()] {
+            fs::create_dir_all(&part).map_err(failed("creating", &part))?;
+        }
+        sync_folder(path).map_err(failed("syncing", path))?;
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.held.path
+    }
+
+    /// Where LMDB's files lie.
+    pub fn state_path(&self) -> PathBuf {
+        self.held.path.join("state")
+    }
+
+    /// Where the log's segments lie.
+    pub fn log_path(&self) -> PathBuf {
+        self.held.path.join("log")
+    }
+}
+
+/// Makes names that were created, renamed or removed in `path` durable.
+///
+/// # Errors
+/// What the operating system says.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Why a data folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Another process has it, or another owner in this one.
+    #[error(
+        "the data folder {path} is in use by {}: stop that one, or give this one another folder",
+        holder_text(*holder)
+    )]
+    Held {
+        /// The folder.
+        path: String,
+        /// The holder's process id, where it could be read.
+        holder: Option<u32>,
+    },
+    /// The operating system refused.
+    #[error("{action} {path} failed: {error}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// What the operating system says.
+        error: io::Error,
+    },
+}
+
+fn holder_text(holder: Option<u32>) -> String {
+    match holder {
+        Some(id) if id == std::process::id() => format!("this very process ({id})"),
+        Some(id) => format!("process {id}"),
+        None => "a process that has not said its id".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn one_owner_at_a_time_and_the_refusal_names_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a/b");
+        let first = DataFolder::open(&path).unwrap();
+        assert!(first.state_path().is_dir() && first.log_path().is_dir());
+        let refusal = DataFolder::open(&path).unwrap_err();
+        let own = std::process::id();
+        assert!(matches!(refusal, FolderError::Held { holder: Some(holder), .. } if holder == own));
+        assert!(refusal.to_string().contains(&own.to_string()));
+
+        let shared = first.clone();
+        drop(first);
+        assert!(DataFolder::open(&path).is_err(), "a clone holds it on");
+        drop(shared);
+        DataFolder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_stale_id_in_an_unlocked_file_does_not_hold_the_folder() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("LOCK"), "4294967295 and more\n").unwrap();
+        let folder = DataFolder::open(place.path()).unwrap();
+        let text = fs::read_to_string(folder.path().join("LOCK")).unwrap();
+        assert_eq!(text, format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        fs::write(&path, "").unwrap();
+        assert!(DataFolder::open(&path).unwrap_err().to_string().contains("file"));
+    }
+}

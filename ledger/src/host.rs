@@ -1,0 +1,261 @@
+//! The host that a contract's call sees: one transaction's view, its authorisations, its meter.
+//!
+//! It refuses writes to tables that the calling contract does not own.
+
+use hpb_base::UnixMillis;
+use hpb_base::limits::{
+    EVENT_BYTES_PER_TRANSACTION_MAX, EVENT_DATA_LEN_MAX, EVENTS_MAX, STATE_SUB_KEY_LEN_MAX, STATE_VALUE_LEN_MAX,
+};
+use hpb_types::{AccountName, ActionName, Authorisation, Event, PermissionName};
+use hpb_vm::meter::{AUTHORITY_UNITS, EVENT_UNITS, READ_UNITS, WRITE_UNITS};
+use hpb_vm::{Halt, Host, Meter, Place, Table};
+
+use crate::account::Account;
+use crate::bytes::Bytes;
+use crate::key::{self, ACCOUNT, BALANCE, CONTRACT_TABLES, SYSTEM, TOKEN};
+use crate::records;
+use crate::view::{StateError, View};
+
+/// What the calls of one transaction share.
+pub(crate) struct Transacting<'v, 's> {
+    pub(crate) view: &'v mut View<'s>,
+    pub(crate) meter: Meter,
+    /// What the transaction names and its signatures satisfy.
+    pub(crate) authorisations: &'v [Authorisation],
+    pub(crate) block_time: UnixMillis,
+    pub(crate) events: Vec<Event>,
+    pub(crate) event_bytes: usize,
+    /// Why the state could not be read.
+    pub(crate) fault: Option<StateError>,
+}
+
+/// One call of a contract within a transaction.
+pub(crate) struct CallHost<'t, 'v, 's> {
+    pub(crate) transacting: &'t mut Transacting<'v, 's>,
+    pub(crate) contract: AccountName,
+}
+
+/// Whether the contract owns the table under the account.
+fn may_write(contract: AccountName, account: AccountName, table: Table) -> bool {
+    match table {
+        ACCOUNT => contract == SYSTEM,
+        BALANCE => contract == TOKEN,
+        _ => table >= CONTRACT_TABLES && contract == account,
+    }
+}
+
+impl CallHost<'_, '_, '_> {
+    fn put(&mut self, place: Place<'_>, value: Option<&[u8]>) -> Result<(), Halt> {
+        self.transacting.meter.charge_bytes(WRITE_UNITS, value.map_or(0, <[u8]>::len))?;
+        if !may_write(self.contract, place.account, place.table) {
+            return Err(Halt::Forbidden);
+        }
+        if place.sub_key.len() > STATE_SUB_KEY_LEN_MAX || value.is_some_and(|value| value.len() > STATE_VALUE_LEN_MAX) {
+            return Err(Halt::TooLarge);
+        }
+        self.transacting.view.set(key::of_place(place), value.map(Bytes::from));
+        Ok(())
+    }
+}
+
+fn note(fault: &mut Option<StateError>, error: StateError) -> Halt {
+    *fault = Some(error);
+    Halt::Unavailable
+}
+
+impl Host for CallHost<'_, '_, '_> {
+    fn read(&mut self, place: Place<'_>) -> Result<Option<&[u8]>, Halt> {
+        let Transacting { view, meter, fault, .. } = &mut *self.transacting;
+        if place.sub_key.len() > STATE_SUB_KEY_LEN_MAX {
+            return Err(Halt::TooLarge);
+        }
+        meter.charge(READ_UNITS)?;
+        let value = view.get(&key::of_place(place)).map_err(|error| note(fault, error))?;
+        meter.charge_bytes(0, value.map_or(0, |value| value.len()))?;
+        Ok(value.map(Bytes::as_slice))
+    }
+
+    fn write(&mut self, place: Place<'_>, value: &[u8]) -> Result<(), Halt> {
+        self.put(place, Some(value))
+    }
+
+    fn remove(&mut self, place: Place<'_>) -> Result<(), Halt> {
+        self.put(place, None)
+    }
+
+    fn emit(&mut self, name: ActionName, data: Vec<u8>) -> Result<(), Halt> {
+        let transacting = &mut *self.transacting;
+        transacting.meter.charge_bytes(EVENT_UNITS, data.len())?;
+        let bytes = transacting.event_bytes + data.len();
+        if data.len() > EVENT_DATA_LEN_MAX
+            || bytes > EVENT_BYTES_PER_TRANSACTION_MAX
+            || transacting.events.len() >= EVENTS_MAX
+        {
+            return Err(Halt::TooLarge);
+        }
+        transacting.event_bytes = bytes;
+        transacting.events.push(Event { contract: self.contract, name, data });
+        Ok(())
+    }
+
+    fn is_authorised(&mut self, account: AccountName, permission: PermissionName) -> Result<bool, Halt> {
+        let Transacting { view, meter, authorisations, fault, .. } = &mut *self.transacting;
+        meter.charge(AUTHORITY_UNITS)?;
+        let mut named = authorisations.iter().filter(|named| named.account == account).peekable();
+        if named.peek().is_none() {
+            return Ok(false);
+        }
+        if named.clone().any(|named| named.permission == permission) {
+            return Ok(true);
+        }
+        let record = read_account(view, account).map_err(|error| note(fault, error))?;
+        Ok(record.is_some_and(|record| named.any(|named| record.covers(named.permission, permission))))
+    }
+
+    fn block_time(&self) -> UnixMillis {
+        self.transacting.block_time
+    }
+
+    fn charge(&mut self, units: u64) -> Result<(), Halt> {
+        self.transacting.meter.charge(units)
+    }
+
+    fn units_left(&self) -> u64 {
+        self.transacting.meter.left()
+    }
+}
+
+/// The account's record as the view sees it.
+pub(crate) fn read_account(view: &mut View<'_>, account: AccountName) -> Result<Option<Account>, StateError> {
+    read_record(view, &key::of(account, ACCOUNT))
+}
+
+/// The record at `key` as the view sees it.
+pub(crate) fn read_record<T: hpb_types::Canonical>(view: &mut View<'_>, key: &Bytes) -> Result<Option<T>, StateError> {
+    match view.get(key)? {
+        Some(bytes) => records::load(bytes).map(Some).ok_or_else(|| StateError::damaged(key)),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use hpb_types::Hash;
+
+    use super::*;
+    use crate::account::{ACTIVE, OWNER};
+    use crate::key::TARIFF;
+    use crate::testing::{by, key_of, name};
+    use crate::view::State;
+
+    /// One account, "alice", and nothing else.
+    struct AliceOnly;
+
+    impl State for AliceOnly {
+        fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
+            let alice = Account::with_keys(key_of("alice").public(), key_of("alice").public());
+            Ok((*key == key::of(name("alice"), ACCOUNT)).then(|| records::store(&alice)))
+        }
+        fn includes(&self, _: &Hash) -> bool {
+            false
+        }
+    }
+
+    fn with_host<T>(
+        contract: &str,
+        units: u64,
+        authorisations: &[Authorisation],
+        test: impl FnOnce(&mut CallHost<'_, '_, '_>) -> T,
+    ) -> T {
+        let mut view = View::new(&AliceOnly);
+        let mut transacting = Transacting {
+            view: &mut view,
+            meter: Meter::new(units),
+            authorisations,
+            block_time: UnixMillis(5),
+            events: Vec::new(),
+            event_bytes: 0,
+            fault: None,
+        };
+        test(&mut CallHost { transacting: &mut transacting, contract: name(contract) })
+    }
+
+    fn place(account: &str, table: Table) -> Place<'static> {
+        Place { account: name(account), table, sub_key: &[] }
+    }
+
+    #[test]
+    fn a_contract_writes_what_it_owns() {
+        let own = CONTRACT_TABLES;
+        for (contract, account, table, allowed) in [
+            ("system", "alice", ACCOUNT, true),
+            ("system", "alice", BALANCE, false),
+            ("system", "system", TARIFF, false),
+            ("token", "alice", BALANCE, true),
+            ("token", "alice", ACCOUNT, false),
+            ("shop", "shop", own, true),
+            ("shop", "shop", Table(255), true),
+            ("shop", "shop", Table(own.0 - 1), false),
+            ("shop", "shop", BALANCE, false),
+            ("shop", "alice", own, false),
+        ] {
+            let expected = if allowed { Ok(()) } else { Err(Halt::Forbidden) };
+            let place = place(account, table);
+            let (written, removed) =
+                with_host(contract, 10_000, &[], |host| (host.write(place, b"x"), host.remove(place)));
+            assert_eq!((written, removed), (expected, expected), "{contract} at {account} {table:?}");
+        }
+    }
+
+    #[test]
+    fn every_request_is_paid_for() {
+        let alice = place("alice", BALANCE);
+        for units in [0, 10] {
+            with_host("token", units, &[], |host| {
+                assert_eq!(host.read(alice), Err(Halt::OutOfUnits));
+                assert_eq!(host.write(alice, &[]), Err(Halt::OutOfUnits));
+                assert_eq!(host.remove(alice), Err(Halt::OutOfUnits));
+                assert_eq!(host.emit(ActionName::literal("done"), Vec::new()), Err(Halt::OutOfUnits));
+                assert_eq!(host.is_authorised(name("alice"), ACTIVE), Err(Halt::OutOfUnits));
+                assert_eq!(host.units_left(), 0);
+            });
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        with_host("shop", u64::MAX, &[], |host| {
+            let long = [0; STATE_SUB_KEY_LEN_MAX + 1];
+            let long = Place { account: name("shop"), table: CONTRACT_TABLES, sub_key: &long };
+            assert_eq!(host.read(long), Err(Halt::TooLarge));
+            assert_eq!(host.write(long, &[]), Err(Halt::TooLarge));
+            let large = vec![0; STATE_VALUE_LEN_MAX + 1];
+            assert_eq!(host.write(place("shop", CONTRACT_TABLES), &large), Err(Halt::TooLarge));
+            let done = ActionName::literal("done");
+            assert_eq!(host.emit(done, vec![0; EVENT_DATA_LEN_MAX + 1]), Err(Halt::TooLarge));
+            let half = EVENT_BYTES_PER_TRANSACTION_MAX / 2;
+            assert_eq!(host.emit(done, vec![0; half]), Ok(()));
+            assert_eq!(host.emit(done, vec![0; half]), Ok(()));
+            assert_eq!(host.emit(done, vec![0]), Err(Halt::TooLarge), "all events together");
+        });
+        with_host("shop", u64::MAX, &[], |host| {
+            let taken = (0..=EVENTS_MAX).take_while(|_| host.emit(ActionName::literal("e"), Vec::new()).is_ok());
+            assert_eq!(taken.count(), EVENTS_MAX);
+        });
+    }
+
+    #[test]
+    fn what_was_named_covers_what_lies_below_it() {
+        let asks = |named: PermissionName, asked| {
+            with_host("token", 1_000, &[by("alice", named)], |host| host.is_authorised(name("alice"), asked).unwrap())
+        };
+        assert!(asks(ACTIVE, ACTIVE) && asks(OWNER, ACTIVE) && asks(OWNER, OWNER));
+        assert!(!asks(ACTIVE, OWNER));
+        with_host("token", 1_000, &[by("alice", OWNER)], |host| {
+            assert_eq!(host.is_authorised(name("bob"), ACTIVE), Ok(false));
+            assert_eq!(host.block_time(), UnixMillis(5));
+        });
+    }
+}

@@ -1,0 +1,118 @@
+//! Where everything lies in the state.
+//!
+//! A key is the account's name, one zero byte, the table's number, the sub-key. No name holds a zero byte, so keys
+//! order by account first, as the names themselves do, then by table, then by sub-key; everything of an account, and
+//! everything of one of its tables, is one prefix.
+//!
+//! | table | account | sub-key | value | written by |
+//! | --- | --- | --- | --- | --- |
+//! | 1 | any | none | the account record ([`crate::account::Account`]); the account exists where it lies | `system` |
+//! | 2 | any | none | the balance, where it is not zero | `token` |
+//! | 16 | `system` | none | the chain id | genesis |
+//! | 17 | `system` | none | the supply at genesis | genesis |
+//! | 18 | `system` | none | the tariff | genesis; later by block |
+//! | 19 | `system` | none | the fees of the current slot ([`crate::records::SlotFees`]) | the ledger |
+//! | 20 | `system` | none | which records of table 21 are held ([`crate::records::Window`]) | the ledger |
+//! | 21 | `system` | sequence u64, big-endian | the ids that one slice included ([`crate::records::Included`]) | the ledger |
+//! | 128 to 255 | any | any | a contract's own | the contract of that account |
+//!
+//! Other tables are kept for later.
+
+use hpb_types::AccountName;
+use hpb_vm::{Place, Table};
+
+use crate::bytes::Bytes;
+
+/// The account of the chain itself, and of the contract that makes accounts.
+pub const SYSTEM: AccountName = AccountName::literal("system");
+/// The account of the contract that moves the chain's token.
+pub const TOKEN: AccountName = AccountName::literal("token");
+
+/// Account records.
+pub const ACCOUNT: Table = Table(1);
+/// Balances.
+pub const BALANCE: Table = Table(2);
+/// The chain id.
+pub const CHAIN: Table = Table(16);
+/// The supply at genesis.
+pub const SUPPLY: Table = Table(17);
+/// The tariff.
+pub const TARIFF: Table = Table(18);
+/// The fees of the current slot.
+pub const SLOT_FEES: Table = Table(19);
+/// Which records of [`INCLUDED`] are held.
+pub const WINDOW: Table = Table(20);
+/// Ids of transactions that may not have expired.
+pub const INCLUDED: Table = Table(21);
+/// The first table that belongs to the contract of the account that it lies under.
+pub const CONTRACT_TABLES: Table = Table(128);
+
+/// The key of `place`.
+pub fn of_place(place: Place<'_>) -> Bytes {
+    Bytes::concat(&[place.account.as_str().as_bytes(), &[0, place.table.0], place.sub_key])
+}
+
+/// The key of an account's only record in `table`, and the prefix of all it has there.
+pub fn of(account: AccountName, table: Table) -> Bytes {
+    of_place(Place { account, table, sub_key: &[] })
+}
+
+/// The key of record `sequence` of [`INCLUDED`].
+pub fn of_included(sequence: u64) -> Bytes {
+    of_place(Place { account: SYSTEM, table: INCLUDED, sub_key: &sequence.to_be_bytes() })
+}
+
+/// The account, table and sub-key of a key; `None` if it is none of this layout.
+pub fn parse(key: &[u8]) -> Option<Place<'_>> {
+    let zero = key.iter().position(|byte| *byte == 0)?;
+    let (name, rest) = key.split_at(zero);
+    let account = core::str::from_utf8(name).ok()?.parse().ok()?;
+    let [_, table, sub_key @ ..] = rest else {
+        return None;
+    };
+    Some(Place { account, table: Table(*table), sub_key })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn keys_order_by_name_table_and_sub_key() {
+        let mut keys = Vec::new();
+        for name in ["abc", "abc-d", "abc.d", "abc0", "abcd", "b-c"] {
+            for table in [1, 2, 21, 255] {
+                for sub_key in [&b""[..], b"\0", b"a", b"\xff"] {
+                    keys.push(of_place(Place { account: name.parse().unwrap(), table: Table(table), sub_key }));
+                }
+            }
+        }
+        assert!(keys.is_sorted());
+        for key in &keys {
+            assert_eq!(&of_place(parse(key).unwrap()), key);
+        }
+    }
+
+    #[test]
+    fn one_account_is_one_prefix() {
+        let prefix = b"abc\0";
+        let short = of("abc".parse().unwrap(), ACCOUNT);
+        let long = of("abcd".parse().unwrap(), ACCOUNT);
+        assert!(short.starts_with(prefix) && !long.starts_with(prefix));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for bytes in [&b""[..], b"abc", b"abc\0", b"ab\0\x01", b"a_b\0\x01", b"\0\x01"] {
+            assert_eq!(parse(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn sequences_order_as_numbers() {
+        assert!(of_included(255) < of_included(256));
+        assert_eq!(of_included(1).as_slice(), b"system\0\x15\0\0\0\0\0\0\0\x01");
+    }
+}

@@ -1,0 +1,342 @@
+//! The ledger as the node's core knows it: executes slices on any slice that may still become final, keeps what they
+//! came to, moves finality, answers queries.
+//!
+//! It has no clock, thread or queue. Whoever drives it hands each [`FinalBatch`] to the store's writer and says when it is
+//! committed; what becomes durable in which order is said in PROTOCOL.md, "Durability". It refuses slices on parents
+//! that it does not know, and a store of another chain.
+
+use core::ops::ControlFlow;
+
+use hpb_types::{AccountName, Amount, ChainId, Genesis, Hash, Height, Receipt, RejectReason, SliceRef, Slot};
+
+use crate::account::Account;
+use crate::apply::{self, Built, ExecuteError, Executed, Rules, SliceContext};
+use crate::bytes::Bytes;
+use crate::checked::Checked;
+use crate::digest::Digest;
+use crate::key::{self, ACCOUNT, BALANCE, CHAIN, SLOT_FEES, SUPPLY, SYSTEM, TARIFF};
+use crate::records::{self, SlotFees, Tariff};
+use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
+use crate::system::is_reserved;
+use crate::tree::{FinaliseError, Finalised, InsertError, StateAt, Switch, Tree};
+use crate::view::{ChangeSet, State, StateError};
+
+/// The ledger of one chain over a store.
+#[derive(Debug)]
+pub struct Ledger<S> {
+    rules: Rules,
+    tree: Tree<S>,
+}
+
+/// Why a ledger does not open.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store can't be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The store holds another chain's state.
+    #[error("the data folder holds chain {found}, the genesis is of chain {expected}: give each chain its own folder")]
+    OtherChain {
+        /// The store's chain.
+        found: Hash,
+        /// The genesis'.
+        expected: Hash,
+    },
+    /// A producer of the genesis has no account there.
+    #[error("the producer {0} has no account in the genesis: its fees would have nowhere to go")]
+    NoSuchProducer(AccountName),
+    /// An account of the genesis bears a built-in contract's name.
+    #[error("the genesis names an account {0}, which is a built-in contract's")]
+    ReservedName(AccountName),
+    /// The accounts' balances sum to more than an amount holds.
+    #[error("the balances of the genesis exceed every amount")]
+    Supply,
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+/// What a query finds of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccountState {
+    /// Its name.
+    pub name: AccountName,
+    /// Its permissions.
+    pub record: Account,
+    /// Its balance.
+    pub balance: Amount,
+}
+
+/// The token's amount: what genesis states, and what a walk over the state finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Supply {
+    /// At genesis.
+    pub genesis: Amount,
+    /// Now: every balance and the fees not yet credited.
+    pub now: Amount,
+}
+
+impl Supply {
+    /// Whether nothing was made or lost.
+    pub fn is_conserved(&self) -> bool {
+        self.genesis == self.now
+    }
+}
+
+impl<S: Store> Ledger<S> {
+    /// Opens the ledger over a store: at the store's final point, or at genesis if the store is empty. The genesis is
+    /// valid ([`Genesis::validate`]).
+    ///
+    /// # Errors
+    /// A store that can't be read or is another chain's, or a genesis that no ledger can start from.
+    pub fn open(genesis: &Genesis, store: S) -> Result<Self, OpenError> {
+        let rules = Rules::of(genesis);
+        let tree = match store.final_point()? {
+            Some(FinalPoint { slice, commit }) => {
+                check_chain(&store, rules.chain)?;
+                Tree::open(store, slice, commit + 1, ChangeSet::new())?
+            }
+            None => Tree::open(store, genesis.genesis_slice(), 1, genesis_state(genesis, rules.chain)?)?,
+        };
+        Ok(Self { rules, tree })
+    }
+
+    /// What execution takes from the genesis.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The final slice that the tree stands on.
+    pub fn final_slice(&self) -> SliceRef {
+        self.tree.root()
+    }
+
+    /// Slices that are not final.
+    pub fn unfinal_count(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether the slice is in the tree or its root: whether something can build on it.
+    pub fn knows(&self, id: &Hash) -> bool {
+        self.tree.reference(id).is_some()
+    }
+
+    /// Executes a slice of another node on `parent`. The schedule has `context.producer` in that slot.
+    ///
+    /// # Errors
+    /// The slice is invalid, the parent unknown, or the state can't be read.
+    pub fn execute(
+        &self,
+        parent: &Hash,
+        context: &SliceContext,
+        transactions: &[Checked],
+    ) -> Result<Executed, ExecuteError> {
+        apply::execute(&self.rules, &self.parent_state(parent, context)?, context, transactions)
+    }
+
+    /// Makes a slice's content on `parent` from candidates, leaving out what can't stand in it.
+    ///
+    /// # Errors
+    /// The place does not come after the parent, the parent is unknown, or the state can't be read.
+    pub fn build(
+        &self,
+        parent: &Hash,
+        context: &SliceContext,
+        candidates: impl IntoIterator<Item = Checked>,
+    ) -> Result<Built, ExecuteError> {
+        apply::build(&self.rules, &self.parent_state(parent, context)?, context, candidates)
+    }
+
+    fn parent_state(&self, parent: &Hash, context: &SliceContext) -> Result<StateAt<'_, S>, ExecuteError> {
+        let above = self.tree.reference(parent).ok_or(ExecuteError::NoSuchParent)?;
+        if (Height { slot: context.slot, index: context.index }) <= above.height {
+            return Err(ExecuteError::NotAfterParent);
+        }
+        self.tree.at(parent).ok_or(ExecuteError::NoSuchParent)
+    }
+
+    /// Judges a transaction for the mempool by trying it on the state at `head`, as of `slot`. `Ok(Err(reason))` says
+    /// why it would not take effect now. A filter: only execution in a slice counts.
+    ///
+    /// # Errors
+    /// The head is unknown, or the state can't be read.
+    pub fn check(
+        &self,
+        head: &Hash,
+        slot: Slot,
+        transaction: &Checked,
+    ) -> Result<Result<(), RejectReason>, ExecuteError> {
+        let state = self.tree.at(head).ok_or(ExecuteError::NoSuchParent)?;
+        Ok(apply::try_one(&self.rules, &state, slot, transaction)?)
+    }
+
+    /// Adds an executed slice to the tree. `executed` is what [`execute`](Self::execute) or [`build`](Self::build) made
+    /// of it on that parent, and its commitments are those of the slice.
+    ///
+    /// # Errors
+    /// See [`InsertError`]; nothing has changed then.
+    pub fn insert(&mut self, reference: SliceRef, parent: Hash, executed: Executed) -> Result<(), InsertError> {
+        self.tree.insert(reference, parent, executed)
+    }
+
+    /// What a slice that is not final came to.
+    pub fn executed(&self, id: &Hash) -> Option<&Executed> {
+        self.tree.executed(id)
+    }
+
+    /// The receipts of a slice that is not final.
+    pub fn receipts(&self, id: &Hash) -> Option<&[Receipt]> {
+        self.tree.executed(id).map(|executed| executed.receipts.as_slice())
+    }
+
+    /// The way from one head to another: to be asked before finality drops the fork that is left. `None` if one of them
+    /// is not in the tree.
+    pub fn switch(&self, from: &Hash, to: &Hash) -> Option<Switch> {
+        self.tree.switch(from, to)
+    }
+
+    /// Makes the slice of that id and its ancestors final, and drops every fork that does not spring from it.
+    ///
+    /// # Errors
+    /// The slice does not come after the final one, or the state can't be read.
+    pub fn finalise(&mut self, id: &Hash) -> Result<Finalised, FinaliseError> {
+        self.tree.finalise(id)
+    }
+
+    /// Hands over the final changes gathered since the last time, for the store's writer: `None` if there are none, or
+    /// while as many batches as the limits allow are not committed.
+    pub fn hand_over(&mut self) -> Option<FinalBatch> {
+        self.tree.hand_over()
+    }
+
+    /// Learns that the store holds every batch up to number `commit`.
+    pub fn committed(&mut self, commit: u64) {
+        self.tree.committed(commit);
+    }
+
+    /// Hands over and commits to this ledger's own store at once: for tests, simulation and tools, where nobody else
+    /// writes.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn commit_here(&mut self) -> Result<(), StoreError> {
+        while let Some(batch) = self.tree.hand_over() {
+            self.tree.store_mut().commit(&batch)?;
+            self.tree.committed(batch.point.commit);
+        }
+        Ok(())
+    }
+
+    /// An account at the slice of that id.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn account(&self, at: &Hash, name: AccountName) -> Result<Option<AccountState>, ExecuteError> {
+        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let Some(record) = get_record(&state, &key::of(name, ACCOUNT))? else {
+            return Ok(None);
+        };
+        let balance = get_record(&state, &key::of(name, BALANCE))?.unwrap_or_default();
+        Ok(Some(AccountState { name, record, balance }))
+    }
+
+    /// What transactions cost in a slice on the slice of that id.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn tariff(&self, at: &Hash) -> Result<Tariff, ExecuteError> {
+        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let key = key::of(SYSTEM, TARIFF);
+        Ok(get_record(&state, &key)?.ok_or_else(|| StateError::damaged(&key))?)
+    }
+
+    /// Sums the token over the whole state at the slice of that id. Takes time in proportion to the state.
+    ///
+    /// # Errors
+    /// The slice is unknown, the state can't be read, or a balance does not read back.
+    pub fn supply(&self, at: &Hash) -> Result<Supply, ExecuteError> {
+        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let supply_key = key::of(SYSTEM, SUPPLY);
+        let genesis = get_record(&state, &supply_key)?.ok_or_else(|| StateError::damaged(&supply_key))?;
+        let fees = get_record::<SlotFees>(&state, &key::of(SYSTEM, SLOT_FEES))?;
+        let mut now = Some(fees.map_or(Amount::ZERO, |fees| fees.amount));
+        let mut damaged = None;
+        state.scan(&[], |key, value| {
+            if key::parse(key).is_none_or(|place| place.table != BALANCE) {
+                return ControlFlow::Continue(());
+            }
+            now = now.zip(records::load(value)).and_then(|(sum, balance): (Amount, Amount)| sum.checked_add(balance));
+            if now.is_none() {
+                damaged = Some(StateError::damaged(key));
+            }
+            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        match (now, damaged) {
+            (Some(now), None) => Ok(Supply { genesis, now }),
+            (_, Some(error)) => Err(error.into()),
+            (None, None) => Err(StateError::damaged(&supply_key).into()),
+        }
+    }
+
+    /// The root that nodes compare (PROTOCOL.md, "Fields"): BLAKE3 in the domain "state" over each key and its value,
+    /// ascending, of the whole state at the slice of that id. Takes time in proportion to the state.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn state_root(&self, at: &Hash) -> Result<Hash, ExecuteError> {
+        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let mut digest = Digest::new("state");
+        state.scan(&[], |key, value| {
+            digest.part(key);
+            digest.part(value);
+            ControlFlow::Continue(())
+        })?;
+        Ok(digest.finish())
+    }
+}
+
+fn get_record<T: hpb_types::Canonical>(state: &impl State, key: &Bytes) -> Result<Option<T>, StateError> {
+    match state.get(key)? {
+        Some(bytes) => records::load(&bytes).map(Some).ok_or_else(|| StateError::damaged(key)),
+        None => Ok(None),
+    }
+}
+
+fn check_chain(store: &impl Store, expected: ChainId) -> Result<(), OpenError> {
+    let key = key::of(SYSTEM, CHAIN);
+    let found = store.get(&key)?.and_then(|bytes| records::load(&bytes));
+    let ChainId(found) = found.ok_or_else(|| StateError::damaged(&key))?;
+    if found == expected.0 { Ok(()) } else { Err(OpenError::OtherChain { found, expected: expected.0 }) }
+}
+
+/// The state that a genesis states.
+fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenError> {
+    let mut state = ChangeSet::new();
+    let mut supply = Amount::ZERO;
+    for account in &genesis.accounts {
+        if is_reserved(account.name) && !account.name.is_address_form() {
+            return Err(OpenError::ReservedName(account.name));
+        }
+        supply = supply.checked_add(account.balance).ok_or(OpenError::Supply)?;
+        let record = Account::with_keys(account.key, account.key);
+        state.insert(key::of(account.name, ACCOUNT), Some(records::store(&record)));
+        if account.balance != Amount::ZERO {
+            state.insert(key::of(account.name, BALANCE), Some(records::store_amount(account.balance)));
+        }
+    }
+    for producer in &genesis.producers {
+        if !state.contains_key(&key::of(producer.name, ACCOUNT)) {
+            return Err(OpenError::NoSuchProducer(producer.name));
+        }
+    }
+    state.insert(key::of(SYSTEM, CHAIN), Some(records::store(&chain)));
+    state.insert(key::of(SYSTEM, SUPPLY), Some(records::store(&supply)));
+    state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&Tariff { per_byte: genesis.fee_per_byte })));
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! The ledger: what the chain's transactions come to, and where it is kept.
+//!
+//! The execution half is pure: accounts and their permissions, the token, the tracked view, the execution of a slice's
+//! transactions, the tree of slices that are not final, the mempool. [`Ledger`] joins them. The durable half is the
+//! [`Store`] of final state and the synced block log beside it. What a built-in contract does stands behind the same
+//! engine and host traits (`hpb_vm`) as every other contract.
+
+pub mod account;
+pub mod apply;
+pub mod authority;
+pub mod bytes;
+pub mod chainlog;
+pub mod checked;
+pub mod digest;
+pub mod folder;
+mod host;
+pub mod key;
+pub mod ledger;
+pub mod lmdb;
+pub mod mempool;
+pub mod native;
+mod pending;
+pub mod records;
+pub mod store;
+pub mod sync_times;
+pub mod system;
+pub mod token;
+pub mod tree;
+mod versions;
+pub mod view;
+pub mod watermark;
+
+pub use account::Account;
+pub use apply::{Built, ExecuteError, Executed, Rules, SliceContext};
+pub use checked::Checked;
+pub use ledger::{AccountState, Ledger, OpenError, Supply};
+pub use mempool::{Mempool, MempoolLimits};
+pub use store::{FinalBatch, FinalPoint, MemoryStore, Store, StoreError};
+pub use tree::{FinalSlice, FinaliseError, Finalised, InsertError, Switch};
+pub use view::{ChangeSet, State, StateError};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,67 @@
+//! The built-in contracts as an engine: `system` and `token`. They stand behind the same traits as every other VM, own
+//! the tables that [`crate::key`] gives them, and keep nothing between calls.
+
+use hpb_types::{AccountName, RejectReason};
+use hpb_vm::meter::CALL_UNITS;
+use hpb_vm::{Call, End, Engine, Halt, Host};
+
+use crate::key::{SYSTEM, TOKEN};
+use crate::system::{self, CREATE};
+use crate::token::{self, TRANSFER};
+
+/// The engine of the built-in contracts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Native;
+
+/// Why a built-in contract stops before its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// It refuses.
+    Refused(RejectReason),
+    /// The host stops it.
+    Halted(Halt),
+    /// A record of its own tables does not read back.
+    Damaged,
+}
+
+impl From<RejectReason> for Stop {
+    fn from(reason: RejectReason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Halted(halt)
+    }
+}
+
+impl Native {
+    /// Whether the account is a built-in contract's.
+    pub fn has(contract: AccountName) -> bool {
+        contract == SYSTEM || contract == TOKEN
+    }
+
+    fn dispatch(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
+        host.charge(CALL_UNITS)?;
+        if call.contract == TOKEN && call.action == TRANSFER {
+            token::transfer(host, call.arguments)
+        } else if call.contract == SYSTEM && call.action == CREATE {
+            system::create(host, call.arguments)
+        } else {
+            Err(RejectReason::NoSuchAction.into())
+        }
+    }
+}
+
+impl Engine for Native {
+    fn run(&self, host: &mut dyn Host, call: &Call<'_>) -> End {
+        match Self::dispatch(host, call) {
+            Ok(()) => End::Returned(Vec::new()),
+            Err(Stop::Refused(reason)) => End::Refused(reason),
+            Err(Stop::Halted(halt)) => End::Halted(halt),
+            // What no transaction can bring about is this node's failure, as an unreadable store is.
+            Err(Stop::Damaged) => End::Halted(Halt::Unavailable),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the tests of this crate share: a small chain, its keys, its transactions.
+#![allow(clippy::unwrap_used)]
+
+use hpb_types::{
+    AccountName, Action, Amount, Authorisation, Genesis, GenesisAccount, GenesisProducer, Hash, Height, KeyPair,
+    PermissionName, SliceRef, Slot, Transaction, TransactionBody,
+};
+
+use crate::account::ACTIVE;
+use crate::apply::SliceContext;
+use crate::checked::Checked;
+use crate::token::transfer_action;
+
+pub(crate) const FEE_PER_BYTE: u128 = 3;
+pub(crate) const SLOT_MS: u32 = 3_000;
+/// What each person holds at genesis.
+pub(crate) const ENDOWMENT: Amount = Amount(1_000_000);
+
+pub(crate) fn name(text: &str) -> AccountName {
+    text.parse().unwrap()
+}
+
+/// The key of an account of these tests: drawn from its name.
+pub(crate) fn key_of(account: &str) -> KeyPair {
+    KeyPair::from_seed(Hash::of(account.as_bytes()).0)
+}
+
+/// Two producers without a balance, and the people with [`ENDOWMENT`] each.
+pub(crate) fn genesis(people: &[&str]) -> Genesis {
+    let producers = ["prod-a", "prod-b"];
+    let account = |person: &&str, balance| GenesisAccount { name: name(person), key: key_of(person).public(), balance };
+    let mut accounts: Vec<GenesisAccount> = producers.iter().map(|person| account(person, Amount::ZERO)).collect();
+    accounts.extend(people.iter().map(|person| account(person, ENDOWMENT)));
+    accounts.sort_by_key(|account| account.name);
+    let producers = producers.map(|producer| GenesisProducer {
+        name: name(producer),
+        key: key_of(&format!("{producer}.slices")).public(),
+        weight: 1,
+    });
+    Genesis {
+        version: 1,
+        label: "test".to_owned(),
+        time_ms: 1_000_000,
+        slot_ms: SLOT_MS,
+        slice_ms: 50,
+        delta_ms: 100,
+        epoch_slots: 100,
+        fee_per_byte: Amount(FEE_PER_BYTE),
+        producers: producers.to_vec(),
+        accounts,
+    }
+}
+
+pub(crate) fn context(genesis: &Genesis, slot: u64, index: u32) -> SliceContext {
+    let producer = genesis.schedule().producer_at(Slot(slot)).name;
+    SliceContext { slot: Slot(slot), index, producer }
+}
+
+/// A slice of that place; `fork` tells apart those of one place.
+pub(crate) fn slice(slot: u64, index: u32, fork: u64) -> SliceRef {
+    let id = Hash::of_parts("test slice", &[&slot.to_le_bytes(), &index.to_le_bytes(), &fork.to_le_bytes()]);
+    SliceRef { height: Height::new(slot, index), id }
+}
+
+pub(crate) fn by(account: &str, permission: PermissionName) -> Authorisation {
+    Authorisation { account: name(account), permission }
+}
+
+/// A transaction paid and authorised by `payer`, good for the first slots.
+pub(crate) fn body(genesis: &Genesis, payer: &str, actions: Vec<Action>, salt: u64) -> TransactionBody {
+    TransactionBody {
+        version: 1,
+        chain: genesis.chain_id(),
+        payer: name(payer),
+        authorisations: vec![by(payer, ACTIVE)],
+        actions,
+        expiry_ms: genesis.time_ms + 300_000,
+        fee_limit: Amount(10_000),
+        salt,
+    }
+}
+
+pub(crate) fn signed(body: TransactionBody, signers: &[&str]) -> Checked {
+    let keys: Vec<KeyPair> = signers.iter().map(|signer| key_of(signer)).collect();
+    Checked::verify(Transaction::sign(body, &keys.iter().collect::<Vec<_>>())).unwrap()
+}
+
+pub(crate) fn transfer(genesis: &Genesis, from: &str, to: &str, amount: u128, salt: u64) -> Checked {
+    let action = transfer_action(name(from), name(to), Amount(amount));
+    signed(body(genesis, from, vec![action], salt), &[from])
+}
+
+/// A transfer that nobody signed in earnest, for where signatures play no part.
+pub(crate) fn unsigned_transfer(genesis: &Genesis, from: &str, to: &str, amount: u128, salt: u64) -> Checked {
+    let action = transfer_action(name(from), name(to), Amount(amount));
+    let signature = hpb_types::TransactionSignature::Ed25519 {
+        key: key_of(from).public(),
+        signature: hpb_types::Signature([0; 64]),
+    };
+    let body = body(genesis, from, vec![action], salt);
+    Checked::verified(Transaction { body, signatures: vec![signature] }).unwrap()
+}
