@@ -178,3 +178,16 @@ pub const VERIFIED_TRANSACTIONS_MAX: usize = 262_144;
 pub const VERIFY_REQUESTS_MAX: usize = 16_384;
 /// Slices that one request for missing ones is answered with.
 pub const SLICES_SERVED_MAX: usize = 256;
+
+/// Transactions of one card's terminals whose end is open.
+pub const TERMINALS_OUTSTANDING_MAX: usize = 1 << 18;
+/// Transactions that wait for room in one terminal's session.
+pub const TERMINAL_QUEUE_MAX: usize = 4_096;
+/// Ids told final that the driver of one card's terminals has not taken yet.
+pub const TOLD_FINAL_MAX: usize = 1 << 18;
+/// Account keys that one card's terminals keep; further ones are derived again at each use.
+pub const ACCOUNT_KEYS_MAX: usize = 1 << 16;
+/// Digests whose arrivals one card's terminals watch at once: three seconds of them at 50 ms.
+pub const DIGESTS_WATCHED_MAX: usize = 64;
+/// Digests of a run whose times are kept for the report; later ones are not measured.
+pub const DIGESTS_MEASURED_MAX: usize = 1 << 16;

@@ -1,0 +1,318 @@
+//! What the consensus engine asks for, and what becomes of it: execute, build, write, sign, send.
+
+use hpb_base::limits::{SLICE_BYTES_MAX, SLICES_SERVED_MAX, TRANSACTIONS_PER_SLICE_MAX};
+use hpb_base::{Instant, Machine};
+use hpb_consensus::dpos::{Input as EngineInput, Output as EngineOutput};
+use hpb_consensus::{Engine, HeadChange, Proposal, Verified};
+use hpb_ledger::{Checked, ExecuteError, InsertError, SliceContext, Store};
+use hpb_toe::{Command, Group, Priority, SessionId};
+use hpb_types::message::{Message, SliceBundle, SliceRequest};
+use hpb_types::{Certificate, Confirm, ConfirmBody, Hash, ResultsCommitment, Slice, SliceBody, SliceRef};
+
+use super::io::{Output, framed};
+use super::journal::Entry;
+use super::{Body, Core};
+
+impl<S: Store> Core<S> {
+    /// Lets the engine say all that it has to say.
+    pub(super) fn pump(&mut self, now: Instant) {
+        while let Some(output) = self.engine.poll(now) {
+            self.act(now, output);
+        }
+        while let Some(reached) = self.tally.poll() {
+            self.digests.reached(reached.slice);
+        }
+    }
+
+    fn act(&mut self, now: Instant, output: EngineOutput) {
+        match output {
+            EngineOutput::Execute { slice, parent } => self.execute(now, slice, parent),
+            EngineOutput::Request { missing, above } => self.request(missing, above),
+            EngineOutput::Propose(proposal) => self.propose(now, &proposal),
+            EngineOutput::Persist { slice, mark } => self.journal.persist(slice, mark),
+            EngineOutput::BroadcastSlice(slice) => self.send_slice(&slice),
+            EngineOutput::Confirm(body) => self.confirm(now, body),
+            EngineOutput::Justified(certificate) => self.digests.justified(certificate.target),
+            EngineOutput::Head(change) => self.head_changed(&change),
+            EngineOutput::Final { newly, .. } => self.finalise(&newly),
+            EngineOutput::Discarded(slices) => {
+                for slice in slices {
+                    self.bodies.remove(&slice.id);
+                    self.journal.forget(&slice.id);
+                }
+            }
+            EngineOutput::Evidence(evidence) => {
+                tracing::warn!(?evidence, "a producer broke a rule");
+                self.stats.evidence += 1;
+            }
+            EngineOutput::Diverged { slice } => {
+                let text = format!("more than two thirds confirmed slice {slice}, which this node finds invalid");
+                self.outputs.push_back(Output::Stop(text));
+            }
+            EngineOutput::Dropped(reason) => {
+                if reason == hpb_consensus::DropReason::StaleProposal {
+                    self.withdraw();
+                }
+            }
+        }
+    }
+
+    /// A slice that was verified: its body is kept, the engine judges its place.
+    pub(super) fn slice(&mut self, now: Instant, slice: Verified<Slice>, transactions: Vec<Checked>) {
+        let id = slice.get().id();
+        if self.bodies.contains_key(&id) || self.bodies.len() >= super::BODIES_MAX {
+            return;
+        }
+        self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
+        self.engine.handle(now, EngineInput::Slice(slice));
+    }
+
+    fn execute(&mut self, now: Instant, reference: SliceRef, parent: SliceRef) {
+        let Some(body) = self.bodies.get(&reference.id) else { return };
+        let slice = &body.slice.body;
+        let context = SliceContext { slot: slice.slot, index: slice.index, producer: slice.producer };
+        let matched = match self.ledger.execute(&parent.id, &context, &body.transactions) {
+            Ok(executed) => {
+                let matched =
+                    executed.transactions_root == slice.transactions_root && executed.results == slice.results;
+                if matched {
+                    self.stats.executed += body.transactions.len() as u64;
+                    match self.ledger.insert(reference, parent.id, executed) {
+                        Ok(()) | Err(InsertError::Known) => {}
+                        Err(error) => return self.stop(&error),
+                    }
+                }
+                matched
+            }
+            Err(ExecuteError::State(error)) => return self.stop(&error),
+            Err(error) => {
+                tracing::warn!(%reference, %error, "an invalid slice");
+                false
+            }
+        };
+        if matched {
+            self.watch(&reference, parent.id);
+        }
+        self.engine.handle(now, EngineInput::Executed { slice: reference.id, matched });
+    }
+
+    fn watch(&mut self, reference: &SliceRef, parent: Hash) {
+        let Some(body) = self.bodies.get(&reference.id) else { return };
+        let schedules = self.engine.schedules();
+        let epoch = schedules.epoch_of(reference.height.slot);
+        if let Some(index) = schedules.index_of(epoch, &body.slice.body.producer) {
+            self.tally.watch(*reference, parent, index);
+        }
+    }
+
+    /// Builds this node's next slice from what waits.
+    fn propose(&mut self, now: Instant, proposal: &Proposal) {
+        let Some((name, keys)) = &self.producer else {
+            return self.engine.handle(now, EngineInput::ProposalDeclined);
+        };
+        let (name, keys) = (*name, keys.clone());
+        let context = SliceContext { slot: proposal.slot, index: proposal.index, producer: name };
+        let candidates = if proposal.may_carry_transactions {
+            let block_time = hpb_base::UnixMillis(self.genesis.slot_start_ms(proposal.slot));
+            self.mempool.take(TRANSACTIONS_PER_SLICE_MAX, SLICE_BYTES_MAX, block_time)
+        } else {
+            Vec::new()
+        };
+        let taken: Vec<Hash> = candidates.iter().map(Checked::id).collect();
+        let built = match self.ledger.build(&proposal.parent.id, &context, candidates) {
+            Ok(built) => built,
+            Err(error) => {
+                for id in taken {
+                    self.mempool.retract(&id);
+                }
+                if let ExecuteError::State(error) = error {
+                    self.stop(&error);
+                }
+                return self.engine.handle(now, EngineInput::ProposalDeclined);
+            }
+        };
+        for (id, reason) in &built.refused {
+            self.mempool.drop_one(id);
+            if let Some(session) = self.senders.of.remove(id) {
+                self.reject(session, *id, *reason);
+            }
+        }
+        let executed = built.executed;
+        let body = SliceBody {
+            version: SliceBody::VERSION,
+            chain: self.chain,
+            slot: proposal.slot,
+            index: proposal.index,
+            last: proposal.last,
+            parent: proposal.parent.id,
+            producer: name,
+            transactions_root: executed.transactions_root,
+            results: ResultsCommitment { ..executed.results },
+            source: Certificate::clone(&proposal.source),
+        };
+        let slice = Slice::sign(body, &keys);
+        let reference = slice.reference();
+        self.stats.executed += built.included.len() as u64;
+        self.bodies.insert(reference.id, Body { slice: slice.clone(), transactions: built.included });
+        if let Err(error) = self.ledger.insert(reference, proposal.parent.id, executed) {
+            self.proposed = Some(reference);
+            self.withdraw();
+            tracing::warn!(%error, "no room for a slice of our own");
+            return self.engine.handle(now, EngineInput::ProposalDeclined);
+        }
+        self.watch(&reference, proposal.parent.id);
+        self.proposed = Some(reference);
+        self.engine.handle(now, EngineInput::Proposed(slice));
+    }
+
+    /// The engine did not take the slice that was built last: its transactions wait again.
+    fn withdraw(&mut self) {
+        let Some(reference) = self.proposed.take() else { return };
+        let Some(body) = self.bodies.remove(&reference.id) else { return };
+        for transaction in &body.transactions {
+            self.mempool.retract(&transaction.id());
+        }
+    }
+
+    fn send_slice(&mut self, slice: &Slice) {
+        let Some(body) = self.bodies.get(&slice.id()) else { return };
+        self.stats.produced += 1;
+        let message = framed(&bundle(body));
+        let broadcast = Command::Broadcast { group: Group::Validators, priority: Priority::Critical, message };
+        self.outputs.push_back(Output::Card(broadcast));
+    }
+
+    fn confirm(&mut self, now: Instant, body: ConfirmBody) {
+        let Some((_, keys)) = &self.producer else { return };
+        let confirm = Confirm::sign(body, keys);
+        let message = framed(&Message::Confirm(Box::new(confirm.clone())));
+        let broadcast = Command::Broadcast { group: Group::Validators, priority: Priority::Critical, message };
+        self.outputs.push_back(Output::Card(broadcast));
+        self.confirmed(now, Verified::vouch(confirm));
+    }
+
+    /// A confirm that was verified: the card's tally counts it for the user, the engine for the chain.
+    pub(super) fn confirmed(&mut self, now: Instant, confirm: Verified<Confirm>) {
+        let body = &confirm.get().body;
+        if let Some(index) = self.engine.schedules().index_of(body.epoch, &body.producer) {
+            self.tally.confirm(body.target, index);
+            self.digests.changed(body.target);
+        }
+        self.engine.handle(now, EngineInput::Confirm(confirm));
+    }
+
+    fn head_changed(&mut self, change: &HeadChange) {
+        self.head = change.new;
+        for slice in &change.retracted {
+            self.retract(*slice);
+        }
+        for slice in &change.adopted {
+            self.include(*slice);
+            self.digests.changed(*slice);
+        }
+        self.engine_pending();
+    }
+
+    /// Slices are final: the ledger moves, the log is told. Users are told when the log is synced.
+    fn finalise(&mut self, newly: &[SliceRef]) {
+        let Some(last) = newly.last() else { return };
+        if let Err(error) = self.ledger.finalise(&last.id) {
+            return self.stop(&error);
+        }
+        self.journal.finalise(newly);
+    }
+
+    /// A log batch is durable: what it held may be confirmed, or told to be final.
+    pub(super) fn synced(&mut self, now: Instant, number: u64) {
+        for entry in self.journal.synced(number) {
+            match entry {
+                Entry::Slice(slice, Some(_)) => self.engine.handle(now, EngineInput::Persisted { slice: slice.id }),
+                Entry::Slice(_, None) => {}
+                Entry::Final(reference) => self.told_final(reference),
+            }
+        }
+    }
+
+    fn told_final(&mut self, reference: SliceRef) {
+        let mut chain = Vec::new();
+        let mut id = reference.id;
+        while let Some(body) = self.bodies.get(&id) {
+            let slice = body.slice.reference();
+            if slice.height <= self.final_told.height {
+                break;
+            }
+            id = body.slice.body.parent;
+            chain.push(slice);
+        }
+        for slice in chain.into_iter().rev() {
+            self.settle(slice);
+            self.finals_kept.push_back(slice.id);
+            self.stats.final_slices += 1;
+        }
+        self.final_told = reference;
+        self.digests.finalised(reference);
+        self.tally.finalised(reference);
+        while self.finals_kept.len() > super::FINAL_BODIES_KEPT
+            && let Some(id) = self.finals_kept.pop_front()
+        {
+            self.bodies.remove(&id);
+            self.journal.forget(&id);
+        }
+    }
+
+    fn request(&mut self, missing: Hash, above: SliceRef) {
+        let Some(session) = self.peers.next_to_ask() else { return };
+        let message = framed(&Message::SliceRequest(SliceRequest { from: above, want: missing }));
+        self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+    }
+
+    /// Shows a validator that has just come the slice that this one builds on: after a partition healed, it learns at
+    /// once what to ask for.
+    pub(super) fn greet(&mut self, session: SessionId) {
+        if let Some(body) = self.bodies.get(&self.head.id) {
+            let message = framed(&bundle(body));
+            self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+        }
+    }
+
+    /// Sends a peer the slice that it misses and those before it, above its own final one, oldest first.
+    pub(super) fn serve(&mut self, session: SessionId, request: &SliceRequest) {
+        let mut chain = Vec::new();
+        let mut id = request.want;
+        while let Some(body) = self.bodies.get(&id) {
+            if body.slice.body.height() <= request.from.height {
+                break;
+            }
+            chain.push(framed(&bundle(body)));
+            id = body.slice.body.parent;
+        }
+        for message in chain.into_iter().rev().take(SLICES_SERVED_MAX) {
+            self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+        }
+    }
+
+    /// Tells the engine whether transactions wait, when that has changed.
+    pub(super) fn engine_pending(&mut self) {
+        let pending = self.mempool.has_pending();
+        if pending != self.pending_told {
+            self.pending_told = pending;
+            let now = self.now;
+            self.engine.handle(now, EngineInput::PendingTransactions(pending));
+        }
+    }
+
+    /// The final slice that users were told of.
+    pub fn last_final(&self) -> SliceRef {
+        self.final_told
+    }
+
+    /// The final slice that the engine knows of; the log may still be behind.
+    pub fn engine_final(&self) -> SliceRef {
+        self.engine.last_final()
+    }
+}
+
+fn bundle(body: &Body) -> Message {
+    let transactions = body.transactions.iter().map(|checked| checked.transaction().clone()).collect();
+    Message::SliceBundle(Box::new(SliceBundle { slice: body.slice.clone(), transactions }))
+}

@@ -1,0 +1,89 @@
+//! What the core is told and what it says. All of it can cross a thread.
+
+use std::sync::Arc;
+
+use hpb_base::Duration;
+use hpb_ledger::FinalBatch;
+use hpb_ledger::chainlog::LogBatch;
+use hpb_toe::{Class, Command, Event, SessionId};
+use hpb_types::PublicKey;
+
+use crate::verify::{Request, Verdict};
+
+/// What the world tells the core.
+pub enum Input {
+    /// A session opened; encrypted, or it has no identity.
+    Opened {
+        /// The session.
+        session: SessionId,
+        /// Who the peer is.
+        peer: Option<PublicKey>,
+        /// What it was taken or called as.
+        class: Class,
+    },
+    /// A session is gone.
+    Closed {
+        /// The session.
+        session: SessionId,
+    },
+    /// A message came.
+    Message {
+        /// From whom.
+        session: SessionId,
+        /// What it is.
+        kind: u8,
+        /// What it says.
+        body: Vec<u8>,
+    },
+    /// What the verifier found.
+    Verdict(Verdict),
+    /// The log batch of that number is durable.
+    Synced {
+        /// The number that [`Output::Log`] carried.
+        number: u64,
+    },
+    /// The store holds every batch up to that one.
+    Committed {
+        /// The commit's number.
+        commit: u64,
+    },
+    /// Digests must be at least this far apart: sending one costs too much otherwise.
+    DigestInterval(Duration),
+}
+
+/// What the core says.
+pub enum Output {
+    /// For the card.
+    Card(Command),
+    /// For the verifier.
+    Verify(Request),
+    /// Make this durable, then say [`Input::Synced`].
+    Log {
+        /// Its number, one more each time.
+        number: u64,
+        /// What to write.
+        batch: Box<LogBatch>,
+    },
+    /// Commit this to the store, with sync, then say [`Input::Committed`].
+    Commit(Box<FinalBatch>),
+    /// The node must stop: going on could harm the chain or the data.
+    Stop(String),
+}
+
+impl Input {
+    /// The input that an event of the card becomes; `None` for one that says nothing to the core.
+    pub fn of(event: &Event<'_>) -> Option<Self> {
+        match *event {
+            Event::Opened { session, peer, class, .. } => Some(Self::Opened { session, peer, class }),
+            Event::Closed { session, was_open, .. } => was_open.then_some(Self::Closed { session }),
+            Event::Message { session, kind, body, .. } => {
+                Some(Self::Message { session, kind, body: body.to_vec() })
+            }
+        }
+    }
+}
+
+/// A message framed once for any number of sessions.
+pub(super) fn framed(message: &hpb_types::message::Message) -> Arc<[u8]> {
+    hpb_toe::framing::framed(message.kind(), &message.encode()).into()
+}

@@ -1,0 +1,382 @@
+//! The core of a validator: the machine that joins card, verifier, consensus, ledger, log and store.
+//!
+//! It owns no session, thread, disk or clock. The way of a transaction through it: message -> verifier -> mempool ->
+//! slice -> executed -> written -> confirmed -> justified -> final -> told. Executing is done here; verifying,
+//! writing, committing and sending are asked of others by [`Output`] and answered by [`Input`].
+
+mod chain;
+mod digest;
+mod io;
+mod journal;
+mod peers;
+mod pool;
+mod recover;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hpb_base::limits::{UNFINAL_SLICES_MAX, VERIFY_REQUESTS_MAX};
+use hpb_base::{Duration, Instant, Machine, UnixMillis};
+use hpb_consensus::dpos::{Config as EngineConfig, Dpos};
+use hpb_consensus::{Engine, Verified};
+use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
+use hpb_toe::tally::Tally;
+use hpb_toe::{Class, Command, Group, Priority, SessionId};
+use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
+use hpb_types::{
+    AccountName, ChainId, Genesis, Hash, KeyPair, PublicKey, RejectReason, Slice, SliceRef, Slot,
+};
+
+pub use io::{Input, Output};
+pub use recover::{RecoverError, Recovered};
+
+use crate::verify::{Origin, Request, Verdict};
+use digest::Digests;
+use io::framed;
+use journal::Journal;
+use peers::Peers;
+use pool::Senders;
+
+/// Slices whose content is held at once, final ones included.
+const BODIES_MAX: usize = UNFINAL_SLICES_MAX + FINAL_BODIES_KEPT;
+/// Final slices that are kept for peers that missed them.
+const FINAL_BODIES_KEPT: usize = 1_024;
+
+/// A slice and its transactions.
+pub(crate) struct Body {
+    slice: Slice,
+    transactions: Vec<Checked>,
+}
+
+type Bodies = BTreeMap<Hash, Body>;
+
+/// How a core is set up.
+pub struct CoreConfig {
+    /// The chain.
+    pub genesis: Genesis,
+    /// Which producer it is, with the key of its slices and confirms; an observer is none.
+    pub producer: Option<(AccountName, KeyPair)>,
+    /// The node identities of the other validators.
+    pub validators: Vec<PublicKey>,
+    /// What the wall clock shows at [`Instant::ZERO`].
+    pub wall_at_zero: UnixMillis,
+    /// How long final states gather before they are committed to the store: 1 to 5 s.
+    pub commit_every: Duration,
+    /// Whether it sends no slices while there is nothing to say.
+    pub silent_when_idle: bool,
+}
+
+/// What a core did so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CoreStats {
+    /// Transactions of its own terminals that passed the mempool.
+    pub accepted: u64,
+    /// Refused ones, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// Transactions executed, those in forks included.
+    pub executed: u64,
+    /// Transactions told final.
+    pub final_transactions: u64,
+    /// Slices told final.
+    pub final_slices: u64,
+    /// Slices of its own that were sent.
+    pub produced: u64,
+    /// Transactions that left the head's chain.
+    pub retracted: u64,
+    /// Transactions that expired while they waited.
+    pub expired: u64,
+    /// Digests sent.
+    pub digests: u64,
+    /// Faults of producers.
+    pub evidence: u64,
+    /// Messages that their sender may not send, or that do not decode.
+    pub bad_messages: u64,
+    /// Messages that found the verifier full and were dropped.
+    pub unverified: u64,
+}
+
+/// The core. See the module.
+pub struct Core<S> {
+    genesis: Genesis,
+    chain: ChainId,
+    producer: Option<(AccountName, KeyPair)>,
+    engine: Dpos,
+    ledger: Ledger<S>,
+    mempool: Mempool,
+    pending_told: bool,
+    tally: Tally,
+    peers: Peers,
+    senders: Senders,
+    bodies: Bodies,
+    finals_kept: VecDeque<Hash>,
+    journal: Journal,
+    digests: Digests,
+    head: SliceRef,
+    final_told: SliceRef,
+    proposed: Option<SliceRef>,
+    verifying: usize,
+    slot: Slot,
+    commit_every: Duration,
+    commit_at: Instant,
+    slice_interval: Duration,
+    outputs: VecDeque<Output>,
+    stats: CoreStats,
+    stopped: bool,
+    now: Instant,
+}
+
+impl<S: Store> Core<S> {
+    /// A core on what was recovered, started at `now`.
+    pub fn new(config: CoreConfig, recovered: Recovered<S>, now: Instant) -> Self {
+        let CoreConfig { genesis, producer, validators, wall_at_zero, commit_every, silent_when_idle } = config;
+        let chain = genesis.chain_id();
+        let Recovered { ledger, anchor, memory, finals, unfinal } = recovered;
+        let tip = anchor.tip();
+        let name = producer.as_ref().map(|(name, _)| *name);
+        let mut engine_config = EngineConfig::new(&genesis, name, wall_at_zero);
+        engine_config.silent_when_idle = silent_when_idle;
+        let slice_interval = Duration::from_millis(genesis.slice_ms.into());
+        let mut core = Self {
+            chain,
+            engine: Dpos::new(engine_config, anchor, memory, now),
+            ledger,
+            mempool: Mempool::new(chain, MempoolLimits::default()),
+            pending_told: false,
+            tally: Tally::new(&genesis.schedule(), None),
+            peers: Peers::new(validators),
+            senders: Senders::default(),
+            bodies: BTreeMap::new(),
+            finals_kept: VecDeque::new(),
+            journal: Journal::default(),
+            digests: Digests::new(slice_interval, tip, now),
+            head: tip,
+            final_told: tip,
+            proposed: None,
+            verifying: 0,
+            slot: Slot(0),
+            commit_every,
+            commit_at: now + commit_every,
+            slice_interval,
+            outputs: VecDeque::new(),
+            stats: CoreStats::default(),
+            stopped: false,
+            now,
+            genesis,
+            producer,
+        };
+        let kept = finals.len().saturating_sub(FINAL_BODIES_KEPT);
+        for body in finals.into_iter().skip(kept) {
+            let id = body.slice.id();
+            core.journal.note(id);
+            core.finals_kept.push_back(id);
+            core.bodies.insert(id, body);
+        }
+        for Body { slice, transactions } in unfinal {
+            core.journal.note(slice.id());
+            core.slice(now, Verified::vouch(slice), transactions);
+        }
+        core.pump(now);
+        core
+    }
+
+    /// The head that it would build on.
+    pub fn head(&self) -> SliceRef {
+        self.head
+    }
+
+    /// What it did so far.
+    pub fn stats(&self) -> &CoreStats {
+        &self.stats
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &impl Engine {
+        &self.engine
+    }
+
+    /// The ledger: queries go here.
+    pub fn ledger(&self) -> &Ledger<S> {
+        &self.ledger
+    }
+
+    /// Transactions that wait for a slice.
+    pub fn waiting_count(&self) -> usize {
+        self.mempool.waiting_count()
+    }
+
+    /// Sessions with other validators.
+    pub fn validators_open(&self) -> usize {
+        self.peers.validators_open()
+    }
+
+    /// How far digests are apart now.
+    pub fn digest_interval(&self) -> Duration {
+        self.digests.interval()
+    }
+
+    fn opened(&mut self, session: SessionId, peer: Option<PublicKey>, class: Class) {
+        if let Some(group) = self.peers.open(session, peer, class) {
+            self.outputs.push_back(Output::Card(Command::Join { session, group: Some(group) }));
+        }
+        let hello = Hello {
+            version: PROTOCOL_VERSION,
+            chain: self.chain,
+            roles: Roles::VALIDATOR,
+            head: self.head.height,
+            final_slice: self.final_told,
+        };
+        let message = framed(&Message::Hello(hello));
+        self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+        if class == Class::Validator {
+            self.greet(session);
+        }
+    }
+
+    fn message(&mut self, session: SessionId, kind: u8, body: &[u8]) {
+        let Some(roles) = self.peers.roles(session) else { return };
+        let may = Message::may_send(roles, kind) || kind == hpb_types::message::kind::HELLO;
+        let message = match Message::decode(kind, body) {
+            Ok(message) if may => message,
+            Err(_) if may && kind == hpb_types::message::kind::SUBMIT_TRANSACTION => {
+                // Named by the hash of what came: there is no transaction to name.
+                return self.reject(session, Hash::of(body), RejectReason::Malformed);
+            }
+            _ => {
+                self.stats.bad_messages += 1;
+                self.outputs.push_back(Output::Card(Command::Close { session }));
+                return;
+            }
+        };
+        match message {
+            Message::SubmitTransaction(transaction) => {
+                let id = transaction.id();
+                if transaction.body.chain != self.chain {
+                    return self.reject(session, id, RejectReason::WrongChain);
+                }
+                if !self.verify(Request::Transactions(Origin::Terminal(session), vec![*transaction])) {
+                    self.reject(session, id, RejectReason::MempoolFull);
+                }
+            }
+            Message::Transactions(gossip) => {
+                self.verify(Request::Transactions(Origin::Gossip, gossip.transactions));
+            }
+            Message::SliceBundle(bundle) => {
+                if !self.bodies.contains_key(&bundle.slice.id()) {
+                    self.verify(Request::Slice(session, bundle));
+                }
+            }
+            Message::Confirm(confirm) => {
+                self.verify(Request::Confirm(confirm));
+            }
+            Message::SliceRequest(request) => self.serve(session, &request),
+            Message::Ping(nonce) => {
+                let message = framed(&Message::Pong(nonce));
+                self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+            }
+            Message::Hello(_) | Message::Pong(_) | Message::Digest(_) | Message::TransactionStatus(_) => {}
+        }
+    }
+
+    /// Asks for a verdict; false if too many are out.
+    fn verify(&mut self, request: Request) -> bool {
+        if self.verifying >= VERIFY_REQUESTS_MAX {
+            self.stats.unverified += 1;
+            return false;
+        }
+        self.verifying += 1;
+        self.outputs.push_back(Output::Verify(request));
+        true
+    }
+
+    fn verdict(&mut self, now: Instant, verdict: Verdict) {
+        self.verifying = self.verifying.saturating_sub(1);
+        match verdict {
+            Verdict::Transactions(origin, judged) => self.admit(now, origin, judged),
+            Verdict::Slice(slice, transactions) => self.slice(now, *slice, transactions),
+            Verdict::Confirm(confirm) => self.confirmed(now, *confirm),
+            Verdict::Refused => self.stats.bad_messages += 1,
+        }
+    }
+
+    /// Block time of the current slot.
+    fn block_time(&self, now: Instant) -> UnixMillis {
+        UnixMillis(self.genesis.slot_start_ms(self.engine.clock().slot_at_most(now)))
+    }
+
+    /// What is due by the clock.
+    fn tick(&mut self, now: Instant) {
+        let slot = self.engine.clock().slot_at_most(now);
+        if slot != self.slot {
+            self.slot = slot;
+            let block_time = self.block_time(now);
+            self.expire(block_time);
+        }
+        self.gossip(now);
+        if let Some(digest) = self.digests.take(now, &self.tally) {
+            self.stats.digests += 1;
+            let message = framed(&Message::Digest(digest));
+            let broadcast = Command::Broadcast { group: Group::Terminals, priority: Priority::Sheddable, message };
+            self.outputs.push_back(Output::Card(broadcast));
+        }
+        if let Some((number, batch)) = self.journal.batch(&self.bodies, self.producer.as_ref().map(|(name, _)| *name))
+        {
+            self.outputs.push_back(Output::Log { number, batch: Box::new(batch) });
+        }
+        if now >= self.commit_at {
+            self.commit_at = now + self.commit_every;
+            if let Some(batch) = self.ledger.hand_over() {
+                self.outputs.push_back(Output::Commit(Box::new(batch)));
+            }
+        }
+    }
+
+    fn stop(&mut self, error: &dyn std::fmt::Display) {
+        if !self.stopped {
+            self.stopped = true;
+            self.outputs.push_back(Output::Stop(error.to_string()));
+        }
+    }
+}
+
+impl<S: Store> Machine for Core<S> {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.now = now;
+        match input {
+            Input::Opened { session, peer, class } => self.opened(session, peer, class),
+            Input::Closed { session } => self.peers.close(session),
+            Input::Message { session, kind, body } => self.message(session, kind, &body),
+            Input::Verdict(verdict) => self.verdict(now, verdict),
+            Input::Synced { number } => self.synced(now, number),
+            Input::Committed { commit } => self.ledger.committed(commit),
+            Input::DigestInterval(interval) => self.digests.set_interval(interval.max(self.slice_interval)),
+        }
+    }
+
+    fn poll(&mut self, now: Instant) -> Option<Output> {
+        self.now = now;
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        if self.stopped {
+            return None;
+        }
+        self.pump(now);
+        self.tick(now);
+        self.outputs.pop_front()
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        if !self.outputs.is_empty() {
+            return Some(self.now);
+        }
+        if self.stopped {
+            return None;
+        }
+        let timers = [self.engine.wake_at(), self.digests.due_at(), self.senders.gossip_at, Some(self.commit_at)];
+        timers.into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,56 @@
+//! Who is at the other end of each session, and so what it may say.
+
+use std::collections::BTreeMap;
+
+use hpb_toe::{Class, Group, SessionId};
+use hpb_types::PublicKey;
+use hpb_types::message::Roles;
+
+/// The sessions that are open.
+pub(super) struct Peers {
+    validators: Vec<PublicKey>,
+    roles: BTreeMap<SessionId, Roles>,
+    mesh: Vec<SessionId>,
+    asked: usize,
+}
+
+impl Peers {
+    pub(super) fn new(validators: Vec<PublicKey>) -> Self {
+        Self { validators, roles: BTreeMap::new(), mesh: Vec::new(), asked: 0 }
+    }
+
+    /// Notes a session; the group that it belongs to. A session that came in as a validator's but is not one of the
+    /// known validators' has no role and no group: it may say hello.
+    pub(super) fn open(&mut self, session: SessionId, peer: Option<PublicKey>, class: Class) -> Option<Group> {
+        let known = peer.is_some_and(|peer| self.validators.contains(&peer));
+        let (roles, group) = match class {
+            Class::Validator if known => (Roles::VALIDATOR, Some(Group::Validators)),
+            Class::Terminal => (Roles::TERMINAL, Some(Group::Terminals)),
+            Class::Validator | Class::Uplink => (Roles::default(), None),
+        };
+        self.roles.insert(session, roles);
+        if group == Some(Group::Validators) {
+            self.mesh.push(session);
+        }
+        group
+    }
+
+    pub(super) fn close(&mut self, session: SessionId) {
+        self.roles.remove(&session);
+        self.mesh.retain(|other| *other != session);
+    }
+
+    pub(super) fn roles(&self, session: SessionId) -> Option<Roles> {
+        self.roles.get(&session).copied()
+    }
+
+    /// A validator to ask, another each time.
+    pub(super) fn next_to_ask(&mut self) -> Option<SessionId> {
+        self.asked = self.asked.wrapping_add(1);
+        self.mesh.get(self.asked.checked_rem(self.mesh.len())?).copied()
+    }
+
+    pub(super) fn validators_open(&self) -> usize {
+        self.mesh.len()
+    }
+}

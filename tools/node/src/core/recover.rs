@@ -1,0 +1,203 @@
+//! From what the disk holds to a core that goes on where it stopped (PROTOCOL.md, "Durability").
+//!
+//! The log is walked from its beginning: final slices move the engine's anchor, those beyond the store's own point are
+//! executed again, and what is not final is handed to the engine as if it had just come.
+
+use std::collections::BTreeMap;
+
+use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
+use hpb_ledger::chainlog::{ChainLog, LogError, Record};
+use hpb_ledger::watermark::WatermarkState;
+use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, SliceContext, Store, StoreError};
+use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
+
+use super::{Body, FINAL_BODIES_KEPT};
+
+/// What was found.
+pub struct Recovered<S> {
+    pub(super) ledger: Ledger<S>,
+    pub(super) anchor: Anchor,
+    pub(super) memory: Memory,
+    /// The last final slices, ascending, for peers that missed them.
+    pub(super) finals: Vec<Body>,
+    /// Slices that are not final, each after its parent.
+    pub(super) unfinal: Vec<Body>,
+}
+
+/// Why a node does not start from what its disk holds.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The ledger does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log is not one chain.
+    #[error("the log is not one chain: {0}")]
+    Anchor(#[from] AnchorError),
+    /// The log says that a slice is final which it does not hold.
+    #[error("the log says that slice {0} is final but does not hold its chain")]
+    Missing(SliceRef),
+    /// A final slice executes otherwise than it says.
+    #[error("final slice {slice} does not execute as it says: {reason}")]
+    Diverged {
+        /// The slice.
+        slice: SliceRef,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl From<RejectReason> for RecoverError {
+    fn from(reason: RejectReason) -> Self {
+        Self::Diverged { slice: SliceRef { height: hpb_types::Height::default(), id: Hash::ZERO }, reason: reason.to_string() }
+    }
+}
+
+impl<S: Store> Recovered<S> {
+    /// Reads log and store. Without a log the chain starts at genesis and `producer` has never confirmed.
+    ///
+    /// # Errors
+    /// What does not fit together; nothing was changed but final states that the store lacked.
+    pub fn read(
+        genesis: &Genesis,
+        store: S,
+        log: &mut ChainLog,
+        producer: Option<&AccountName>,
+    ) -> Result<Self, RecoverError> {
+        let mut ledger = Ledger::open(genesis, store)?;
+        ledger.commit_here()?;
+        let mut reading = Reading {
+            anchor: Anchor::genesis(genesis.genesis_slice()),
+            ledger,
+            slices: BTreeMap::new(),
+            order: Vec::new(),
+            finals: Vec::new(),
+        };
+        let mut failure = None;
+        log.replay(None, &mut |entry| {
+            if failure.is_none() {
+                failure = reading.take(entry.record).err();
+            }
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        reading.ledger.commit_here()?;
+        let tip = reading.anchor.tip();
+        let Reading { anchor, ledger, mut slices, order, finals } = reading;
+        let unfinal = order
+            .iter()
+            .filter_map(|id| slices.remove(id))
+            .filter(|body| body.slice.body.height() > tip.height)
+            .collect();
+        let memory = match producer.map(|producer| log.watermark().of(producer)) {
+            Some(WatermarkState::Known(mark)) => {
+                Memory::Known(Watermark { source: mark.source, target: mark.target })
+            }
+            Some(WatermarkState::Unknown) => Memory::Lost,
+            None => Memory::Never,
+        };
+        Ok(Self { ledger, anchor, memory, finals, unfinal })
+    }
+
+    /// The last final slice that the disk holds.
+    pub fn last_final(&self) -> SliceRef {
+        self.anchor.tip()
+    }
+
+    /// The ledger at that slice.
+    pub fn ledger(&self) -> &Ledger<S> {
+        &self.ledger
+    }
+
+    /// The ids of the final transactions among the last final slices.
+    pub fn final_transactions(&self) -> impl Iterator<Item = Hash> + '_ {
+        self.finals.iter().flat_map(|body| body.transactions.iter().map(Checked::id))
+    }
+}
+
+struct Reading<S> {
+    anchor: Anchor,
+    ledger: Ledger<S>,
+    slices: BTreeMap<Hash, Body>,
+    order: Vec<Hash>,
+    finals: Vec<Body>,
+}
+
+impl<S: Store> Reading<S> {
+    fn take(&mut self, record: Record) -> Result<(), RecoverError> {
+        match record {
+            Record::Slice { slice, transactions } => {
+                let id = slice.id();
+                if slice.body.height() > self.anchor.tip().height && !self.slices.contains_key(&id) {
+                    // Verified before it was written, under the log's own checksums.
+                    let checked = transactions.into_iter().map(Checked::verified).collect::<Result<_, _>>()?;
+                    self.slices.insert(id, Body { slice, transactions: checked });
+                    self.order.push(id);
+                }
+                Ok(())
+            }
+            Record::Certificate(certificate) => {
+                self.anchor.certify(certificate);
+                Ok(())
+            }
+            Record::Confirm(_) => Ok(()),
+            Record::Final(reference) => self.finalise(reference),
+        }
+    }
+
+    fn finalise(&mut self, reference: SliceRef) -> Result<(), RecoverError> {
+        let tip = self.anchor.tip();
+        if reference.height <= tip.height {
+            return Ok(());
+        }
+        let mut chain = Vec::new();
+        let mut id = reference.id;
+        while id != tip.id {
+            let body = self.slices.remove(&id).ok_or(RecoverError::Missing(reference))?;
+            id = body.slice.body.parent;
+            chain.push(body);
+        }
+        for body in chain.into_iter().rev() {
+            self.anchor.extend(&body.slice)?;
+            if body.slice.body.height() > self.ledger.final_slice().height {
+                self.execute(&body)?;
+            }
+            self.finals.push(body);
+        }
+        if self.finals.len() > 2 * FINAL_BODIES_KEPT {
+            self.finals.drain(..self.finals.len() - FINAL_BODIES_KEPT);
+        }
+        // Forks that ended below the tip.
+        let tip = self.anchor.tip();
+        self.slices.retain(|_, body| body.slice.body.height() > tip.height);
+        let slices = &self.slices;
+        self.order.retain(|id| slices.contains_key(id));
+        Ok(())
+    }
+
+    fn execute(&mut self, body: &Body) -> Result<(), RecoverError> {
+        let slice = body.slice.reference();
+        let of = &body.slice.body;
+        let diverged = |reason: String| RecoverError::Diverged { slice, reason };
+        let context = SliceContext { slot: of.slot, index: of.index, producer: of.producer };
+        let executed = self
+            .ledger
+            .execute(&of.parent, &context, &body.transactions)
+            .map_err(|error: ExecuteError| diverged(error.to_string()))?;
+        if executed.results != of.results {
+            return Err(diverged("other results".to_owned()));
+        }
+        self.ledger
+            .insert(slice, of.parent, executed)
+            .map_err(|error: InsertError| diverged(error.to_string()))?;
+        self.ledger.finalise(&slice.id).map_err(|error: FinaliseError| diverged(error.to_string()))?;
+        self.ledger.commit_here()?;
+        Ok(())
+    }
+}

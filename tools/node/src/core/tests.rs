@@ -1,0 +1,450 @@
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
+use hpb_ledger::store::Visit;
+use hpb_ledger::watermark::{Watermark, WatermarkState};
+use hpb_ledger::{FinalBatch, FinalPoint, MemoryStore, StoreError, token};
+use hpb_types::message::{Status, kind};
+use hpb_types::{
+    Amount, Authorisation, GenesisAccount, GenesisProducer, Height, Transaction, TransactionBody,
+};
+
+use super::*;
+use crate::verify::Verify;
+
+const WALL_AT_ZERO: u64 = 1_700_000_000_000;
+const DELAY: Duration = Duration::from_millis(5);
+const SYNC: Duration = Duration::from_micros(300);
+const TERMINAL: SessionId = SessionId { index: 999, generation: 0 };
+
+/// A store whose committed state outlives the core that reads it.
+#[derive(Clone, Default)]
+struct Disk(Rc<RefCell<MemoryStore>>);
+
+impl Store for Disk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.borrow().get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        self.0.borrow().scan(prefix, visit)
+    }
+
+    fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
+        self.0.borrow_mut().commit(batch)
+    }
+
+    fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
+        self.0.borrow().final_point()
+    }
+}
+
+struct Node {
+    core: Core<Disk>,
+    verify: Verify,
+    log: ChainLog,
+    folder: MemoryFolder,
+    disk: Disk,
+}
+
+/// Validators that talk by messages with a delay, on virtual time.
+struct World {
+    genesis: Genesis,
+    nodes: Vec<Option<Node>>,
+    /// Due time, order, to whom, what.
+    flying: BTreeMap<(Instant, u64), (usize, Input)>,
+    sent: u64,
+    now: Instant,
+    told: Vec<(Instant, Hash, Status)>,
+    finals: Vec<(Instant, SliceRef)>,
+}
+
+fn keys(tag: u8, index: usize) -> KeyPair {
+    let mut seed = [tag; 32];
+    seed[0] = index as u8;
+    KeyPair::from_seed(seed)
+}
+
+fn name(text: &str) -> AccountName {
+    AccountName::new(text).unwrap()
+}
+
+fn producer_name(index: usize) -> AccountName {
+    name(&format!("validator-{index}"))
+}
+
+fn genesis(count: usize) -> Genesis {
+    let mut accounts: Vec<GenesisAccount> = (0..count)
+        .map(|index| GenesisAccount { name: producer_name(index), key: keys(2, index).public(), balance: Amount(5) })
+        .chain(["alice", "bobby"].iter().enumerate().map(|(index, owner)| GenesisAccount {
+            name: name(owner),
+            key: keys(3, index).public(),
+            balance: Amount::ONE,
+        }))
+        .collect();
+    accounts.sort_by_key(|account| account.name);
+    let genesis = Genesis {
+        version: 1,
+        label: "core test".to_owned(),
+        time_ms: WALL_AT_ZERO,
+        slot_ms: 600,
+        slice_ms: 50,
+        delta_ms: 50,
+        epoch_slots: 100,
+        fee_per_byte: Amount(10),
+        producers: (0..count)
+            .map(|index| GenesisProducer { name: producer_name(index), key: keys(1, index).public(), weight: 1 })
+            .collect(),
+        accounts,
+    };
+    genesis.validate().unwrap();
+    genesis
+}
+
+fn session(index: usize) -> SessionId {
+    SessionId { index: index as u32, generation: 0 }
+}
+
+impl World {
+    fn new(count: usize) -> Self {
+        let genesis = genesis(count);
+        let mut world = Self {
+            nodes: (0..count).map(|_| None).collect(),
+            genesis,
+            flying: BTreeMap::new(),
+            sent: 0,
+            now: Instant::from_millis(10),
+            told: Vec::new(),
+            finals: Vec::new(),
+        };
+        for index in 0..count {
+            let folder = MemoryFolder::new();
+            let mark = Watermark::never_confirmed(producer_name(index), world.genesis.genesis_slice());
+            let options = LogOptions::new(world.genesis.chain_id());
+            let log = ChainLog::create(
+                Box::new(folder.clone()),
+                options,
+                [index as u8; 32],
+                WatermarkState::Known(mark),
+                Box::new(|| Instant::ZERO),
+            );
+            drop(log.unwrap());
+            world.start(index, folder, Disk::default());
+        }
+        world.mesh();
+        world
+    }
+
+    fn start(&mut self, index: usize, folder: MemoryFolder, disk: Disk) {
+        let options = LogOptions::new(self.genesis.chain_id());
+        let (mut log, _) =
+            ChainLog::open(Box::new(folder.clone()), options, Box::new(|| Instant::ZERO)).unwrap();
+        let own = producer_name(index);
+        let recovered = Recovered::read(&self.genesis, disk.clone(), &mut log, Some(&own)).unwrap();
+        let config = CoreConfig {
+            genesis: self.genesis.clone(),
+            producer: Some((own, keys(1, index))),
+            validators: (0..self.nodes.len()).map(|other| keys(4, other).public()).collect(),
+            wall_at_zero: UnixMillis(WALL_AT_ZERO),
+            commit_every: Duration::from_secs(1),
+            silent_when_idle: false,
+        };
+        let core = Core::new(config, recovered, self.now);
+        self.nodes[index] = Some(Node { core, verify: Verify::new(&self.genesis), log, folder, disk });
+    }
+
+    /// Opens a session between each two that live, and one of a terminal at node 0.
+    fn mesh(&mut self) {
+        let count = self.nodes.len();
+        for index in 0..count {
+            for other in (0..count).filter(|other| *other != index) {
+                let peer = Some(keys(4, other).public());
+                self.give(index, Input::Opened { session: session(other), peer, class: Class::Validator });
+            }
+        }
+        let peer = Some(keys(9, 0).public());
+        self.give(0, Input::Opened { session: TERMINAL, peer, class: Class::Terminal });
+    }
+
+    fn give(&mut self, index: usize, input: Input) {
+        if let Some(node) = &mut self.nodes[index] {
+            node.core.handle(self.now, input);
+        }
+    }
+
+    fn kill(&mut self, index: usize) -> (MemoryFolder, Disk) {
+        let node = self.nodes[index].take().unwrap();
+        node.folder.lose_unsynced();
+        (node.folder, node.disk)
+    }
+
+    fn fly(&mut self, delay: Duration, to: usize, input: Input) {
+        self.sent += 1;
+        self.flying.insert((self.now + delay, self.sent), (to, input));
+    }
+
+    fn run_for(&mut self, span: Duration) {
+        let until = self.now + span;
+        loop {
+            for index in 0..self.nodes.len() {
+                while let Some(output) = self.nodes[index].as_mut().and_then(|node| node.core.poll(self.now)) {
+                    self.act(index, output);
+                }
+            }
+            let wakes = self.nodes.iter().flatten().filter_map(|node| node.core.wake_at());
+            let next = self.flying.keys().next().map(|(at, _)| *at).into_iter().chain(wakes).min();
+            let Some(at) = next.filter(|at| *at <= until) else { break };
+            self.now = self.now.max(at);
+            while let Some(entry) = self.flying.first_entry().filter(|entry| entry.key().0 <= self.now) {
+                let (to, input) = entry.remove();
+                self.give(to, input);
+            }
+        }
+        self.now = until;
+    }
+
+    fn act(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Card(Command::Send { session, message, .. }) if session == TERMINAL => self.hear(&message),
+            Output::Card(Command::Send { session: to, message, .. }) => self.deliver(index, to.index as usize, &message),
+            Output::Card(Command::Broadcast { group: Group::Validators, message, .. }) => {
+                for to in (0..self.nodes.len()).filter(|to| *to != index) {
+                    self.deliver(index, to, &message);
+                }
+            }
+            Output::Card(Command::Broadcast { message, .. }) => {
+                if index == 0 {
+                    self.hear(&message);
+                }
+            }
+            Output::Card(_) => {}
+            Output::Verify(request) => {
+                let verdicts = self.nodes[index].as_mut().unwrap().verify.judge(vec![request]);
+                for verdict in verdicts {
+                    self.fly(Duration::from_micros(50), index, Input::Verdict(verdict));
+                }
+            }
+            Output::Log { number, batch } => {
+                self.nodes[index].as_mut().unwrap().log.append(&batch).unwrap();
+                self.fly(SYNC, index, Input::Synced { number });
+            }
+            Output::Commit(batch) => {
+                let commit = batch.point.commit;
+                self.nodes[index].as_mut().unwrap().disk.commit(&batch).unwrap();
+                self.fly(SYNC, index, Input::Committed { commit });
+            }
+            Output::Stop(text) => panic!("node {index} stops: {text}"),
+        }
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, message: &[u8]) {
+        let input = Input::Message { session: session(from), kind: message[4], body: message[5..].to_vec() };
+        if self.nodes[to].is_some() {
+            self.fly(DELAY, to, input);
+        }
+    }
+
+    /// What the terminal is told.
+    fn hear(&mut self, message: &[u8]) {
+        match Message::decode(message[4], &message[5..]).unwrap() {
+            Message::TransactionStatus(told) => self.told.push((self.now, told.id, told.status)),
+            Message::Digest(digest) => self.finals.push((self.now, digest.final_slice)),
+            _ => {}
+        }
+    }
+
+    fn transfer(&self, salt: u64) -> Transaction {
+        let body = TransactionBody {
+            version: TransactionBody::VERSION,
+            chain: self.genesis.chain_id(),
+            payer: name("alice"),
+            authorisations: vec![Authorisation { account: name("alice"), permission: hpb_ledger::account::ACTIVE }],
+            actions: vec![token::transfer_action(name("alice"), name("bobby"), Amount(7))],
+            expiry_ms: WALL_AT_ZERO + self.now.as_millis() + 300_000,
+            fee_limit: Amount(1_000_000),
+            salt,
+        };
+        Transaction::sign(body, &[&keys(3, 0)])
+    }
+
+    fn submit(&mut self, transaction: &Transaction) {
+        let body = Message::SubmitTransaction(Box::new(transaction.clone())).encode();
+        self.give(0, Input::Message { session: TERMINAL, kind: kind::SUBMIT_TRANSACTION, body });
+    }
+
+    fn statuses(&self, id: Hash) -> Vec<&Status> {
+        self.told.iter().filter(|(_, told, _)| *told == id).map(|(_, _, status)| status).collect()
+    }
+
+    fn core(&self, index: usize) -> &Core<Disk> {
+        &self.nodes[index].as_ref().unwrap().core
+    }
+
+    /// Every node's root at the highest final slice that all have passed: asked when all stand at one.
+    fn roots(&self) -> BTreeSet<(Height, Hash)> {
+        let live = self.nodes.iter().flatten();
+        live.map(|node| {
+            let at = node.core.ledger.final_slice();
+            (at.height, node.core.ledger.state_root(&at.id).unwrap())
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn a_transaction_goes_the_whole_way_and_every_node_agrees() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(700));
+    let mut ids = Vec::new();
+    for salt in 0..50 {
+        let transaction = world.transfer(salt);
+        ids.push(transaction.id());
+        world.submit(&transaction);
+        world.run_for(Duration::from_millis(20));
+    }
+    world.run_for(Duration::from_secs(2));
+    for id in &ids {
+        let statuses = world.statuses(*id);
+        assert!(matches!(statuses[..], [Status::Received, Status::Included(_)]), "{statuses:?}");
+        let Status::Included(slice) = statuses[1] else { panic!() };
+        assert!(world.finals.last().unwrap().1.height >= slice.height, "told final");
+    }
+    assert_eq!(world.core(0).stats().accepted, 50);
+    for index in 0..4 {
+        assert_eq!(world.core(index).stats().final_transactions, 50, "node {index}");
+        assert_eq!(world.core(index).stats().executed, 50, "each executes its own");
+        assert_eq!(world.nodes[index].as_ref().unwrap().verify.counters().transactions, 50, "each verifies its own");
+        assert!(world.core(index).ledger.supply(&world.core(index).ledger.final_slice().id).unwrap().is_conserved());
+    }
+}
+
+#[test]
+fn the_four_levels_come_in_order_and_soon() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(1_000));
+    let transaction = world.transfer(1);
+    let sent_at = world.now;
+    world.submit(&transaction);
+    world.run_for(Duration::from_secs(1));
+    let at = |wanted: fn(&Status) -> bool| {
+        world.told.iter().find(|(_, _, status)| wanted(status)).map(|(at, _, _)| at.since(sent_at)).unwrap()
+    };
+    let received = at(|status| matches!(status, Status::Received));
+    let included = at(|status| matches!(status, Status::Included(_)));
+    assert!(received < Duration::from_millis(1) && received <= included && included <= Duration::from_millis(60));
+    let slice = match world.statuses(transaction.id())[1] {
+        Status::Included(slice) => *slice,
+        other => panic!("{other:?}"),
+    };
+    let final_at = world.finals.iter().find(|(_, told)| told.height >= slice.height).unwrap().0;
+    assert!(final_at.since(sent_at) < Duration::from_millis(300), "{:?}", final_at.since(sent_at));
+}
+
+#[test]
+fn bad_transactions_are_refused_with_their_reason() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(700));
+    let good = world.transfer(1);
+    let mut wrong_chain = good.body.clone();
+    wrong_chain.chain = ChainId(Hash([9; 32]));
+    let mut expired = good.body.clone();
+    expired.expiry_ms = 5;
+    let mut rich = good.body.clone();
+    rich.actions = vec![token::transfer_action(name("alice"), name("bobby"), Amount(u128::MAX))];
+    let mut unsigned = good.clone();
+    unsigned.signatures.clear();
+    let sign = |body| Transaction::sign(body, &[&keys(3, 0)]);
+    let cases = [
+        (sign(wrong_chain), RejectReason::WrongChain),
+        (sign(expired), RejectReason::Expired),
+        (sign(rich), RejectReason::Overdrawn),
+        (unsigned, RejectReason::BadSignature),
+        (Transaction::sign(world.transfer(2).body, &[&keys(3, 1)]), RejectReason::Unauthorised),
+    ];
+    for (transaction, reason) in cases {
+        world.submit(&transaction);
+        world.run_for(Duration::from_millis(5));
+        assert_eq!(world.statuses(transaction.id()), [&Status::Rejected(reason)]);
+    }
+    world.submit(&good);
+    world.run_for(Duration::from_millis(5));
+    world.submit(&good);
+    world.run_for(Duration::from_millis(5));
+    let statuses = world.statuses(good.id());
+    assert!(statuses.contains(&&Status::Rejected(RejectReason::Duplicate)), "{statuses:?}");
+    world.give(0, Input::Message { session: TERMINAL, kind: kind::SUBMIT_TRANSACTION, body: vec![1, 2, 3] });
+    world.run_for(Duration::from_millis(5));
+    assert_eq!(world.statuses(Hash::of(&[1, 2, 3])), [&Status::Rejected(RejectReason::Malformed)]);
+}
+
+#[test]
+fn a_terminal_may_not_speak_as_a_validator() {
+    let mut world = World::new(4);
+    world.give(0, Input::Message { session: TERMINAL, kind: kind::SLICE_BUNDLE, body: vec![0; 50] });
+    assert_eq!(world.core(0).stats().bad_messages, 1);
+}
+
+#[test]
+fn all_killed_at_once_go_on_where_the_log_ends() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(700));
+    let mut told = BTreeSet::new();
+    for round in 0..6_u64 {
+        for salt in 0..10 {
+            let transaction = world.transfer(round * 100 + salt);
+            world.submit(&transaction);
+            world.run_for(Duration::from_millis(17));
+        }
+        world.run_for(Duration::from_millis(100 * round));
+        let final_told = world.finals.last().unwrap().1;
+        for (_, id, status) in &world.told {
+            if let Status::Included(slice) = status
+                && slice.height <= final_told.height
+            {
+                told.insert(*id);
+            }
+        }
+        let disks: Vec<_> = (0..4).map(|index| world.kill(index)).collect();
+        world.flying.clear();
+        world.now += Duration::from_millis(333);
+        for (index, (folder, disk)) in disks.into_iter().enumerate() {
+            world.start(index, folder, disk);
+        }
+        for index in 0..4 {
+            assert!(world.core(index).last_final().height >= final_told.height, "node {index} in round {round}");
+        }
+        world.mesh();
+        world.run_for(Duration::from_secs(3));
+    }
+    assert!(told.len() >= 40, "{}", told.len());
+    let core = world.core(2);
+    let held: BTreeSet<Hash> = core
+        .finals_kept
+        .iter()
+        .flat_map(|id| core.bodies[id].transactions.iter().map(Checked::id))
+        .collect();
+    assert!(told.is_subset(&held), "nothing told final is lost");
+    let tip = world.core(0).last_final().height;
+    assert!(tip.slot.0 > 25, "the chain goes on after each restart: {tip:?}");
+}
+
+#[test]
+fn one_that_was_away_catches_up() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(1_000));
+    let (folder, disk) = world.kill(3);
+    for salt in 0..20 {
+        let transaction = world.transfer(salt);
+        world.submit(&transaction);
+        world.run_for(Duration::from_millis(100));
+    }
+    world.start(3, folder, disk);
+    world.mesh();
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.core(3).stats().final_transactions, 20);
+    assert_eq!(world.roots().len(), 1, "{:?}", world.roots());
+}

@@ -1,0 +1,176 @@
+//! Signatures, away from the chain's own core: what comes in raw goes out judged, in the order in which it came.
+//!
+//! One machine a validator: nobody else's verdict counts. Transactions of all requests of a turn are verified as one
+//! batch; what was verified before (a gossiped transaction that comes again inside a slice) is recognised by id and
+//! signatures and not verified again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hpb_base::limits::VERIFIED_TRANSACTIONS_MAX;
+use hpb_consensus::Verified;
+use hpb_consensus::dpos::{Schedules, Verifier};
+use hpb_ledger::Checked;
+use hpb_toe::SessionId;
+use hpb_types::message::SliceBundle;
+use hpb_types::{Canonical, Confirm, Genesis, Hash, RejectReason, Slice, Transaction};
+
+/// Where transactions came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// One of the node's terminals, which is told what becomes of them.
+    Terminal(SessionId),
+    /// Another validator.
+    Gossip,
+}
+
+/// What is to be judged.
+pub enum Request {
+    /// Transactions by themselves.
+    Transactions(Origin, Vec<Transaction>),
+    /// A slice with its transactions.
+    Slice(SessionId, Box<SliceBundle>),
+    /// A confirm.
+    Confirm(Box<Confirm>),
+}
+
+/// What came of it.
+pub enum Verdict {
+    /// Each transaction, or its id and why not.
+    Transactions(Origin, Vec<Result<Checked, (Hash, RejectReason)>>),
+    /// A slice whose every signature is good, its transactions beside it.
+    Slice(Box<Verified<Slice>>, Vec<Checked>),
+    /// A confirm whose signature is good.
+    Confirm(Box<Verified<Confirm>>),
+    /// A slice or confirm that is not its producer's, or carries a bad transaction or certificate.
+    Refused,
+}
+
+/// What a verifier did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VerifyCounters {
+    /// Transactions whose signatures were verified.
+    pub transactions: u64,
+    /// Transactions recognised.
+    pub recognised: u64,
+    /// Slices verified.
+    pub slices: u64,
+    /// Confirms verified.
+    pub confirms: u64,
+    /// Refused.
+    pub refused: u64,
+}
+
+/// The verifier of one validator.
+pub struct Verify {
+    verifier: Verifier,
+    /// Id to the hash of the signatures that were good under it.
+    known: BTreeMap<Hash, Hash>,
+    known_order: VecDeque<Hash>,
+    counters: VerifyCounters,
+}
+
+impl Verify {
+    /// A verifier for the chain of `genesis`.
+    pub fn new(genesis: &Genesis) -> Self {
+        let schedules = Schedules::new(genesis.schedule(), genesis.epoch_slots);
+        Self {
+            verifier: Verifier::new(genesis.chain_id(), genesis.genesis_slice(), schedules),
+            known: BTreeMap::new(),
+            known_order: VecDeque::new(),
+            counters: VerifyCounters::default(),
+        }
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> &VerifyCounters {
+        &self.counters
+    }
+
+    /// Judges requests; a verdict each, in order.
+    pub fn judge(&mut self, requests: Vec<Request>) -> Vec<Verdict> {
+        let good = self.judge_transactions(&requests);
+        let mut good = good.into_iter();
+        requests.into_iter().map(|request| self.judge_one(request, &mut good)).collect()
+    }
+
+    /// One batch over the transactions of all requests, in order: whether each one's signatures are good.
+    fn judge_transactions(&mut self, requests: &[Request]) -> Vec<bool> {
+        let all = requests.iter().flat_map(|request| match request {
+            Request::Transactions(_, list) => list.as_slice(),
+            Request::Slice(_, bundle) => bundle.transactions.as_slice(),
+            Request::Confirm(_) => &[],
+        });
+        let marked: Vec<(&Transaction, Hash, Hash)> =
+            all.map(|transaction| (transaction, transaction.id(), signatures_hash(transaction))).collect();
+        let mut good: Vec<bool> = marked.iter().map(|(_, id, mark)| self.known.get(id) == Some(mark)).collect();
+        let fresh: Vec<usize> = (0..good.len()).filter(|index| !good[*index]).collect();
+        self.counters.recognised += (good.len() - fresh.len()) as u64;
+        self.counters.transactions += fresh.len() as u64;
+        let verdicts = hpb_types::verify_transactions(fresh.iter().map(|index| marked[*index].0));
+        for (index, verdict) in fresh.into_iter().zip(verdicts) {
+            good[index] = verdict;
+            if verdict {
+                self.remember(marked[index].1, marked[index].2);
+            }
+        }
+        good
+    }
+
+    fn judge_one(&mut self, request: Request, good: &mut impl Iterator<Item = bool>) -> Verdict {
+        match request {
+            Request::Transactions(origin, list) => {
+                let judged = list.into_iter().zip(good).map(|(transaction, good)| {
+                    let id = transaction.id();
+                    let checked = if good { Checked::verified(transaction) } else { Err(RejectReason::BadSignature) };
+                    checked.map_err(|reason| (id, reason))
+                });
+                Verdict::Transactions(origin, judged.collect())
+            }
+            Request::Slice(_, bundle) => {
+                let SliceBundle { slice, transactions } = *bundle;
+                self.counters.slices += 1;
+                // Every flag is taken, so that the next request finds its own.
+                let checked: Vec<Option<Checked>> = transactions
+                    .into_iter()
+                    .zip(good)
+                    .map(|(transaction, good)| good.then(|| Checked::verified(transaction).ok()).flatten())
+                    .collect();
+                let checked: Option<Vec<Checked>> = checked.into_iter().collect();
+                match (checked, self.verifier.slice(slice)) {
+                    (Some(checked), Ok(slice)) => Verdict::Slice(Box::new(slice), checked),
+                    _ => self.refuse(),
+                }
+            }
+            Request::Confirm(confirm) => {
+                self.counters.confirms += 1;
+                match self.verifier.confirm(*confirm) {
+                    Ok(confirm) => Verdict::Confirm(Box::new(confirm)),
+                    Err(_) => self.refuse(),
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self) -> Verdict {
+        self.counters.refused += 1;
+        Verdict::Refused
+    }
+
+    fn remember(&mut self, id: Hash, mark: Hash) {
+        if self.known.insert(id, mark).is_none() {
+            self.known_order.push_back(id);
+        }
+        if self.known_order.len() > VERIFIED_TRANSACTIONS_MAX
+            && let Some(oldest) = self.known_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+/// Tells two signings of one transaction apart: its id covers no signature.
+fn signatures_hash(transaction: &Transaction) -> Hash {
+    let bytes: Vec<Vec<u8>> = transaction.signatures.iter().map(Canonical::to_bytes).collect();
+    let parts: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+    Hash::of_parts("verified signatures", &parts)
+}
