@@ -4,3 +4,4 @@ pub mod core;
 pub mod runtime;
 pub mod topology;
 pub mod verify;
+pub mod workers;

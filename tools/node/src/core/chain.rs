@@ -208,7 +208,7 @@ impl<S: Store> Core<S> {
         }
         for slice in &change.adopted {
             self.include(*slice);
-            self.digests.changed(*slice);
+            self.digests.adopted(*slice);
         }
         self.engine_pending();
     }
@@ -244,7 +244,10 @@ impl<S: Store> Core<S> {
             id = body.slice.body.parent;
             chain.push(slice);
         }
+        let mut slot = self.final_told.height.slot;
         for slice in chain.into_iter().rev() {
+            self.stats.filled_slots += u64::from(slice.height.slot != slot);
+            slot = slice.height.slot;
             self.settle(slice);
             self.finals_kept.push_back(slice.id);
             self.stats.final_slices += 1;

@@ -1,7 +1,8 @@
 //! What every terminal is told once a slice: the confirms so far. One digest for all, never single confirms.
 //!
-//! A digest leaves as soon as the newest slice has its k confirmations, so that "confirmed" waits for nothing else, and
-//! at the latest an interval after the one before; never sooner than an interval after it.
+//! A digest leaves as soon as the newest slice has its k confirmations, so that "confirmed" waits for nothing else, but
+//! never sooner than an interval after the one before. A slice that stays without them delays the digest by half an
+//! interval at most.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +43,13 @@ impl Digests {
         self.interval
     }
 
-    /// A slice is new on the head's chain, or its count changed.
+    /// A slice is new on the head's chain: the digest waits for its confirmations, which are on their way.
+    pub(super) fn adopted(&mut self, slice: SliceRef) {
+        self.changed(slice);
+        self.ripe = false;
+    }
+
+    /// A slice's count changed.
     pub(super) fn changed(&mut self, slice: SliceRef) {
         if slice.height > self.final_slice.height {
             self.changed.insert(slice);

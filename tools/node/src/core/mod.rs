@@ -80,6 +80,8 @@ pub struct CoreStats {
     pub final_transactions: u64,
     /// Slices told final.
     pub final_slices: u64,
+    /// Slots with a final slice.
+    pub filled_slots: u64,
     /// Slices of its own that were sent.
     pub produced: u64,
     /// Transactions that left the head's chain.

@@ -53,6 +53,11 @@ impl Clock {
     pub fn process_cpu() -> Duration {
         sys::process_cpu()
     }
+
+    /// CPU time that the calling thread has used so far. About 300 ns of CPU.
+    pub fn thread_cpu() -> Duration {
+        sys::thread_cpu()
+    }
 }
 
 #[cfg(test)]

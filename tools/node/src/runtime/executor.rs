@@ -76,7 +76,7 @@ pub enum IdlePolicy {
 }
 
 impl Default for IdlePolicy {
-    /// Spins for 20 µs: about what waking a parked thread takes here (25-37 µs), so at most twice that is spent.
+    /// Spins for 20 µs: about what waking a parked thread takes (25-27 µs), so that a gap costs at most twice its best.
     fn default() -> Self {
         Self::Adaptive { spin: Duration::from_micros(20) }
     }

@@ -8,15 +8,16 @@
 //! - The task does not yield, and the preemption timer never fires. A yield that makes glommio look at its rings and
 //!   re-arm a timer of 50-100 µs costs 11-14 µs. Worse, glommio 0.9 sleeps over a runnable task if that timer fires
 //!   between its `poll_io` and its first task queue (`LocalExecutor::run`: no queue ran, so it parks): with a timer
-//!   of 100 µs and busy cores, one start in twenty hung for good.
+//!   of 100 µs on busy cores an executor hung for good within a few starts.
 //!
 //! Who needs `io_uring` (the log) has a ring of its own.
 
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use hpb_base::Duration;
 
-use super::executor::{Flow, Rotation};
+use super::executor::{Flow, Rotation, panic_message};
 
 /// How far a panic's guard reaches, in microseconds.
 const SLICE_US: u64 = 10_000;
@@ -36,14 +37,16 @@ impl Reactor {
     /// # Errors
     /// glommio's refusal in its own words: no memory to lock, `io_uring` forbidden or too old.
     pub(super) fn new(name: &str, core: usize) -> Result<Self, String> {
-        LocalExecutorBuilder::new(Placement::Fixed(core))
+        let builder = LocalExecutorBuilder::new(Placement::Fixed(core))
             .name(name)
             .preempt_timer(PREEMPT_TIMER.to_std())
             .ring_depth(RING_DEPTH)
-            .io_memory(IO_MEMORY_LEN)
-            .make()
-            .map(Self)
-            .map_err(|error| error.to_string())
+            .io_memory(IO_MEMORY_LEN);
+        // It panics where the kernel lacks an operation that it needs.
+        match catch_unwind(AssertUnwindSafe(|| builder.make())) {
+            Ok(made) => made.map(Self).map_err(|error| error.to_string()),
+            Err(panic) => Err(panic_message(&*panic)),
+        }
     }
 
     /// Gives turns until the end.

@@ -10,6 +10,9 @@ use super::sys;
 /// Locked memory below which glommio does not start, in bytes.
 pub const MEMLOCK_LEN_MIN: u64 = 512 << 10;
 
+/// Open files that one executor of the runtime takes at most: its bell, and glommio's three rings and notifier.
+pub const FILES_PER_EXECUTOR_MAX: u64 = 6;
+
 /// The limits of this process as they stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostLimits {

@@ -12,6 +12,7 @@ pub mod executor;
 mod glommio;
 pub mod host;
 pub mod link;
+pub mod log;
 pub mod meter;
 pub mod park;
 pub mod signal;
@@ -21,7 +22,7 @@ mod threads;
 
 pub use clock::Clock;
 pub use executor::{Activity, Context, Failure, IdlePolicy, Worker};
-pub use host::{Backend, BackendChoice, BackendWish, HostLimits, LimitError, limits_check};
+pub use host::{Backend, BackendChoice, BackendWish, FILES_PER_EXECUTOR_MAX, HostLimits, LimitError, limits_check};
 pub use link::{LinkCounters, LinkWatch, Receiver, SendError, Sender, link};
 pub use meter::{ExecutorReport, TURN_BUCKETS, WorkerReport, turn_bucket_bound};
 pub use park::{Parker, Woken};

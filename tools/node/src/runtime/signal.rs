@@ -73,6 +73,7 @@ pub fn stop_on_signals(stop: &StopFlag) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, reason = "two threads are what is tried")]
 
     use super::*;
 

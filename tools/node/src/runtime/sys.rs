@@ -192,6 +192,7 @@ pub(super) fn keeping_errno(body: impl FnOnce()) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, reason = "two threads are what is tried")]
 
     use super::*;
 

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "two threads are what is tried")]
 
 use std::sync::atomic::AtomicUsize;
 

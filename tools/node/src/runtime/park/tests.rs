@@ -1,8 +1,10 @@
 //! The parking rule under loom: the code of `Gate` itself, over loom's atomics, in every interleaving that the memory
 //! model allows. A lost wake-up is a sleeper that nobody wakes, which loom reports as a deadlock.
 //!
-//! These run with the other tests, without a `--cfg loom` build: only the atomics are exchanged.
+//! These run with the other tests, without a `--cfg loom` build: only the atomics are exchanged. At most three
+//! preemptions are explored; `LOOM_MAX_PREEMPTIONS=5` goes deeper.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "two threads are what is tried")]
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use loom::sync::{Condvar, Mutex};

@@ -1,0 +1,11 @@
+//! The devnet: validators and thousands of terminals, each with a card and an address of its own, on one virtual wire
+//! in one process. They share nothing but the wire.
+//!
+//! [`run`] is the main job; [`virtual_time`] runs the same machines on virtual time from a seed.
+
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod terminals;
+pub mod virtual_time;
+pub mod workload;

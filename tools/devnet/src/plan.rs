@@ -1,0 +1,235 @@
+//! Who takes part in a devnet and under which keys and addresses: all of it follows from the arguments and the seed.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+
+use hpb_base::{Duration, UnixMillis};
+use hpb_toe::{Identity, LaneConfig};
+use hpb_types::{
+    AccountName, Amount, ChainId, Genesis, GenesisAccount, GenesisError, GenesisProducer, Hash, KeyPair, NameError,
+    PublicKey,
+};
+
+use crate::terminals::{party_keys, share, transfer_fee_max};
+use crate::terminals::{Pace, TerminalsConfig};
+use crate::workload::{Assignment, Source, Workload, WorkloadError};
+
+/// Where validators listen for each other.
+pub const MESH_PORT: u16 = 30_303;
+/// Where validators listen for terminals.
+pub const TERMINAL_PORT: u16 = 30_304;
+/// Terminals of one emulated card: below the 64,512 ports that one address has.
+pub const TERMINALS_PER_CARD_MAX: u32 = 50_000;
+/// What a byte of a transaction costs, in the smallest unit.
+const FEE_PER_BYTE: Amount = Amount(1_000_000_000);
+/// What a validator's account holds at genesis.
+const VALIDATOR_BALANCE: Amount = Amount::ONE;
+/// Slots of an epoch.
+const EPOCH_SLOTS: u64 = 1_200;
+
+/// What the chain's times are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Times {
+    /// When slot 0 starts, in milliseconds since 1970.
+    pub genesis_ms: u64,
+    /// A slot's length.
+    pub slot_ms: u32,
+    /// The time between slices.
+    pub slice_ms: u32,
+}
+
+/// One validator's own.
+#[derive(Clone)]
+pub struct ValidatorPlan {
+    /// Its producer's name.
+    pub name: AccountName,
+    /// The key of its slices and confirms.
+    pub producer_keys: KeyPair,
+    /// Who its card is.
+    pub identity: Arc<Identity>,
+    /// Its card's address.
+    pub address: IpAddr,
+    /// What its card's secrets follow from.
+    pub secret: [u8; 32],
+}
+
+/// One emulated card and its terminals.
+#[derive(Clone)]
+pub struct CardPlan {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its terminals, by their numbers in the run.
+    pub terminals: Range<u32>,
+    /// What its secrets follow from.
+    pub secret: [u8; 32],
+}
+
+/// A devnet before it runs.
+#[derive(Clone)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The chain.
+    pub genesis: Genesis,
+    /// The validators, by number.
+    pub validators: Vec<ValidatorPlan>,
+    /// The emulated cards, by number.
+    pub cards: Vec<CardPlan>,
+}
+
+/// Why a devnet can't be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The workload's balances, or the fees.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// A name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The genesis breaks a rule.
+    #[error("these arguments make no valid chain: {0}")]
+    Genesis(#[from] GenesisError),
+}
+
+impl Plan {
+    /// Plans a devnet of `validators` and `terminals`, whose accounts can pay `transfers_max` transfers of `workload`.
+    ///
+    /// # Errors
+    /// Times or a workload that no genesis can state.
+    pub fn new(
+        seed: u64,
+        validators: usize,
+        terminals: u32,
+        times: Times,
+        workload: &Workload,
+        transfers_max: u64,
+    ) -> Result<Self, PlanError> {
+        let named = (0..validators)
+            .map(|index| {
+                let name = AccountName::new(&format!("validator-{index}"))?;
+                Ok((name, KeyPair::from_seed(secret(seed, "producer", index))))
+            })
+            .collect::<Result<Vec<_>, NameError>>()?;
+        let mut accounts: Vec<GenesisAccount> = named
+            .iter()
+            .map(|(name, _)| GenesisAccount {
+                name: *name,
+                key: party_keys(seed, name).public(),
+                balance: VALIDATOR_BALANCE,
+            })
+            .collect();
+        let fee_each = transfer_fee_max(FEE_PER_BYTE).unwrap_or(Amount(u128::MAX));
+        accounts.extend(workload.endow(transfers_max, fee_each)?.into_iter().map(|endowment| GenesisAccount {
+            name: endowment.name,
+            key: party_keys(seed, &endowment.name).public(),
+            balance: endowment.balance,
+        }));
+        accounts.sort_by_key(|account| account.name);
+        let genesis = Genesis {
+            version: 1,
+            label: format!("devnet {seed}"),
+            time_ms: times.genesis_ms,
+            slot_ms: times.slot_ms,
+            slice_ms: times.slice_ms,
+            // The wire between the cards is in this process: what delays a slice is the scheduler.
+            delta_ms: (times.slot_ms / 6).clamp(1, 50),
+            epoch_slots: EPOCH_SLOTS,
+            fee_per_byte: FEE_PER_BYTE,
+            producers: named
+                .iter()
+                .map(|(name, keys)| GenesisProducer { name: *name, key: keys.public(), weight: 1 })
+                .collect(),
+            accounts,
+        };
+        genesis.validate()?;
+        Ok(Self::of(seed, genesis, terminals))
+    }
+
+    /// The devnet of a genesis that an earlier run wrote down.
+    pub fn of(seed: u64, genesis: Genesis, terminals: u32) -> Self {
+        let chain = genesis.chain_id();
+        let validators = genesis.producers.iter().enumerate().map(|(index, producer)| ValidatorPlan {
+            name: producer.name,
+            producer_keys: KeyPair::from_seed(secret(seed, "producer", index)),
+            identity: Arc::new(Identity::new(secret(seed, "node", index), chain)),
+            address: IpAddr::V4(Ipv4Addr::new(10, 0, (index / 250) as u8, (index % 250) as u8 + 1)),
+            secret: secret(seed, "validator card", index),
+        });
+        let count = terminals.div_ceil(TERMINALS_PER_CARD_MAX);
+        let cards = (0..count).map(|card| CardPlan {
+            address: IpAddr::V4(Ipv4Addr::new(10, 1, 0, card as u8 + 1)),
+            terminals: share(terminals, count, card),
+            secret: secret(seed, "terminal card", card as usize),
+        });
+        Self { seed, validators: validators.collect(), cards: cards.collect(), genesis }
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> ChainId {
+        self.genesis.chain_id()
+    }
+
+    /// The node identities of all validators but `index`.
+    pub fn peers_of(&self, index: usize) -> Vec<PublicKey> {
+        let others = self.validators.iter().enumerate().filter(|(other, _)| *other != index);
+        others.map(|(_, validator)| validator.identity.public()).collect()
+    }
+
+    /// How validator `index`'s lane is set up.
+    pub fn validator_lane(&self, index: usize) -> LaneConfig {
+        let validator = &self.validators[index];
+        let identity = Some(Arc::clone(&validator.identity));
+        let mut config = LaneConfig::new(vec![(validator.address, 8)], identity, validator.secret);
+        let terminals = if index == 0 { self.cards.iter().map(|card| card.terminals.len()).sum() } else { 0 };
+        config.sessions_max = terminals + 2 * self.validators.len() + 64;
+        config.reconnect_max = Duration::from_secs(2);
+        config
+    }
+
+    /// How card `index` of terminals is set up.
+    pub fn card_lane(&self, index: usize) -> LaneConfig {
+        let card = &self.cards[index];
+        let mut config = LaneConfig::new(vec![(card.address, 8)], None, card.secret);
+        config.sessions_max = card.terminals.len() + 64;
+        config
+    }
+
+    /// Validator 0's end for terminals.
+    pub fn terminals_end(&self) -> SocketAddr {
+        SocketAddr::new(self.validators[0].address, TERMINAL_PORT)
+    }
+
+    /// How the terminals of card `index` are set up.
+    pub fn terminals(
+        &self,
+        index: usize,
+        source: &Source,
+        assignment: &Arc<Assignment>,
+        pace: Pace,
+        wall_at_zero: UnixMillis,
+    ) -> TerminalsConfig {
+        let card = &self.cards[index];
+        TerminalsConfig {
+            node: self.terminals_end(),
+            node_identity: self.validators[0].identity.public(),
+            addresses: vec![card.address],
+            terminals: card.terminals.clone(),
+            source: source.clone(),
+            assignment: Arc::clone(assignment),
+            pace,
+            seed: self.seed,
+            wall_at_zero,
+        }
+    }
+
+    /// The ports of the wire: the validators', then the cards'.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.validators.iter().map(|validator| validator.address).chain(self.cards.iter().map(|card| card.address))
+    }
+}
+
+/// A secret of the devnet: from its seed alone, so that a restart finds the same keys. Worth nothing outside it.
+fn secret(seed: u64, purpose: &str, index: usize) -> [u8; 32] {
+    Hash::of_parts(purpose, &[&seed.to_le_bytes(), &(index as u64).to_le_bytes()]).0
+}

@@ -1,0 +1,245 @@
+//! `report.json`: the figures of one run. docs/report.md says what each means.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the form of `report.json`; it rises when a field changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that a run reports. The fields' meanings and units stand in [`fields`](super::fields).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Report {
+    pub schema_version: u32,
+    pub run: Run,
+    pub sessions: Sessions,
+    pub transactions: Transactions,
+    pub verified: Vec<u64>,
+    pub executed: Vec<u64>,
+    pub latency_us: Latencies,
+    pub broadcast_us: Broadcast,
+    pub blocks: Blocks,
+    pub rate_tps: f64,
+    pub cpu_seconds: f64,
+    pub rss_bytes: u64,
+    pub fdatasync_us: Fdatasync,
+    pub digest_interval_ms: u64,
+    pub supply: Supply,
+}
+
+/// What was run, and where.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Run {
+    pub version: String,
+    pub arguments: BTreeMap<String, String>,
+    pub seed: u64,
+    #[serde(rename = "virtual")]
+    pub virtual_time: bool,
+    pub trace_hash: Option<String>,
+    pub started_unix_ms: Option<u64>,
+    pub seconds: f64,
+    pub cores: u32,
+    pub cpu: String,
+    pub kernel: String,
+    pub runtime: String,
+    pub confirm_k: u32,
+    pub handshakes: u64,
+    pub handshake_dhs: u64,
+    pub shed: u64,
+    pub rejections: BTreeMap<String, u64>,
+    pub workload: WorkloadFacts,
+    pub notes: Vec<String>,
+}
+
+/// What the terminals sent from.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct WorkloadFacts {
+    pub origin: String,
+    pub transfers: u64,
+    pub accounts: u64,
+    pub senders: u64,
+    pub passes: u64,
+}
+
+/// The terminals' sessions.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Sessions {
+    pub target: u64,
+    pub established: u64,
+    pub lost: u64,
+    pub reconnected: u64,
+    pub establish_ms: u64,
+    pub bytes_per_session: u64,
+}
+
+/// What became of the transactions.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Transactions {
+    pub submitted: u64,
+    pub accepted: u64,
+    pub rejected: u64,
+    #[serde(rename = "final")]
+    pub finals: u64,
+    pub expired: u64,
+    pub retracted: u64,
+    pub rows_skipped: u64,
+}
+
+/// Latency by level.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Latencies {
+    pub received: Quantiles,
+    pub included: Quantiles,
+    pub confirmed_k: Quantiles,
+    pub justified: Quantiles,
+    #[serde(rename = "final")]
+    pub finals: Quantiles,
+}
+
+/// One distribution, in microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Quantiles {
+    pub count: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub max: u64,
+}
+
+/// How long a digest's broadcast takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Broadcast {
+    pub first: u64,
+    pub last: u64,
+}
+
+/// The chain that grew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Blocks {
+    pub produced: u64,
+    pub skipped: u64,
+    pub final_height: u64,
+    pub final_index: u32,
+}
+
+/// How long a data sync of the log takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Fdatasync {
+    pub p50: u64,
+    pub p99: u64,
+}
+
+/// All balances together, fees not yet credited included; in the smallest unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Supply {
+    #[serde(with = "decimal")]
+    pub genesis: u128,
+    #[serde(with = "decimal")]
+    pub now: u128,
+}
+
+/// One sentence about a run, and whether it is what one hopes for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// Whether it is.
+    pub good: bool,
+    /// The sentence.
+    pub text: String,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            run: Run::default(),
+            sessions: Sessions::default(),
+            transactions: Transactions::default(),
+            verified: Vec::new(),
+            executed: Vec::new(),
+            latency_us: Latencies::default(),
+            broadcast_us: Broadcast::default(),
+            blocks: Blocks::default(),
+            rate_tps: 0.0,
+            cpu_seconds: 0.0,
+            rss_bytes: 0,
+            fdatasync_us: Fdatasync::default(),
+            digest_interval_ms: 0,
+            supply: Supply::default(),
+        }
+    }
+}
+
+impl Report {
+    /// The canonical text: indented JSON with a last line end.
+    ///
+    /// # Errors
+    /// If a figure is not a number of JSON (an infinite rate).
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self).map(|text| text + "\n")
+    }
+
+    /// What a reader wants to know first: sessions, finality, supply.
+    pub fn findings(&self) -> Vec<Finding> {
+        use super::format::{counted, grouped};
+        let (sessions, transactions) = (&self.sessions, &self.transactions);
+        let finding = |good, yes: String, no: String| Finding { good, text: if good { yes } else { no } };
+        vec![
+            finding(
+                sessions.established == sessions.target && sessions.lost == 0,
+                format!("{} established, none lost", counted(sessions.established, "session")),
+                format!(
+                    "{} of {} established, {} lost",
+                    grouped(sessions.established),
+                    counted(sessions.target, "session"),
+                    grouped(sessions.lost)
+                ),
+            ),
+            finding(
+                transactions.finals == transactions.accepted && transactions.accepted > 0,
+                format!("Every accepted transaction final ({})", grouped(transactions.finals)),
+                format!(
+                    "{} of {} final",
+                    grouped(transactions.finals),
+                    counted(transactions.accepted, "accepted transaction")
+                ),
+            ),
+            finding(
+                self.supply.genesis == self.supply.now,
+                "Supply unchanged".to_owned(),
+                "The supply differs from genesis".to_owned(),
+            ),
+        ]
+    }
+}
+
+impl Latencies {
+    /// The distributions in the order of [`Level::ALL`](super::Level::ALL).
+    pub fn by_level(&self) -> [Quantiles; 5] {
+        [self.received, self.included, self.confirmed_k, self.justified, self.finals]
+    }
+}
+
+/// Amounts pass the 53 bits that many readers of JSON keep of a number: they are decimal strings.
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,105 @@
+//! What a run leaves behind: `report.json`, a self-contained `report.html`, and a summary for the terminal.
+//!
+//! All three are made from one [`Report`]; the page's curves and time series come from [`Charts`] besides. Latencies
+//! are gathered in [`Measurements`]. Nothing here measures by itself, and floating point stays in here: it never
+//! reaches a machine.
+
+#![allow(clippy::cast_precision_loss)] // figures for people: a double holds more digits than anyone reads
+
+pub mod fields;
+pub mod format;
+mod html;
+mod json;
+mod recorder;
+#[cfg(test)]
+mod sample;
+mod svg;
+mod terminal;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use html::page;
+pub use json::{
+    Blocks, Broadcast, Fdatasync, Finding, Latencies, Quantiles, Report, Run, SCHEMA_VERSION, Sessions, Supply,
+    Transactions, WorkloadFacts,
+};
+pub use recorder::{Charts, CurvePoint, LATENCY_US_MAX, LATENCY_US_MIN, LatencyRecorder, Level, Measurements, Second};
+pub use terminal::summary;
+
+/// The figures' file in a report folder.
+pub const JSON_FILE: &str = "report.json";
+/// The page's file in a report folder.
+pub const HTML_FILE: &str = "report.html";
+
+/// Why a report was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A figure that JSON has no number for.
+    #[error("the report has a figure that JSON cannot hold: {0}")]
+    Figure(#[from] serde_json::Error),
+    /// The folder or a file in it can't be written.
+    #[error("report {}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Writes both files into `folder`, which is made if need be; each appears whole or not at all.
+///
+/// # Errors
+/// If the folder can't be made, a file can't be written, or a figure is not a number of JSON.
+pub fn write(folder: &Path, report: &Report, charts: &Charts) -> Result<(), ReportError> {
+    let (json, html) = (report.to_json()?, page(report, charts)?);
+    fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.to_owned(), source })?;
+    for (name, text) in [(JSON_FILE, json), (HTML_FILE, html)] {
+        let path = folder.join(name);
+        write_whole(&path, &text).map_err(|source| ReportError::Write { path, source })?;
+    }
+    Ok(())
+}
+
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let written = File::create(&draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The first error is the one to tell; a draft that cannot be removed either changes nothing about it.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn both_files_are_written_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let nested = folder.path().join("a/b");
+        let (report, charts) = sample::run();
+        write(&nested, &report, &charts).unwrap();
+        let json = fs::read_to_string(nested.join(JSON_FILE)).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        let html = fs::read_to_string(nested.join(HTML_FILE)).unwrap();
+        assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+        assert_eq!(fs::read_dir(&nested).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let error = write(&blocked.join("report"), &Report::default(), &Charts::default()).unwrap_err().to_string();
+        assert!(error.contains("file/report: cannot be written: "), "{error}");
+    }
+}

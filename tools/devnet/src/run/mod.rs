@@ -1,0 +1,173 @@
+//! The main job: plan, run, report.
+
+mod offline;
+mod summary;
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX, WIRE_PORTS_MAX};
+
+use crate::plan::{Plan, PlanError, TERMINALS_PER_CARD_MAX, Times};
+use crate::report::ReportError;
+use crate::terminals::{Pace, TerminalsError};
+use crate::virtual_time::VirtualError;
+use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
+
+pub use offline::run_virtual;
+pub use summary::Outcome;
+
+/// Transfers that the accounts can pay when the rate is not known beforehand.
+const TRANSFERS_UNKNOWN: u64 = 20_000_000;
+/// How many runs one data folder's accounts can pay.
+const RUNS_ENDOWED: u64 = 64;
+
+/// What the user asks for.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    /// Validators, 1 to 101.
+    pub validators: usize,
+    /// Terminals, at least 1.
+    pub sessions: u32,
+    /// Transactions a second.
+    pub pace: Pace,
+    /// How long they submit.
+    pub seconds: u32,
+    /// A slot's length in milliseconds.
+    pub slot_ms: u32,
+    /// The time between slices in milliseconds.
+    pub slice_ms: u32,
+    /// A file of transfers.
+    pub workload: Option<PathBuf>,
+    /// Where the validators keep their data; a folder that goes with the run if none is named.
+    pub data: Option<PathBuf>,
+    /// Where the report goes.
+    pub report: PathBuf,
+    /// The seed of keys, workload and choices.
+    pub seed: u64,
+}
+
+/// Why a devnet does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DevnetError {
+    /// An argument outside its range.
+    #[error("--{option} {value}: {expected}")]
+    Argument {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        expected: String,
+    },
+    /// The workload.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The terminals.
+    #[error(transparent)]
+    Terminals(#[from] TerminalsError),
+    /// Virtual time.
+    #[error(transparent)]
+    Virtual(#[from] VirtualError),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// What every kind of run starts from.
+pub(crate) struct Prepared {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) source: Source,
+    pub(crate) assignment: Arc<Assignment>,
+}
+
+impl Arguments {
+    /// Refuses what no run can do.
+    ///
+    /// # Errors
+    /// The first argument that is out of its range.
+    pub fn check(&self) -> Result<(), DevnetError> {
+        let refuse = |option, value: &dyn std::fmt::Display, expected: String| {
+            Err(DevnetError::Argument { option, value: value.to_string(), expected })
+        };
+        let cards = self.sessions.div_ceil(TERMINALS_PER_CARD_MAX) as usize;
+        if !(1..=PRODUCERS_MAX).contains(&self.validators) {
+            return refuse("validators", &self.validators, format!("1 to {PRODUCERS_MAX}"));
+        }
+        if self.sessions == 0 || cards + self.validators > WIRE_PORTS_MAX {
+            let most = (WIRE_PORTS_MAX - self.validators) as u32 * TERMINALS_PER_CARD_MAX;
+            return refuse("sessions", &self.sessions, format!("1 to {most} beside {} validators", self.validators));
+        }
+        if self.seconds == 0 || self.seconds > 86_400 {
+            return refuse("seconds", &self.seconds, "1 to 86400".to_owned());
+        }
+        if !(100..=60_000).contains(&self.slot_ms) {
+            return refuse("slot-ms", &self.slot_ms, "100 to 60000 milliseconds".to_owned());
+        }
+        let slice_min = self.slot_ms.div_ceil(SLICES_PER_SLOT_MAX).max(5);
+        if !(slice_min..=self.slot_ms / 2).contains(&self.slice_ms) {
+            let most = self.slot_ms / 2;
+            return refuse("slice-ms", &self.slice_ms, format!("{slice_min} to {most} (half the slot) milliseconds"));
+        }
+        Ok(())
+    }
+
+    fn transfers(&self) -> u64 {
+        match self.pace {
+            Pace::Fixed(rate) => rate.get().saturating_mul(self.seconds.into()),
+            Pace::Max => TRANSFERS_UNKNOWN,
+        }
+    }
+
+    pub(crate) fn prepare(&self) -> Result<Prepared, DevnetError> {
+        let workload = match &self.workload {
+            Some(path) => Workload::from_file(path)?,
+            None => {
+                let transfers = self.transfers().min(FITTED_TRANSFERS as u64) as usize;
+                Workload::drawn(&FITTED, self.seed, transfers.max(1))?
+            }
+        };
+        let workload = Arc::new(workload);
+        let terminals = NonZeroU32::new(self.sessions).unwrap_or(NonZeroU32::MIN);
+        let assignment = Arc::new(Assignment::new(&workload, terminals));
+        let source = Source::new(Arc::clone(&workload), self.seed);
+        Ok(Prepared { workload, source, assignment })
+    }
+
+    pub(crate) fn plan(&self, prepared: &Prepared, genesis_ms: u64) -> Result<Plan, DevnetError> {
+        let times = Times { genesis_ms, slot_ms: self.slot_ms, slice_ms: self.slice_ms };
+        let transfers_max = self.transfers().saturating_mul(RUNS_ENDOWED);
+        Ok(Plan::new(self.seed, self.validators, self.sessions, times, &prepared.workload, transfers_max)?)
+    }
+
+    /// The arguments by name, for the report.
+    pub(crate) fn named(&self) -> std::collections::BTreeMap<String, String> {
+        let path = |path: &Path| path.display().to_string();
+        let rate = match self.pace {
+            Pace::Fixed(rate) => rate.to_string(),
+            Pace::Max => "max".to_owned(),
+        };
+        let named = [
+            ("validators", self.validators.to_string()),
+            ("sessions", self.sessions.to_string()),
+            ("rate", rate),
+            ("seconds", self.seconds.to_string()),
+            ("slot-ms", self.slot_ms.to_string()),
+            ("slice-ms", self.slice_ms.to_string()),
+            ("seed", self.seed.to_string()),
+        ];
+        let mut named: std::collections::BTreeMap<String, String> =
+            named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Some(workload) = &self.workload {
+            named.insert("workload".to_owned(), path(workload));
+        }
+        if let Some(data) = &self.data {
+            named.insert("data".to_owned(), path(data));
+        }
+        named
+    }
+}

@@ -1,0 +1,197 @@
+//! One validator on virtual time: its card, core, verifier, log and store, driven by hand.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use hpb_base::{Duration, Instant, Machine};
+use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
+use hpb_ledger::store::Visit;
+use hpb_ledger::watermark::{Watermark, WatermarkState};
+use hpb_ledger::{FinalBatch, FinalPoint, MemoryStore, Store, StoreError};
+use hpb_net::frame::Bursts;
+use hpb_net::port::Port;
+use hpb_net::wire::WirePort;
+use hpb_node::core::{Core, CoreConfig, Input, Output, Recovered};
+use hpb_node::verify::Verify;
+use hpb_toe::{Call, Class, Command, EventBatch, Lane};
+
+use super::{FRAMES, Trace, VirtualError, WALL_AT_ZERO};
+use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT};
+
+/// What a data sync takes on the virtual disk.
+const SYNC: Duration = Duration::from_micros(150);
+/// What a commit of the store takes.
+const COMMIT: Duration = Duration::from_millis(5);
+/// How long final states gather before they are committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// Committed state, read by the ledger and written by the driver.
+#[derive(Clone, Default)]
+pub struct Disk(Rc<RefCell<MemoryStore>>);
+
+impl Store for Disk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.borrow().get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        self.0.borrow().scan(prefix, visit)
+    }
+
+    fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
+        self.0.borrow_mut().commit(batch)
+    }
+
+    fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
+        self.0.borrow().final_point()
+    }
+}
+
+/// A validator.
+pub struct Validator {
+    lane: Lane,
+    port: WirePort,
+    bursts: Bursts,
+    events: EventBatch,
+    /// The core.
+    pub core: Core<Disk>,
+    /// Its verifier.
+    pub verify: Verify,
+    log: ChainLog,
+    disk: Disk,
+    /// Answers of the disk that are on their way.
+    answers: BTreeMap<(Instant, u64), Input>,
+    asked: u64,
+    stopped: Option<String>,
+}
+
+impl Validator {
+    pub(super) fn new(plan: &Plan, index: usize, port: WirePort, now: Instant) -> Result<Self, VirtualError> {
+        let own = &plan.validators[index];
+        let mut lane = Lane::new(plan.validator_lane(index), port.capabilities(), now)?;
+        lane.handle(now, Command::Listen { port: MESH_PORT, class: Class::Validator, encrypted: true });
+        lane.handle(now, Command::Listen { port: TERMINAL_PORT, class: Class::Terminal, encrypted: true });
+        // Of each pair, the one with the higher number calls.
+        for other in &plan.validators[..index] {
+            lane.handle(now, Command::Open(mesh_call(own.address, other.address, other.identity.public())));
+        }
+        let mark = Watermark::never_confirmed(own.name, plan.genesis.genesis_slice());
+        let mut log = ChainLog::create(
+            Box::new(MemoryFolder::new()),
+            LogOptions::new(plan.chain()),
+            own.secret,
+            WatermarkState::Known(mark),
+            Box::new(|| Instant::ZERO),
+        )?;
+        let disk = Disk::default();
+        let recovered = Recovered::read(&plan.genesis, disk.clone(), &mut log, Some(&own.name))?;
+        let config = CoreConfig {
+            genesis: plan.genesis.clone(),
+            producer: Some((own.name, own.producer_keys.clone())),
+            validators: plan.peers_of(index),
+            wall_at_zero: WALL_AT_ZERO,
+            commit_every: COMMIT_EVERY,
+            silent_when_idle: false,
+        };
+        Ok(Self {
+            lane,
+            port,
+            bursts: Bursts::new(FRAMES),
+            events: EventBatch::default(),
+            core: Core::new(config, recovered, now),
+            verify: Verify::new(&plan.genesis),
+            log,
+            disk,
+            answers: BTreeMap::new(),
+            asked: 0,
+            stopped: None,
+        })
+    }
+
+    /// The card's lane.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    pub(super) fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let answer = self.answers.keys().next().map(|(at, _)| *at);
+        [self.lane.wake_at(), self.port.wake_at(), self.core.wake_at(), answer].into_iter().flatten().min()
+    }
+
+    pub(super) fn turn(&mut self, now: Instant, trace: &mut Trace) -> Result<bool, VirtualError> {
+        let mut busy = self.port.rx_burst(now, &mut self.bursts) > 0;
+        busy |= self.lane.receive(now, &mut self.bursts);
+        self.lane.take_events(&mut self.events);
+        busy |= !self.events.is_empty();
+        for input in self.events.iter().filter_map(|event| Input::of(&event)) {
+            trace.input(now, &input);
+            self.core.handle(now, input);
+        }
+        while let Some(entry) = self.answers.first_entry().filter(|entry| entry.key().0 <= now) {
+            let input = entry.remove();
+            trace.input(now, &input);
+            self.core.handle(now, input);
+            busy = true;
+        }
+        while let Some(output) = self.core.poll(now) {
+            trace.output(now, &output);
+            self.act(now, output)?;
+            busy = true;
+        }
+        while let Some(job) = self.lane.take_job() {
+            busy = true;
+            self.lane.finish_job(now, job.run());
+        }
+        busy |= self.lane.transmit(now, &mut self.bursts);
+        trace.frames(now, self.bursts.tx.iter());
+        Ok(busy | (self.port.tx_burst(now, &mut self.bursts) > 0))
+    }
+
+    fn act(&mut self, now: Instant, output: Output) -> Result<(), VirtualError> {
+        match output {
+            Output::Card(command) => self.lane.handle(now, command),
+            Output::Verify(request) => {
+                for verdict in self.verify.judge(vec![request]) {
+                    self.core.handle(now, Input::Verdict(verdict));
+                }
+            }
+            Output::Log { number, batch } => {
+                self.log.append(&batch)?;
+                self.answer(now + SYNC, Input::Synced { number });
+            }
+            Output::Commit(batch) => {
+                let commit = batch.point.commit;
+                match self.disk.commit(&batch) {
+                    Ok(()) => self.answer(now + COMMIT, Input::Committed { commit }),
+                    Err(error) => self.stopped = Some(error.to_string()),
+                }
+            }
+            Output::Stop(reason) => self.stopped = Some(reason),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, at: Instant, input: Input) {
+        self.asked += 1;
+        self.answers.insert((at, self.asked), input);
+    }
+}
+
+/// The call that keeps one pair of the mesh together.
+pub fn mesh_call(own: std::net::IpAddr, other: std::net::IpAddr, identity: hpb_types::PublicKey) -> Call {
+    Call {
+        remote: SocketAddr::new(other, MESH_PORT),
+        local: SocketAddr::new(own, 0),
+        class: Class::Validator,
+        responder: Some(identity),
+        identity: None,
+        tag: 0,
+        keep: true,
+    }
+}

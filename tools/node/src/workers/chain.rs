@@ -1,0 +1,341 @@
+//! The node core on its executor: what arrives by links goes in, what it says goes out by links.
+//!
+//! Nothing that the core says is dropped. While a lane's link is full, the core is neither asked nor told anything;
+//! while a verifier's link is full, nothing new is taken from the lanes, so that their peers wait; verdicts are still
+//! taken, so that the two can't wait for each other. Log and store have one and a few things out at a time, always
+//! less than their links hold.
+
+use hpb_base::{Duration, Instant, Machine};
+use hpb_ledger::ledger::Supply;
+use hpb_ledger::{FinalBatch, Store};
+use hpb_toe::{Command, SessionId};
+use hpb_types::{Hash, SliceRef};
+
+use super::Fail;
+use super::disk::LogEntry;
+use super::lane::lane_of;
+use super::outlet::Outlet;
+use super::readout::Publisher;
+use crate::core::{Core, CoreStats, Input, Output};
+use crate::runtime::{Activity, Receiver, Sender, Worker};
+use crate::verify::{Origin, Request};
+
+/// Inputs of one link in one turn.
+const INPUTS_PER_TURN: usize = 64;
+/// Outputs of one turn.
+const OUTPUTS_PER_TURN: usize = 1_024;
+
+/// What a chain did so far.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChainReadout {
+    /// The core's counters.
+    pub stats: CoreStats,
+    /// The head that it would build on.
+    pub head: SliceRef,
+    /// The final slice that users were told of: its log is synced.
+    pub final_told: SliceRef,
+    /// The final slice that the engine knows of.
+    pub final_known: SliceRef,
+    /// Transactions that wait for a slice.
+    pub waiting_count: usize,
+    /// Sessions with other validators.
+    pub validators_open: usize,
+    /// How far digests are apart.
+    pub digest_interval: Duration,
+    /// What the ledger holds at its final slice: in the last copy only, after the end.
+    pub closing: Option<Closing>,
+}
+
+/// The ledger after the end, at its final slice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Closing {
+    /// The final slice.
+    pub slice: SliceRef,
+    /// The state's root there: equal on every node that stands at this slice.
+    pub root: Hash,
+    /// The token's amount there and at genesis.
+    pub supply: Supply,
+}
+
+impl ChainReadout {
+    /// Of a chain that stands at `slice` and has done nothing yet.
+    pub fn starting(slice: SliceRef) -> Self {
+        Self {
+            stats: CoreStats::default(),
+            head: slice,
+            final_told: slice,
+            final_known: slice,
+            waiting_count: 0,
+            validators_open: 0,
+            digest_interval: Duration::ZERO,
+            closing: None,
+        }
+    }
+}
+
+/// The links of one chain.
+pub struct ChainLinks {
+    /// From each lane and back, by its number.
+    pub lanes: Vec<(Receiver<Input>, Sender<Command>)>,
+    /// To each verifier and back, by its number; at least one.
+    pub verifiers: Vec<(Sender<Request>, Receiver<Input>)>,
+    /// To the log.
+    pub log: Sender<LogEntry>,
+    /// From the log.
+    pub synced: Receiver<Input>,
+    /// To the store.
+    pub store: Sender<Box<FinalBatch>>,
+    /// From the store.
+    pub committed: Receiver<Input>,
+}
+
+struct LaneSide {
+    inputs: Receiver<Input>,
+    commands: Outlet<Command>,
+    /// How far digests must be apart for its sake.
+    digest_interval: Duration,
+}
+
+struct VerifySide {
+    requests: Outlet<Request>,
+    verdicts: Receiver<Input>,
+}
+
+/// The worker. See the module.
+pub struct ChainWorker<S> {
+    core: Core<S>,
+    lanes: Vec<LaneSide>,
+    verifiers: Vec<VerifySide>,
+    log: Outlet<LogEntry>,
+    synced: Receiver<Input>,
+    store: Outlet<Box<FinalBatch>>,
+    committed: Receiver<Input>,
+    fail: Fail,
+    stopped: bool,
+    publisher: Publisher<ChainReadout>,
+}
+
+impl<S: Store> ChainWorker<S> {
+    /// A worker that shows itself by `publisher` and ends the runtime by `fail` when the core must stop.
+    pub fn new(core: Core<S>, links: ChainLinks, fail: Fail, publisher: Publisher<ChainReadout>) -> Self {
+        let ChainLinks { lanes, verifiers, log, synced, store, committed } = links;
+        assert!(!verifiers.is_empty(), "a chain without a verifier");
+        let lanes = lanes.into_iter().map(|(inputs, commands)| LaneSide {
+            inputs,
+            commands: Outlet::new(commands),
+            digest_interval: Duration::ZERO,
+        });
+        let verifiers = verifiers
+            .into_iter()
+            .map(|(requests, verdicts)| VerifySide { requests: Outlet::new(requests), verdicts });
+        Self {
+            core,
+            lanes: lanes.collect(),
+            verifiers: verifiers.collect(),
+            log: Outlet::new(log),
+            synced,
+            store: Outlet::new(store),
+            committed,
+            fail,
+            stopped: false,
+            publisher,
+        }
+    }
+
+    fn flush(&mut self) -> bool {
+        let mut busy = self.log.flush() | self.store.flush();
+        for lane in &mut self.lanes {
+            busy |= lane.commands.flush();
+        }
+        for verifier in &mut self.verifiers {
+            busy |= verifier.requests.flush();
+        }
+        busy
+    }
+
+    /// Whether the core must wait before it says more.
+    fn is_stalled(&self) -> bool {
+        !(self.lanes.iter().all(|lane| lane.commands.is_clear()) && self.log.is_clear() && self.store.is_clear())
+    }
+
+    fn take_inputs(&mut self, now: Instant) -> bool {
+        let Self { core, lanes, verifiers, synced, committed, .. } = self;
+        let mut count = 0;
+        let mut tell = |core: &mut Core<S>, input| {
+            count += 1;
+            core.handle(now, input);
+        };
+        for input in synced.drain(INPUTS_PER_TURN) {
+            tell(core, input);
+        }
+        for input in committed.drain(INPUTS_PER_TURN) {
+            tell(core, input);
+        }
+        for verifier in &mut *verifiers {
+            for input in verifier.verdicts.drain(INPUTS_PER_TURN) {
+                tell(core, input);
+            }
+        }
+        if verifiers.iter().any(|verifier| !verifier.requests.is_clear()) {
+            return count > 0;
+        }
+        let mut paced = false;
+        for lane in &mut *lanes {
+            for input in lane.inputs.drain(INPUTS_PER_TURN) {
+                if let Input::DigestInterval(interval) = input {
+                    lane.digest_interval = interval;
+                    paced = true;
+                } else {
+                    tell(core, input);
+                }
+            }
+        }
+        if paced {
+            let slowest = lanes.iter().map(|lane| lane.digest_interval).max().unwrap_or_default();
+            tell(core, Input::DigestInterval(slowest));
+        }
+        count > 0
+    }
+
+    fn take_outputs(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        for _ in 0..OUTPUTS_PER_TURN {
+            if self.stopped || self.is_stalled() {
+                break;
+            }
+            let Some(output) = self.core.poll(now) else { break };
+            busy = true;
+            match output {
+                Output::Card(command) => self.command(command),
+                Output::Verify(request) => {
+                    let verifier = verifier_of(&request, self.verifiers.len());
+                    self.verifiers[verifier].requests.put(request);
+                }
+                Output::Log { number, batch } => self.log.put(LogEntry { number, batch }),
+                Output::Commit(batch) => self.store.put(batch),
+                Output::Stop(text) => {
+                    self.stopped = true;
+                    (self.fail)(text);
+                }
+            }
+        }
+        busy
+    }
+
+    fn command(&mut self, command: Command) {
+        let number = match &command {
+            Command::Send { session, .. } | Command::Join { session, .. } | Command::Close { session } => {
+                Some(lane_of(*session))
+            }
+            Command::Open(call) => Some(call.tag as usize % self.lanes.len().max(1)),
+            Command::Listen { .. } | Command::Broadcast { .. } | Command::SetRegister { .. } => None,
+        };
+        if let Some(number) = number {
+            if let Some(lane) = self.lanes.get_mut(number) {
+                lane.commands.put(command);
+            }
+            return;
+        }
+        for lane in &mut self.lanes {
+            if let Some(command) = for_every_lane(&command) {
+                lane.commands.put(command);
+            }
+        }
+    }
+
+    fn readout(&self) -> ChainReadout {
+        ChainReadout {
+            stats: self.core.stats().clone(),
+            head: self.core.head(),
+            final_told: self.core.last_final(),
+            final_known: self.core.engine_final(),
+            waiting_count: self.core.waiting_count(),
+            validators_open: self.core.validators_open(),
+            digest_interval: self.core.digest_interval(),
+            closing: None,
+        }
+    }
+
+    fn closing(&self) -> Option<Closing> {
+        let ledger = self.core.ledger();
+        let slice = ledger.final_slice();
+        let root = ledger.state_root(&slice.id).ok()?;
+        let supply = ledger.supply(&slice.id).ok()?;
+        Some(Closing { slice, root, supply })
+    }
+}
+
+/// The verifier that judges a request. Slices, confirms and gossip go to the first one, which then recognises in
+/// slices what it judged before; the terminals' own transactions to the others where there are any, each terminal's
+/// to the same one, so that they stay in order.
+fn verifier_of(request: &Request, count: usize) -> usize {
+    match request {
+        Request::Transactions(Origin::Terminal(SessionId { index, .. }), _) if count > 1 => {
+            1 + *index as usize % (count - 1)
+        }
+        Request::Transactions(..) | Request::Slice(..) | Request::Confirm(_) => 0,
+    }
+}
+
+/// A copy of a command that every lane gets.
+fn for_every_lane(command: &Command) -> Option<Command> {
+    match command {
+        Command::Listen { port, class, encrypted } => {
+            Some(Command::Listen { port: *port, class: *class, encrypted: *encrypted })
+        }
+        Command::Broadcast { group, priority, message } => {
+            Some(Command::Broadcast { group: *group, priority: *priority, message: message.clone() })
+        }
+        Command::SetRegister { register, value } => Some(Command::SetRegister { register: *register, value: *value }),
+        Command::Open(_) | Command::Send { .. } | Command::Join { .. } | Command::Close { .. } => None,
+    }
+}
+
+impl<S: Store> Worker for ChainWorker<S> {
+    fn turn(&mut self, now: Instant) -> Activity {
+        if self.stopped {
+            return Activity::Idle;
+        }
+        let mut busy = self.flush();
+        if !self.is_stalled() {
+            busy |= self.take_inputs(now);
+            busy |= self.take_outputs(now);
+        }
+        if busy {
+            self.publisher.touch();
+        }
+        if self.publisher.is_due(now) {
+            let readout = self.readout();
+            self.publisher.publish(now, readout);
+        }
+        if busy { Activity::Busy } else { Activity::Idle }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        if self.stopped {
+            return None;
+        }
+        let core = if self.is_stalled() { None } else { self.core.wake_at() };
+        [core, self.publisher.wake_at()].into_iter().flatten().min()
+    }
+
+    fn finish(&mut self, _now: Instant) {
+        let readout = ChainReadout { closing: self.closing(), ..self.readout() };
+        self.publisher.publish_last(readout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminals_transactions_stay_with_one_verifier_and_slices_with_the_first() {
+        let of = |index, count| {
+            let session = SessionId { index, generation: 0 };
+            verifier_of(&Request::Transactions(Origin::Terminal(session), Vec::new()), count)
+        };
+        assert_eq!((of(5, 1), of(5, 2), of(5, 3), of(6, 3)), (0, 1, 2, 1));
+        assert_eq!(verifier_of(&Request::Transactions(Origin::Gossip, Vec::new()), 3), 0);
+    }
+}
