@@ -8,9 +8,7 @@ use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::{WireBuilder, WirePort};
 use hpb_toe::framing::framed;
-use hpb_toe::{
-    Call, Class, Command, Event, EventBatch, Group, Identity, Lane, LaneConfig, Priority, SessionId,
-};
+use hpb_toe::{Call, Class, Command, Event, EventBatch, Group, Identity, Lane, LaneConfig, Priority, SessionId};
 use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
 

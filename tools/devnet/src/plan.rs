@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hpb_base::{Duration, UnixMillis};
-use hpb_toe::{Identity, LaneConfig};
+use hpb_toe::{Call, Class, Identity, LaneConfig};
 use hpb_types::{
     AccountName, Amount, ChainId, Genesis, GenesisAccount, GenesisError, GenesisProducer, Hash, KeyPair, NameError,
     PublicKey,
@@ -232,4 +232,17 @@ impl Plan {
 /// A secret of the devnet: from its seed alone, so that a restart finds the same keys. Worth nothing outside it.
 fn secret(seed: u64, purpose: &str, index: usize) -> [u8; 32] {
     Hash::of_parts(purpose, &[&seed.to_le_bytes(), &(index as u64).to_le_bytes()]).0
+}
+
+/// The call that keeps one pair of the mesh together.
+pub fn mesh_call(own: IpAddr, other: IpAddr, identity: PublicKey) -> Call {
+    Call {
+        remote: SocketAddr::new(other, MESH_PORT),
+        local: SocketAddr::new(own, 0),
+        class: Class::Validator,
+        responder: Some(identity),
+        identity: None,
+        tag: 0,
+        keep: true,
+    }
 }

@@ -22,38 +22,36 @@
 mod book;
 mod digests;
 mod pace;
+mod setup;
 mod wallet;
 
 #[cfg(test)]
 mod tests;
 
-use core::ops::Range;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hpb_base::limits::{SESSIONS_MAX, TERMINAL_QUEUE_MAX};
-use hpb_base::{Duration, Instant, UnixMillis};
+use hpb_base::limits::TERMINAL_QUEUE_MAX;
+use hpb_base::{Duration, Instant};
 use hpb_toe::framing::MESSAGE_HEADER_LEN;
 use hpb_toe::{Call, Class, Command, Event, Lane, Priority, SendError, SessionId};
 use hpb_types::message::{PROTOCOL_VERSION, kind};
-use hpb_types::{
-    Canonical, ChainId, Genesis, Hash, Hello, Height, Message, PublicKey, RejectReason, Roles, TransactionStatus,
-};
+use hpb_types::{Canonical, ChainId, Genesis, Hash, Height, Hello, Message, RejectReason, Roles, TransactionStatus};
 
 use crate::report::{LatencyRecorder, Measurements};
-use crate::workload::{Assignment, Source, Submission};
+use crate::workload::Submission;
 use book::{Book, Open, Verdict};
 pub use book::{Counters, confirm_k};
 use digests::DigestWatch;
 pub use digests::{DigestTimes, broadcast_us};
 pub use pace::Pace;
 use pace::{Pacer, Signs, Walk};
+use setup::sessions_max;
+pub use setup::{TerminalsConfig, TerminalsError, share};
 use wallet::Wallet;
 pub use wallet::{EXPIRY_AHEAD_MS, party_keys, terminal_identity, transfer_fee_max};
 
-/// Ports of one address that a lane calls from: all but the well-known ones.
-const PORTS_PER_ADDRESS: usize = 65_536 - 1_024;
 /// Calls placed in one turn; each makes an identity, some 60 microseconds of CPU.
 const CALLS_PER_TURN: usize = 8;
 /// Submissions taken in one turn.
@@ -62,48 +60,6 @@ const SUBMISSIONS_PER_TURN: usize = 16;
 const SENDS_PER_TURN: usize = 16;
 /// How long a terminal waits whose session had no room.
 const RETRY: Duration = Duration::from_millis(1);
-
-/// How one card's terminals are set up.
-#[derive(Clone)]
-pub struct TerminalsConfig {
-    /// The node's address and port.
-    pub node: SocketAddr,
-    /// The identity that the node must prove.
-    pub node_identity: PublicKey,
-    /// The addresses of the card; terminals take turns on them.
-    pub addresses: Vec<IpAddr>,
-    /// The terminals of this card, by their numbers in the run: see [`share`].
-    pub terminals: Range<u32>,
-    /// The submissions of the whole run.
-    pub source: Source,
-    /// Which terminal of the run sends for whom.
-    pub assignment: Arc<Assignment>,
-    /// How fast.
-    pub pace: Pace,
-    /// The seed of all keys: see [`party_keys`] and [`terminal_identity`].
-    pub seed: u64,
-    /// Wall-clock time at [`Instant::ZERO`]: expiries are in block time.
-    pub wall_at_zero: UnixMillis,
-}
-
-/// Why terminals cannot be set up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum TerminalsError {
-    /// A card without an address.
-    #[error("a card of terminals has at least one address")]
-    NoAddress,
-    /// None, or more than the card has ports for.
-    #[error("a card with {addresses} addresses has 1 to {} terminals, not {terminals}", sessions_max(*addresses))]
-    Terminals {
-        /// Terminals asked for.
-        terminals: usize,
-        /// Addresses given.
-        addresses: usize,
-    },
-    /// What a transfer may cost is not an amount.
-    #[error("the fee of a transfer is above every amount")]
-    Fee,
-}
 
 /// The sessions of one card's terminals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -149,21 +105,6 @@ pub struct Progress {
     pub final_height: Height,
 }
 
-/// The part of `terminals` that card `card` of `cards` has: an even cut into runs of consecutive numbers, the first ones
-/// longer by one where it does not come out even. Nobody's if there is no such card.
-pub fn share(terminals: u32, cards: u32, card: u32) -> Range<u32> {
-    if card >= cards {
-        return terminals..terminals;
-    }
-    let (each, longer) = (terminals / cards, terminals % cards);
-    let start = card * each + card.min(longer);
-    start..start + each + u32::from(card < longer)
-}
-
-fn sessions_max(addresses: usize) -> usize {
-    addresses.saturating_mul(PORTS_PER_ADDRESS).min(SESSIONS_MAX)
-}
-
 /// One terminal.
 #[derive(Default)]
 struct Terminal {
@@ -202,7 +143,7 @@ enum Run {
 pub struct Terminals {
     chain: ChainId,
     config: TerminalsConfig,
-    terminals: Vec<Terminal>,
+    table: Vec<Terminal>,
     called: usize,
     first_call_at: Option<Instant>,
     all_established_at: Option<Instant>,
@@ -238,7 +179,7 @@ impl Terminals {
         let workload = Arc::clone(config.source.workload());
         Ok(Self {
             chain,
-            terminals: std::iter::repeat_with(Terminal::default).take(count).collect(),
+            table: std::iter::repeat_with(Terminal::default).take(count).collect(),
             called: 0,
             first_call_at: None,
             all_established_at: None,
@@ -292,7 +233,7 @@ impl Terminals {
 
     /// When to [`poll`](Self::poll) again without an event; `None` if never.
     pub fn wake_at(&self) -> Option<Instant> {
-        if self.called < self.terminals.len() || !self.ready.is_empty() {
+        if self.called < self.table.len() || !self.ready.is_empty() {
             return Some(self.now);
         }
         let retry_at = (!self.blocked.is_empty()).then_some(self.retry_at);
@@ -404,7 +345,7 @@ impl Terminals {
     /// Places the next calls.
     fn call(&mut self, now: Instant, lane: &mut Lane) -> bool {
         let from = self.called;
-        self.called = self.terminals.len().min(from + CALLS_PER_TURN);
+        self.called = self.table.len().min(from + CALLS_PER_TURN);
         if from == 0 {
             self.first_call_at = Some(now);
         }
@@ -457,7 +398,7 @@ impl Terminals {
     }
 
     fn submit(&mut self, now: Instant, submission: Submission, terminal: u32, intended_at: Instant) {
-        let Some(sender) = self.terminals.get_mut(terminal as usize) else { return };
+        let Some(sender) = self.table.get_mut(terminal as usize) else { return };
         if self.book.is_full() || sender.queue.len() >= TERMINAL_QUEUE_MAX {
             self.book.counters.shed += 1;
             return;
@@ -479,7 +420,7 @@ impl Terminals {
             && let Some(terminal) = self.ready.pop_front()
         {
             match self.serve_one(now, lane, terminal, &mut budget) {
-                Served::Done => self.terminals[terminal as usize].is_listed = false,
+                Served::Done => self.table[terminal as usize].is_listed = false,
                 Served::Unfinished => self.ready.push_front(terminal),
                 Served::Blocked => {
                     if self.blocked.is_empty() {
@@ -493,7 +434,7 @@ impl Terminals {
     }
 
     fn serve_one(&mut self, now: Instant, lane: &mut Lane, terminal: u32, budget: &mut usize) -> Served {
-        let sender = &mut self.terminals[terminal as usize];
+        let sender = &mut self.table[terminal as usize];
         // Without a session everything waits until it is back.
         let Some(session) = sender.session else { return Served::Done };
         while *budget > 0 {
@@ -539,7 +480,7 @@ impl Terminals {
 
     fn opened(&mut self, now: Instant, session: SessionId, tag: u64, took: Duration) {
         let Some(terminal) = self.place_of(tag) else { return };
-        let caller = &mut self.terminals[terminal as usize];
+        let caller = &mut self.table[terminal as usize];
         caller.session = Some(session);
         caller.greets = true;
         caller.pong = None;
@@ -565,7 +506,7 @@ impl Terminals {
             self.sessions.calls_failed += 1;
             return;
         }
-        let caller = &mut self.terminals[terminal as usize];
+        let caller = &mut self.table[terminal as usize];
         if caller.session == Some(session) {
             caller.session = None;
             self.sessions.open -= 1;
@@ -576,7 +517,7 @@ impl Terminals {
 
     fn message(&mut self, now: Instant, session: SessionId, tag: u64, kind: u8, body: &[u8]) {
         let place = self.place_of(tag);
-        let Some((terminal, hearer)) = place.map(|place| (place, &mut self.terminals[place as usize])) else { return };
+        let Some((terminal, hearer)) = place.map(|place| (place, &mut self.table[place as usize])) else { return };
         if hearer.session != Some(session) {
             return;
         }

@@ -1,11 +1,24 @@
 //! The main job: plan, run, report.
 
+mod card;
+mod folders;
+mod host;
+mod live;
 mod offline;
 mod summary;
 
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use hpb_ledger::StoreError;
+use hpb_ledger::chainlog::LogError;
+use hpb_ledger::folder::FolderError;
+use hpb_net::wire::WireError;
+use hpb_node::core::RecoverError;
+use hpb_node::runtime::{LimitError, RunError, StartError};
+use hpb_node::topology::TopologyError;
 
 use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX, WIRE_PORTS_MAX};
 
@@ -15,6 +28,7 @@ use crate::terminals::{Pace, TerminalsError};
 use crate::virtual_time::VirtualError;
 use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
 
+pub use live::run_live;
 pub use offline::run_virtual;
 pub use summary::Outcome;
 
@@ -76,6 +90,57 @@ pub enum DevnetError {
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A data folder of another devnet.
+    #[error("the data folder {path} does not fit: {reason}")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A data folder that can't be used.
+    #[error(transparent)]
+    Data(#[from] FolderError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What the disk holds does not fit together.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The operating system refused.
+    #[error("{action} {path} failed: {error}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// Its words.
+        error: io::Error,
+    },
+    /// Too small a limit.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The wire.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The table of cores and links.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The runtime did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The runtime ended with an error.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl DevnetError {
+    fn runtime(error: io::Error) -> Self {
+        Self::Io { action: "starting", path: "the runtime".to_owned(), error }
+    }
 }
 
 /// What every kind of run starts from.

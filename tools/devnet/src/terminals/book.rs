@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use hpb_base::Instant;
 use hpb_base::limits::{TERMINALS_OUTSTANDING_MAX, TOLD_FINAL_MAX};
-use hpb_types::{Genesis, Hash, RejectReason, SliceRef, Status, TransactionStatus};
+use hpb_types::{Genesis, Hash, RejectReason, SliceRef, SliceStatus, Status, TransactionStatus};
 
 use super::digests::Told;
 use crate::report::{Level, Measurements};
@@ -121,13 +121,7 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(
-        id: Hash,
-        terminal: u32,
-        submission: Submission,
-        intended_at: Instant,
-        expiry_ms: u64,
-    ) -> Self {
+    pub(super) fn new(id: Hash, terminal: u32, submission: Submission, intended_at: Instant, expiry_ms: u64) -> Self {
         Self {
             id,
             terminal,
@@ -325,13 +319,11 @@ impl Book {
         let (Stage::Included(slice), id) = (open.stage, open.id) else { return false };
         let status = digest.status_of(&slice);
         // A slice of another branch below the final one was told retracted before.
-        let is_final = slice.height <= digest.final_height() || status.is_some_and(|status| status.is_final());
-        let is_justified = is_final || status.is_some_and(|status| status.is_justified());
+        let is_final = slice.height <= digest.final_height() || status.is_some_and(SliceStatus::is_final);
+        let is_justified = is_final || status.is_some_and(SliceStatus::is_justified);
         let Threshold { k, certificate_confirms } = self.threshold;
-        let is_confirmed =
-            is_justified && certificate_confirms || status.is_some_and(|status| status.confirmers >= k);
-        let levels =
-            [(is_confirmed, Level::ConfirmedK), (is_justified, Level::Justified), (is_final, Level::Final)];
+        let is_confirmed = is_justified && certificate_confirms || status.is_some_and(|status| status.confirmers >= k);
+        let levels = [(is_confirmed, Level::ConfirmedK), (is_justified, Level::Justified), (is_final, Level::Final)];
         for (_, level) in levels.into_iter().filter(|(reached, _)| *reached) {
             self.tell(now, place, level);
         }

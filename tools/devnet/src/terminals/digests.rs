@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hpb_base::limits::{DIGESTS_MEASURED_MAX, DIGESTS_WATCHED_MAX};
 use hpb_base::Instant;
+use hpb_base::limits::{DIGESTS_MEASURED_MAX, DIGESTS_WATCHED_MAX};
 use hpb_types::{Canonical, CodecError, Digest, Hash, Height, SliceRef, SliceStatus};
 
 use crate::report::{Broadcast, LatencyRecorder};

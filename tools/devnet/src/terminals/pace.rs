@@ -19,10 +19,15 @@ const RATE_TPS_START: u64 = 1_000;
 const RATE_TPS_MAX: u64 = 10_000_000;
 /// A rate is judged over this long.
 const WINDOW: Duration = Duration::from_millis(500);
-/// A backlog of what was submitted in this time is too much: slices leave twenty times as often.
-const BACKLOG: Duration = Duration::from_secs(1);
-/// A backlog of so many transactions is never too much.
+/// A backlog of what is submitted in this time is too much: slices leave ten times as often.
+const BACKLOG_HIGH: Duration = Duration::from_millis(500);
+/// A backlog of what is submitted in this time is what is on its way into the next slices.
+const BACKLOG_LOW: Duration = Duration::from_millis(250);
+/// A backlog of so many transactions is nothing.
 const BACKLOG_COUNT_MIN: u64 = 64;
+/// The backlog may not grow by half of what a window submits; a fifth is what the cut between slices makes.
+const GROWTH_HIGH: Duration = Duration::from_millis(250);
+const GROWTH_LOW: Duration = Duration::from_millis(100);
 /// Terminals that are later than this with their submissions have reached their own limit.
 const LAG_MAX: Duration = Duration::from_millis(250);
 /// Windows after a cut that are not judged: what was sent before it still takes effect.
@@ -101,13 +106,13 @@ impl Pacer {
 }
 
 /// Searches the highest rate: up by a quarter a window until the first sign of too much, down by three tenths at each
-/// sign, then up by a sixty-fourth of the rate that was too high.
+/// sign, then up by a sixty-fourth of the rate that was too high. Between calm and too much the rate stays.
 pub(super) struct Controller {
     rate_tps: u64,
     found_tps: u64,
     due_at: Instant,
     window_ends_at: Instant,
-    refused_before: u64,
+    before: Signs,
     /// The rate of the last window, if nothing spoke against it: a rate counts as held when the window after it, in
     /// which its last transactions are answered, is good as well.
     good_before: Option<u64>,
@@ -123,7 +128,7 @@ impl Controller {
             found_tps: 0,
             due_at: start,
             window_ends_at: start + WINDOW,
-            refused_before: 0,
+            before: Signs::default(),
             good_before: None,
             peak_tps: 0,
             rest: 0,
@@ -132,19 +137,28 @@ impl Controller {
 
     fn judge(&mut self, now: Instant, signs: Signs) {
         self.window_ends_at = now + WINDOW;
-        let refused = signs.refused > self.refused_before;
-        self.refused_before = signs.refused;
+        let before = core::mem::replace(&mut self.before, signs);
         if self.rest > 0 {
             self.rest -= 1;
             return;
         }
-        let backlog_max = self.rate_tps.saturating_mul(BACKLOG.as_millis()) / 1_000;
+        let growth = signs.backlog.saturating_sub(before.backlog);
+        let passes = |backlog_max: Duration, growth_max: Duration| {
+            signs.backlog <= BACKLOG_COUNT_MIN
+                || signs.backlog <= self.submitted_in(backlog_max) && growth <= self.submitted_in(growth_max)
+        };
         let overdue = now.since(self.due_at) > LAG_MAX;
-        if refused || overdue || signs.backlog > backlog_max.max(BACKLOG_COUNT_MIN) {
+        // A backlog that shrinks is an older rate's.
+        let overfull = signs.backlog >= before.backlog && !passes(BACKLOG_HIGH, GROWTH_HIGH);
+        if signs.refused > before.refused || overdue || overfull {
             self.peak_tps = self.rate_tps;
             self.rate_tps = (self.rate_tps * 7 / 10).max(1);
             self.good_before = None;
             self.rest = REST_WINDOWS;
+            return;
+        }
+        if !passes(BACKLOG_LOW, GROWTH_LOW) {
+            self.good_before = None;
             return;
         }
         if let Some(held) = self.good_before.replace(self.rate_tps) {
@@ -152,6 +166,11 @@ impl Controller {
         }
         let step = if self.peak_tps == 0 { self.rate_tps / 4 } else { self.peak_tps / 64 };
         self.rate_tps = self.rate_tps.saturating_add(step.max(1)).min(RATE_TPS_MAX);
+    }
+
+    /// What the rate submits in `span`.
+    fn submitted_in(&self, span: Duration) -> u64 {
+        self.rate_tps.saturating_mul(span.as_millis()) / 1_000
     }
 }
 
@@ -267,6 +286,22 @@ mod tests {
         assert_eq!(judge(&mut controller, later), 1_093 + 1_562 / 64, "one old refusal does not count twice");
         let backlog = Signs { refused: 9, backlog: 2_000 };
         assert_eq!(judge(&mut controller, backlog), 1_117 * 7 / 10);
+    }
+
+    #[test]
+    fn a_rate_stays_while_its_backlog_is_neither_calm_nor_too_much() {
+        let mut controller = Controller::new(Instant::ZERO);
+        // Each window of 500 ms: the backlog at its end, the rate after it.
+        let windows =
+            [(90, 1_250), (290, 1_250), (320, 1_250), (300, 1_562), (150, 1_952), (400, 1_952), (1_000, 1_366)];
+        let mut now = Instant::ZERO;
+        for (backlog, rate_tps) in windows {
+            now += WINDOW;
+            controller.due_at = now;
+            controller.judge(now, Signs { refused: 0, backlog });
+            assert_eq!(controller.rate_tps, rate_tps, "after a backlog of {backlog}");
+        }
+        assert_eq!(controller.found_tps, 1_250);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use hpb_base::{Duration, Instant, Machine};
@@ -15,10 +14,10 @@ use hpb_net::port::Port;
 use hpb_net::wire::WirePort;
 use hpb_node::core::{Core, CoreConfig, Input, Output, Recovered};
 use hpb_node::verify::Verify;
-use hpb_toe::{Call, Class, Command, EventBatch, Lane};
+use hpb_toe::{Class, Command, EventBatch, Lane};
 
 use super::{FRAMES, Trace, VirtualError, WALL_AT_ZERO};
-use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT};
+use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
 
 /// What a data sync takes on the virtual disk.
 const SYNC: Duration = Duration::from_micros(150);
@@ -180,18 +179,5 @@ impl Validator {
     fn answer(&mut self, at: Instant, input: Input) {
         self.asked += 1;
         self.answers.insert((at, self.asked), input);
-    }
-}
-
-/// The call that keeps one pair of the mesh together.
-pub fn mesh_call(own: std::net::IpAddr, other: std::net::IpAddr, identity: hpb_types::PublicKey) -> Call {
-    Call {
-        remote: SocketAddr::new(other, MESH_PORT),
-        local: SocketAddr::new(own, 0),
-        class: Class::Validator,
-        responder: Some(identity),
-        identity: None,
-        tag: 0,
-        keep: true,
     }
 }

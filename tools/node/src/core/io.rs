@@ -76,9 +76,7 @@ impl Input {
         match *event {
             Event::Opened { session, peer, class, .. } => Some(Self::Opened { session, peer, class }),
             Event::Closed { session, was_open, .. } => was_open.then_some(Self::Closed { session }),
-            Event::Message { session, kind, body, .. } => {
-                Some(Self::Message { session, kind, body: body.to_vec() })
-            }
+            Event::Message { session, kind, body, .. } => Some(Self::Message { session, kind, body: body.to_vec() }),
         }
     }
 }

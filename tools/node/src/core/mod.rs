@@ -24,9 +24,7 @@ use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
-use hpb_types::{
-    AccountName, ChainId, Genesis, Hash, KeyPair, PublicKey, RejectReason, Slice, SliceRef, Slot,
-};
+use hpb_types::{AccountName, ChainId, Genesis, Hash, KeyPair, PublicKey, RejectReason, Slice, SliceRef, Slot};
 
 pub use io::{Input, Output};
 pub use recover::{RecoverError, Recovered};
@@ -321,8 +319,7 @@ impl<S: Store> Core<S> {
             let broadcast = Command::Broadcast { group: Group::Terminals, priority: Priority::Sheddable, message };
             self.outputs.push_back(Output::Card(broadcast));
         }
-        if let Some((number, batch)) = self.journal.batch(&self.bodies, self.producer.as_ref().map(|(name, _)| *name))
-        {
+        if let Some((number, batch)) = self.journal.batch(&self.bodies, self.producer.as_ref().map(|(name, _)| *name)) {
             self.outputs.push_back(Output::Log { number, batch: Box::new(batch) });
         }
         if now >= self.commit_at {

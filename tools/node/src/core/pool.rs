@@ -8,8 +8,8 @@ use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Gossip, Message, Status, TransactionStatus};
 use hpb_types::{Hash, RejectReason, SliceRef, Transaction};
 
-use super::io::{Output, framed};
 use super::Core;
+use super::io::{Output, framed};
 use crate::verify::Origin;
 
 /// How long verified transactions wait for company before they are gossiped.

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
-use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, SliceContext, Store, StoreError};
+use hpb_ledger::{
+    Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, SliceContext, Store, StoreError,
+};
 use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
 
 use super::{Body, FINAL_BODIES_KEPT};
@@ -54,7 +56,10 @@ pub enum RecoverError {
 
 impl From<RejectReason> for RecoverError {
     fn from(reason: RejectReason) -> Self {
-        Self::Diverged { slice: SliceRef { height: hpb_types::Height::default(), id: Hash::ZERO }, reason: reason.to_string() }
+        Self::Diverged {
+            slice: SliceRef { height: hpb_types::Height::default(), id: Hash::ZERO },
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -96,9 +101,7 @@ impl<S: Store> Recovered<S> {
             .filter(|body| body.slice.body.height() > tip.height)
             .collect();
         let memory = match producer.map(|producer| log.watermark().of(producer)) {
-            Some(WatermarkState::Known(mark)) => {
-                Memory::Known(Watermark { source: mark.source, target: mark.target })
-            }
+            Some(WatermarkState::Known(mark)) => Memory::Known(Watermark { source: mark.source, target: mark.target }),
             Some(WatermarkState::Unknown) => Memory::Lost,
             None => Memory::Never,
         };
@@ -193,9 +196,7 @@ impl<S: Store> Reading<S> {
         if executed.results != of.results {
             return Err(diverged("other results".to_owned()));
         }
-        self.ledger
-            .insert(slice, of.parent, executed)
-            .map_err(|error: InsertError| diverged(error.to_string()))?;
+        self.ledger.insert(slice, of.parent, executed).map_err(|error: InsertError| diverged(error.to_string()))?;
         self.ledger.finalise(&slice.id).map_err(|error: FinaliseError| diverged(error.to_string()))?;
         self.ledger.commit_here()?;
         Ok(())

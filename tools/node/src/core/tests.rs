@@ -9,9 +9,7 @@ use hpb_ledger::store::Visit;
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{FinalBatch, FinalPoint, MemoryStore, StoreError, token};
 use hpb_types::message::{Status, kind};
-use hpb_types::{
-    Amount, Authorisation, GenesisAccount, GenesisProducer, Height, Transaction, TransactionBody,
-};
+use hpb_types::{Amount, Authorisation, GenesisAccount, GenesisProducer, Height, Transaction, TransactionBody};
 
 use super::*;
 use crate::verify::Verify;
@@ -141,8 +139,7 @@ impl World {
 
     fn start(&mut self, index: usize, folder: MemoryFolder, disk: Disk) {
         let options = LogOptions::new(self.genesis.chain_id());
-        let (mut log, _) =
-            ChainLog::open(Box::new(folder.clone()), options, Box::new(|| Instant::ZERO)).unwrap();
+        let (mut log, _) = ChainLog::open(Box::new(folder.clone()), options, Box::new(|| Instant::ZERO)).unwrap();
         let own = producer_name(index);
         let recovered = Recovered::read(&self.genesis, disk.clone(), &mut log, Some(&own)).unwrap();
         let config = CoreConfig {
@@ -210,7 +207,9 @@ impl World {
     fn act(&mut self, index: usize, output: Output) {
         match output {
             Output::Card(Command::Send { session, message, .. }) if session == TERMINAL => self.hear(&message),
-            Output::Card(Command::Send { session: to, message, .. }) => self.deliver(index, to.index as usize, &message),
+            Output::Card(Command::Send { session: to, message, .. }) => {
+                self.deliver(index, to.index as usize, &message)
+            }
             Output::Card(Command::Broadcast { group: Group::Validators, message, .. }) => {
                 for to in (0..self.nodes.len()).filter(|to| *to != index) {
                     self.deliver(index, to, &message);
@@ -422,11 +421,8 @@ fn all_killed_at_once_go_on_where_the_log_ends() {
     }
     assert!(told.len() >= 40, "{}", told.len());
     let core = world.core(2);
-    let held: BTreeSet<Hash> = core
-        .finals_kept
-        .iter()
-        .flat_map(|id| core.bodies[id].transactions.iter().map(Checked::id))
-        .collect();
+    let held: BTreeSet<Hash> =
+        core.finals_kept.iter().flat_map(|id| core.bodies[id].transactions.iter().map(Checked::id)).collect();
     assert!(told.is_subset(&held), "nothing told final is lost");
     let tip = world.core(0).last_final().height;
     assert!(tip.slot.0 > 25, "the chain goes on after each restart: {tip:?}");

@@ -21,7 +21,7 @@ use crate::runtime::{Activity, Receiver, Sender, Worker};
 use crate::verify::{Origin, Request};
 
 /// Inputs of one link in one turn.
-const INPUTS_PER_TURN: usize = 64;
+const INPUTS_PER_TURN: usize = 32;
 /// Outputs of one turn.
 const OUTPUTS_PER_TURN: usize = 1_024;
 
@@ -112,6 +112,8 @@ pub struct ChainWorker<S> {
     committed: Receiver<Input>,
     fail: Fail,
     stopped: bool,
+    /// What is left of [`OUTPUTS_PER_TURN`].
+    outputs_left: usize,
     publisher: Publisher<ChainReadout>,
 }
 
@@ -125,9 +127,8 @@ impl<S: Store> ChainWorker<S> {
             commands: Outlet::new(commands),
             digest_interval: Duration::ZERO,
         });
-        let verifiers = verifiers
-            .into_iter()
-            .map(|(requests, verdicts)| VerifySide { requests: Outlet::new(requests), verdicts });
+        let verifiers =
+            verifiers.into_iter().map(|(requests, verdicts)| VerifySide { requests: Outlet::new(requests), verdicts });
         Self {
             core,
             lanes: lanes.collect(),
@@ -138,6 +139,7 @@ impl<S: Store> ChainWorker<S> {
             committed,
             fail,
             stopped: false,
+            outputs_left: 0,
             publisher,
         }
     }
@@ -158,53 +160,11 @@ impl<S: Store> ChainWorker<S> {
         !(self.lanes.iter().all(|lane| lane.commands.is_clear()) && self.log.is_clear() && self.store.is_clear())
     }
 
-    fn take_inputs(&mut self, now: Instant) -> bool {
-        let Self { core, lanes, verifiers, synced, committed, .. } = self;
-        let mut count = 0;
-        let mut tell = |core: &mut Core<S>, input| {
-            count += 1;
-            core.handle(now, input);
-        };
-        for input in synced.drain(INPUTS_PER_TURN) {
-            tell(core, input);
-        }
-        for input in committed.drain(INPUTS_PER_TURN) {
-            tell(core, input);
-        }
-        for verifier in &mut *verifiers {
-            for input in verifier.verdicts.drain(INPUTS_PER_TURN) {
-                tell(core, input);
-            }
-        }
-        if verifiers.iter().any(|verifier| !verifier.requests.is_clear()) {
-            return count > 0;
-        }
-        let mut paced = false;
-        for lane in &mut *lanes {
-            for input in lane.inputs.drain(INPUTS_PER_TURN) {
-                if let Input::DigestInterval(interval) = input {
-                    lane.digest_interval = interval;
-                    paced = true;
-                } else {
-                    tell(core, input);
-                }
-            }
-        }
-        if paced {
-            let slowest = lanes.iter().map(|lane| lane.digest_interval).max().unwrap_or_default();
-            tell(core, Input::DigestInterval(slowest));
-        }
-        count > 0
-    }
-
-    fn take_outputs(&mut self, now: Instant) -> bool {
-        let mut busy = false;
-        for _ in 0..OUTPUTS_PER_TURN {
-            if self.stopped || self.is_stalled() {
-                break;
-            }
-            let Some(output) = self.core.poll(now) else { break };
-            busy = true;
+    /// Lets the core say all that it has to say. False if it may have more to say than there is room or time for now.
+    fn settle(&mut self, now: Instant) -> bool {
+        while !self.stopped && self.outputs_left > 0 && !self.is_stalled() {
+            let Some(output) = self.core.poll(now) else { return true };
+            self.outputs_left -= 1;
             match output {
                 Output::Card(command) => self.command(command),
                 Output::Verify(request) => {
@@ -219,7 +179,41 @@ impl<S: Store> ChainWorker<S> {
                 }
             }
         }
+        false
+    }
+
+    /// Takes inputs, each followed by all that the core says to it. Answers come before what is new.
+    fn take_inputs(&mut self, now: Instant) -> bool {
+        let mut busy = false;
+        for source in 0..2 + self.verifiers.len() + self.lanes.len() {
+            for _ in 0..INPUTS_PER_TURN {
+                let Some(input) = self.pop(source) else { break };
+                busy = true;
+                self.core.handle(now, input);
+                if !self.settle(now) {
+                    return true;
+                }
+            }
+        }
         busy
+    }
+
+    /// The next input of a link; `None` if it is empty or may not be taken now.
+    fn pop(&mut self, source: usize) -> Option<Input> {
+        let verifiers = self.verifiers.len();
+        match source {
+            0 => self.synced.pop(),
+            1 => self.committed.pop(),
+            _ if source - 2 < verifiers => self.verifiers[source - 2].verdicts.pop(),
+            _ if !self.verifiers.iter().all(|verifier| verifier.requests.is_clear()) => None,
+            _ => {
+                let lane = &mut self.lanes[source - 2 - verifiers];
+                let input = lane.inputs.pop()?;
+                let Input::DigestInterval(interval) = input else { return Some(input) };
+                lane.digest_interval = interval;
+                self.lanes.iter().map(|lane| lane.digest_interval).max().map(Input::DigestInterval)
+            }
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -297,10 +291,11 @@ impl<S: Store> Worker for ChainWorker<S> {
             return Activity::Idle;
         }
         let mut busy = self.flush();
-        if !self.is_stalled() {
+        self.outputs_left = OUTPUTS_PER_TURN;
+        if self.settle(now) {
             busy |= self.take_inputs(now);
-            busy |= self.take_outputs(now);
         }
+        busy |= self.outputs_left < OUTPUTS_PER_TURN;
         if busy {
             self.publisher.touch();
         }

@@ -41,6 +41,15 @@ impl<T> Publisher<T> {
         (publisher, Readout(shared))
     }
 
+    /// Renews the copy from `make` if the last one is old enough: for workers outside this crate, which always have
+    /// news.
+    pub fn offer(&mut self, now: Instant, make: impl FnOnce() -> T) {
+        self.touch();
+        if self.is_due(now) {
+            self.publish(now, make());
+        }
+    }
+
     /// Something changed.
     pub(super) fn touch(&mut self) {
         self.stale = true;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use hpb_types::{
-    AccountName, Amount, Canonical, Digest, GenesisAccount, GenesisProducer, Height, KeyPair, Slot, SliceStatus,
-};
+use hpb_types::{AccountName, Amount, Canonical, Digest, GenesisAccount, GenesisProducer, Height, KeyPair, Slot};
 
 use super::super::digests::DigestWatch;
 use super::*;

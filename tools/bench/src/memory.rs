@@ -1,0 +1,116 @@
+//! How much memory sessions take: the process's resident pages and the kernel's slabs, before and after.
+//!
+//! Slabs are counted by objects in use where `/proc/slabinfo` can be read (root), else by `/proc/meminfo`. They belong
+//! to the whole machine: measure on a quiet one. Pages that sockets have only reserved (`sockstat`'s `mem`) are left
+//! out, which flatters the kernel: nothing is queued when this is read.
+
+use std::fs;
+use std::io;
+
+use crate::sys;
+
+/// What [`bytes_per_session`] counts, in one line for reports.
+pub const METHOD: &str = "growth of resident memory and kernel slabs from before the sessions to after the first \
+                          echoes, divided by the sessions and by two (both ends are alike)";
+
+/// Bytes in use at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// The process's resident bytes.
+    pub resident: u64,
+    /// The kernel's slab bytes, of the whole machine.
+    pub slab: u64,
+}
+
+/// Looks at the slabs at most, until they stop falling.
+const SETTLE_LOOKS_MAX: u32 = 100;
+/// Bytes that the slabs may fall between two looks and still count as settled.
+const SETTLED_BYTES: u64 = 64 << 10;
+
+impl Snapshot {
+    /// Now, after the heap's free pages were given back and what the kernel was still freeing is freed.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted or says what no Linux says.
+    pub fn take() -> io::Result<Self> {
+        sys::heap_trim();
+        let mut slab = slab()?;
+        for _ in 0..SETTLE_LOOKS_MAX {
+            sys::grace_period();
+            let later = self::slab()?;
+            let settled = later + SETTLED_BYTES >= slab;
+            slab = later;
+            if settled {
+                break;
+            }
+        }
+        let resident = kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")?;
+        Ok(Self { resident, slab })
+    }
+}
+
+fn slab() -> io::Result<u64> {
+    match fs::read_to_string("/proc/slabinfo") {
+        Ok(table) => Ok(slab_bytes(&table)),
+        Err(_) => kib_line(&fs::read_to_string("/proc/meminfo")?, "Slab:"),
+    }
+}
+
+/// Bytes of one end of a session, from before `sessions` pairs to after; a shrinking machine gives 0.
+#[allow(clippy::cast_precision_loss, reason = "bytes below 2^53")]
+pub fn bytes_per_session(before: Snapshot, after: Snapshot, sessions: usize) -> f64 {
+    let growth = after.resident.saturating_sub(before.resident) + after.slab.saturating_sub(before.slab);
+    growth as f64 / (sessions.max(1) * 2) as f64
+}
+
+fn kib_line(text: &str, key: &str) -> io::Result<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map(|kib| kib * 1_024)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no line `{key}` in /proc")))
+}
+
+/// Objects in use times their size (columns 2 and 4), over all caches.
+fn slab_bytes(table: &str) -> u64 {
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let active = fields.next()?.parse::<u64>().ok()?;
+            let size = fields.nth(1)?.parse::<u64>().ok()?;
+            Some(active * size)
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn slabs_are_objects_times_size() {
+        let table = "slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize>\n\
+                     TCP 10 14 2304 14 8 : tunables 0 0 0 : slabdata 1 1 0\nfilp 5 21 192 21 1 : x\n";
+        assert_eq!(slab_bytes(table), 10 * 2_304 + 5 * 192);
+    }
+
+    #[test]
+    fn a_line_in_kib() {
+        assert_eq!(kib_line("Size: 1 kB\nRss:     12 kB\n", "Rss:").unwrap(), 12_288);
+        assert!(kib_line("Size: 1 kB\n", "Rss:").is_err());
+    }
+
+    #[test]
+    fn growth_is_seen_and_shared_by_both_ends() {
+        let before = Snapshot { resident: 1_000, slab: 500 };
+        let after = Snapshot { resident: 5_000, slab: 400 };
+        assert!((bytes_per_session(before, after, 2) - 1_000.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn this_process_is_resident() {
+        assert!(Snapshot::take().unwrap().resident > 0);
+    }
+}

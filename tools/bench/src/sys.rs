@@ -1,0 +1,202 @@
+//! The operating system's calls that the standard library does not offer: clocks of one thread, epoll, socket options,
+//! limits, the heap's trim. It decides nothing; each function is one call with its result checked.
+//!
+//! `io_uring` has a module of its own, [`uring`], and so have the cores of a thread, [`cores`].
+#![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
+
+pub mod cores;
+pub mod uring;
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Nanoseconds on the monotonic clock, from an origin of the kernel's choice.
+pub fn wall_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of CPU time that the calling thread has used, kernel time included.
+///
+/// Loopback's receive path runs in the sender's system call, so that both ends of the kernel's TCP are in it. A kernel
+/// built with `CONFIG_IRQ_TIME_ACCOUNTING` leaves that part out: compare with [`wall_ns`] before a figure is believed.
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for the write and outlives the call.
+    let status = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert!(status == 0, "both clocks exist on every Linux");
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Raises the soft limit of open descriptors to the hard one, and gives the limit that then holds.
+///
+/// # Errors
+/// The limit cannot be read.
+pub fn descriptor_limit_raise() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for the write and outlives the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: `raised` is valid for the read and outlives the call.
+    let status = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) };
+    Ok(if status == 0 { raised.rlim_cur } else { limit.rlim_cur })
+}
+
+/// Gives the heap's free pages back, so that a later growth of the process is seen as growth.
+pub fn heap_trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call touches only the allocator's own free memory.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Waits until everything that the kernel had set aside before this call, to be freed once no core reads it, is freed or
+/// under way (one RCU grace period, by `membarrier(2)`). Where the call is forbidden it does nothing.
+pub fn grace_period() {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+}
+
+/// Makes the socket's close a reset: no TIME-WAIT keeps its port from the next repeat.
+///
+/// # Errors
+/// The kernel refuses the option.
+pub fn set_linger_zero(socket: &impl AsRawFd) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    // SAFETY: `linger` is valid for the length given and outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            mem::size_of::<libc::linger>() as libc::socklen_t,
+        )
+    })
+}
+
+/// Sets the socket's congestion control by its kernel name (`cubic`, `bbr`, `reno`).
+///
+/// # Errors
+/// The kernel does not have it, or not for this user.
+pub fn set_congestion_control(socket: &impl AsRawFd, name: &str) -> io::Result<()> {
+    // SAFETY: `name` is valid for the length given and outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    })
+}
+
+/// One epoll instance, level-triggered, readable events only, and the events of its last wait.
+pub struct Epoll {
+    descriptor: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Epoll {
+    /// An instance that reports up to `events_max` events a wait.
+    ///
+    /// # Errors
+    /// The kernel gives no instance (descriptor limit).
+    pub fn new(events_max: usize) -> io::Result<Self> {
+        // SAFETY: no pointer is passed.
+        let descriptor = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        check(descriptor)?;
+        // SAFETY: the call above gave this descriptor to us alone.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Self { descriptor, events: vec![libc::epoll_event { events: 0, u64: 0 }; events_max] })
+    }
+
+    /// Watches `socket` for bytes to read; its events carry `token`.
+    ///
+    /// # Errors
+    /// The descriptor is watched already, or the kernel has no room.
+    pub fn add(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        // SAFETY: `event` is valid for the read and outlives the call.
+        check(unsafe { libc::epoll_ctl(self.raw(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event) })
+    }
+
+    /// Waits up to `timeout_ms` (0: only looks) and gives the number of events; an interrupted wait gives 0.
+    ///
+    /// # Errors
+    /// The kernel refuses the wait, which is a bug of ours.
+    pub fn wait(&mut self, timeout_ms: i32) -> io::Result<usize> {
+        let events_max = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
+        // SAFETY: `events` is valid for the length given and outlives the call.
+        let count = unsafe { libc::epoll_wait(self.raw(), self.events.as_mut_ptr(), events_max, timeout_ms) };
+        match check(count) {
+            Ok(()) => Ok(usize::try_from(count).unwrap_or(0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The token of the event `index` of the last wait.
+    pub fn token(&self, index: usize) -> usize {
+        self.events[index].u64 as usize
+    }
+
+    fn raw(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+}
+
+fn check(status: i32) -> io::Result<()> {
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn clocks_go_forward() {
+        let (wall, cpu) = (wall_ns(), thread_cpu_ns());
+        let mut sum = 0_u64;
+        for number in 0..100_000_u64 {
+            sum = std::hint::black_box(sum ^ number);
+        }
+        assert!(wall_ns() > wall && thread_cpu_ns() > cpu, "{sum}");
+    }
+
+    #[test]
+    fn epoll_reports_the_readable_one() {
+        let mut epoll = Epoll::new(4).unwrap();
+        let (mut left, right) = UnixStream::pair().unwrap();
+        epoll.add(&left, 7).unwrap();
+        epoll.add(&right, 9).unwrap();
+        assert_eq!(epoll.wait(0).unwrap(), 0);
+        left.write_all(b"x").unwrap();
+        assert_eq!(epoll.wait(0).unwrap(), 1);
+        assert_eq!(epoll.token(0), 9);
+        assert!(epoll.add(&right, 9).is_err(), "watched twice");
+    }
+
+    #[test]
+    fn an_unknown_congestion_control_is_refused() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(set_congestion_control(&listener, "no-such").is_err());
+        set_congestion_control(&listener, "reno").unwrap();
+        set_linger_zero(&listener).unwrap();
+    }
+
+    #[test]
+    fn the_descriptor_limit_is_at_least_what_is_open() {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        assert!(descriptor_limit_raise().unwrap() >= open);
+    }
+}

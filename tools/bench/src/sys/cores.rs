@@ -1,0 +1,82 @@
+//! Which cores a thread runs on, and how often others take them from it. It refuses a core that the process may not use.
+#![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
+
+use std::io;
+use std::mem;
+
+use super::check;
+
+/// The cores that the calling thread may use, in ascending order.
+///
+/// # Errors
+/// The machine has more cores than a mask of the C library names.
+pub fn allowed() -> io::Result<Vec<usize>> {
+    let mut set = none();
+    // SAFETY: the set is as long as stated and outlives the call.
+    check(unsafe { libc::sched_getaffinity(0, mem::size_of_val(&set), &raw mut set) })?;
+    // SAFETY: every core asked for lies within the mask.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect())
+}
+
+/// Holds the calling thread on `core`.
+///
+/// # Errors
+/// A core that does not exist here, or that this process may not use.
+pub fn pin(core: usize) -> io::Result<()> {
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut set = none();
+    // SAFETY: the core lies within the mask.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the set is as long as stated and outlives the call.
+    check(unsafe { libc::sched_setaffinity(0, mem::size_of_val(&set), &raw const set) })
+}
+
+/// How often the calling thread lost its core to another while it had work to do.
+///
+/// # Errors
+/// The kernel does not count it.
+pub fn preemptions() -> io::Result<u64> {
+    // SAFETY: zeros are a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: `usage` is valid for the write and outlives the call.
+    check(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) })?;
+    Ok(u64::try_from(usage.ru_nivcsw).unwrap_or(0))
+}
+
+fn none() -> libc::cpu_set_t {
+    // SAFETY: a mask of zeros is a valid mask: it names no core.
+    unsafe { mem::zeroed() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_pinned_thread_has_one_core() {
+        let core = allowed().unwrap()[0];
+        let left = std::thread::scope(|scope| {
+            let pinned = scope.spawn(move || {
+                pin(core).unwrap();
+                allowed().unwrap()
+            });
+            pinned.join().unwrap()
+        });
+        assert_eq!(left, [core]);
+    }
+
+    #[test]
+    fn preemptions_are_counted_from_the_thread_s_start() {
+        let before = preemptions().unwrap();
+        assert!(preemptions().unwrap() >= before);
+    }
+
+    #[test]
+    fn a_core_that_is_not_there_is_refused() {
+        assert!(pin(usize::MAX).is_err());
+        assert!(pin(libc::CPU_SETSIZE as usize - 1).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! Where the validators of a devnet keep what must outlive them: `genesis`, and a folder a validator.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use hpb_ledger::chainlog::{ChainLog, LogOptions};
+use hpb_ledger::folder::{DataFolder, sync_folder};
+use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
+use hpb_ledger::watermark::{Watermark, WatermarkState};
+use hpb_node::core::Recovered;
+use hpb_node::runtime::Clock;
+use hpb_node::runtime::log::{LogIo, log_folder};
+use hpb_types::{Canonical, Genesis};
+
+use super::{Arguments, DevnetError, Prepared};
+use crate::plan::Plan;
+use crate::terminals::party_keys;
+
+const GENESIS_FILE: &str = "genesis";
+
+/// The folder of a run; one that nobody named goes when the run ends.
+pub(super) struct RunFolder {
+    pub(super) path: PathBuf,
+    temporary: bool,
+}
+
+/// One validator's disk, opened.
+pub(super) struct Opened {
+    pub(super) recovered: Recovered<LmdbStore>,
+    pub(super) log: ChainLog,
+    pub(super) store: LmdbStore,
+}
+
+impl RunFolder {
+    pub(super) fn open(arguments: &Arguments) -> Result<Self, DevnetError> {
+        let (path, temporary) = match &arguments.data {
+            Some(path) => (path.clone(), false),
+            None => (arguments.report.join(format!("data-{}", std::process::id())), true),
+        };
+        fs::create_dir_all(&path).map_err(failed("creating", &path))?;
+        Ok(Self { path, temporary })
+    }
+
+    /// The genesis that an earlier run wrote down, if it fits the arguments.
+    pub(super) fn genesis(&self, arguments: &Arguments, prepared: &Prepared) -> Result<Option<Genesis>, DevnetError> {
+        let path = self.path.join(GENESIS_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("reading", &path)(error)),
+        };
+        let refuse = |reason: String| DevnetError::Folder { path: self.path.display().to_string(), reason };
+        let genesis =
+            Genesis::from_bytes(&bytes).map_err(|error| refuse(format!("its genesis does not read back: {error}")))?;
+        let made = [
+            ("validators", genesis.producers.len() as u64, arguments.validators as u64),
+            ("slot-ms", genesis.slot_ms.into(), arguments.slot_ms.into()),
+            ("slice-ms", genesis.slice_ms.into(), arguments.slice_ms.into()),
+        ];
+        for (option, then, now) in made {
+            if then != now {
+                return Err(refuse(format!("it was made with --{option} {then}, not {now}")));
+            }
+        }
+        let parties = prepared.workload.parties();
+        let known = |name| genesis.accounts.binary_search_by(|account| account.name.cmp(name)).ok();
+        let fits = parties.iter().all(|party| {
+            known(&party.name).is_some_and(|index| {
+                genesis.accounts[index].key == party_keys(arguments.seed, &party.name).public()
+            })
+        });
+        if !fits {
+            return Err(refuse("it was made with another --seed, --workload or --rate: its accounts are others".into()));
+        }
+        Ok(Some(genesis))
+    }
+
+    /// Writes a new chain's genesis down, whole or not at all.
+    pub(super) fn keep(&self, genesis: &Genesis) -> Result<(), DevnetError> {
+        let (path, draft) = (self.path.join(GENESIS_FILE), self.path.join("genesis.draft"));
+        let written = File::create(&draft)
+            .and_then(|mut file| file.write_all(&genesis.to_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&draft, &path))
+            .and_then(|()| sync_folder(&self.path));
+        written.map_err(failed("writing", &path))
+    }
+
+    /// Opens validator `index`'s disk. `fresh` says that this run made the chain, and its genesis time has not come:
+    /// no confirm of this producer can exist.
+    pub(super) fn validator(
+        &self,
+        plan: &Plan,
+        index: usize,
+        fresh: bool,
+        clock: &Clock,
+        log_io: &LogIo,
+    ) -> Result<Opened, DevnetError> {
+        let name = plan.validators[index].name;
+        let folder = DataFolder::open(&self.path.join(name.as_str()))?;
+        let store = LmdbStore::open(&folder, &plan.chain(), LmdbOptions::default())?;
+        let mut segments: Box<dyn hpb_ledger::chainlog::LogFolder> =
+            Box::new(log_folder(&folder.log_path(), log_io).map_err(failed("opening", &folder.log_path()))?);
+        let ticks = || {
+            let clock = clock.clone();
+            Box::new(move || clock.now())
+        };
+        let options = LogOptions::new(plan.chain());
+        let mut log = if ChainLog::exists(&mut *segments)? {
+            ChainLog::open(segments, options, ticks())?.0
+        } else {
+            let watermark = if fresh {
+                WatermarkState::Known(Watermark::never_confirmed(name, plan.genesis.genesis_slice()))
+            } else {
+                WatermarkState::Unknown
+            };
+            ChainLog::create(segments, options, os_random()?, watermark, ticks())?
+        };
+        let recovered = Recovered::read(&plan.genesis, store.clone(), &mut log, Some(&name))?;
+        Ok(Opened { recovered, log, store })
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.temporary {
+            // What can't be removed is left; the run itself is over.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// 32 bytes of the operating system's randomness.
+pub(super) fn os_random() -> Result<[u8; 32], DevnetError> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 32];
+    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("reading", path))?;
+    Ok(bytes)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DevnetError {
+    let path = path.display().to_string();
+    move |error| DevnetError::Io { action, path, error }
+}

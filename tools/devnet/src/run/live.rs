@@ -1,0 +1,400 @@
+//! The main job on this host: validators and terminals on the runtime, in real time.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration as Pause;
+
+use hpb_base::{Duration, Instant};
+use hpb_ledger::lmdb::StoreWriter;
+use hpb_ledger::sync_times::SyncTimes;
+use hpb_net::port::Port;
+use hpb_net::wire::{WireBuilder, WirePort};
+use hpb_node::core::CoreConfig;
+use hpb_node::runtime::log::LogIo;
+use hpb_node::runtime::{Clock, Options, RuntimeBuilder, StopFlag, cores_allowed, limits_check, stop_on_signals};
+use hpb_node::topology::{Demand, Role, Seat, Topology};
+use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node, wake_wire};
+use hpb_toe::{Class, Command, Lane};
+use hpb_types::Hash;
+
+use super::card::{CardEnds, CardReadout, CardView, CardWorker, Finished, Order};
+use super::folders::{RunFolder, os_random};
+use super::host;
+use super::summary::Ends;
+use super::{Arguments, DevnetError, Outcome, Prepared};
+use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
+use crate::terminals::Terminals;
+
+/// Frames that one card may own.
+const FRAMES: usize = 16_384;
+/// The genesis of a new chain is this far ahead of its making: every validator is there before slot 1.
+const GENESIS_AHEAD_MS: u64 = 2_000;
+/// Final states gather this long before they are committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(2);
+/// Batches of finality that may wait for whoever records them.
+const TOLD_DEPTH: usize = 4_096;
+/// How often the view is drawn and the run's state looked at.
+const LOOK_EVERY: Pause = Pause::from_millis(50);
+/// Sessions that do not come up within this time are given up.
+const ESTABLISH_MAX: Duration = Duration::from_secs(120);
+/// Files of a validator: store, log segments, lock, rings.
+const FILES_PER_VALIDATOR: u64 = 24;
+/// Files beside them: executors, eventfds, report.
+const FILES_KEPT: u64 = 128;
+
+/// The terminals' cards, from outside.
+struct Cards {
+    views: Vec<CardView>,
+    orders: Vec<(SyncSender<Order>, Arc<hpb_node::runtime::Parker>)>,
+    told: Receiver<Vec<Hash>>,
+    finished: Receiver<Finished>,
+}
+
+/// Runs the main job; `final_fd` gets the id of each transaction that is told final, a line each.
+///
+/// # Errors
+/// What can't be set up, or what a validator stops with.
+pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome, DevnetError> {
+    arguments.check()?;
+    limits_check(arguments.validators as u64 * FILES_PER_VALIDATOR + FILES_KEPT)?;
+    let mut recorder = final_fd.map(Recorder::open).transpose()?;
+    let prepared = arguments.prepare()?;
+    std::fs::create_dir_all(&arguments.report).map_err(|error| DevnetError::Io {
+        action: "creating",
+        path: arguments.report.display().to_string(),
+        error,
+    })?;
+    let clock = Clock::start();
+    let started_ms = clock.wall(clock.now()).0;
+    let folder = RunFolder::open(arguments)?;
+    let known = folder.genesis(arguments, &prepared)?;
+    let fresh = known.is_none();
+    let plan = match known {
+        Some(genesis) => Plan::of(arguments.seed, genesis, arguments.sessions),
+        None => {
+            let plan = arguments.plan(&prepared, started_ms + GENESIS_AHEAD_MS)?;
+            folder.keep(&plan.genesis)?;
+            plan
+        }
+    };
+    let stop = StopFlag::new().map_err(DevnetError::runtime)?;
+    stop_on_signals(&stop).map_err(DevnetError::runtime)?;
+    let cores = cores_allowed().map_err(DevnetError::runtime)?;
+    let cores_count = cores.len();
+    let mut demand = Demand::devnet(cores, plan.validators.len(), plan.cards.len());
+    demand.lanes = Some(1);
+    demand.verifiers = Some(1);
+    let topology = Topology::lay_out(&demand)?;
+    let mut builder = RuntimeBuilder::new(topology, Options::default(), clock.clone(), stop.clone())?;
+    let ports = wire(&plan, &builder)?;
+    let log_io = LogIo::detect();
+    let (nodes, cards) = workers(arguments, &prepared, &plan, &mut builder, ports, &folder, fresh, &log_io)?;
+    let memory_before = host::resident_len();
+    let running = builder.start()?;
+    let mut view = View::new(running.backend().to_string(), log_io.to_string());
+    let mut watch = Watch { arguments, clock: &clock, cards: &cards, nodes: &nodes, stop: &stop };
+
+    let all_open = |cards: &Cards| {
+        let sessions: Vec<_> = cards.views.iter().map(|view| view.read().progress.sessions).collect();
+        sessions.iter().all(|sessions| sessions.established >= sessions.target)
+    };
+    let deadline = clock.now() + ESTABLISH_MAX;
+    watch.until(&mut view, &mut recorder, "opening sessions", |watch| {
+        all_open(watch.cards) || watch.clock.now() > deadline
+    })?;
+    let memory_open = host::resident_len();
+    // The chain is under way: slot 1 has a slice.
+    let chain_at = clock.instant(hpb_base::UnixMillis(plan.genesis.time_ms + u64::from(arguments.slot_ms) + 500));
+    watch.until(&mut view, &mut recorder, "waiting for the chain", |watch| watch.clock.now() > chain_at)?;
+    let begin_at = clock.now() + Duration::from_millis(100);
+    let submit_until = begin_at + Duration::from_secs(arguments.seconds.into());
+    for (orders, parker) in &cards.orders {
+        let _ = orders.try_send(Order::Begin(begin_at, submit_until));
+        hpb_base::Wake::wake(&**parker);
+    }
+    watch.until(&mut view, &mut recorder, "running", |watch| watch.clock.now() > submit_until)?;
+    let drain_until = submit_until + Duration::from_millis(u64::from(arguments.slot_ms) * 2);
+    watch.until(&mut view, &mut recorder, "draining", |watch| {
+        let settled = watch.cards.views.iter().all(|view| {
+            let shown = view.read();
+            shown.has_submitted && shown.progress.outstanding == 0
+        });
+        settled || watch.clock.now() > drain_until
+    })?;
+    let ended_at = clock.now();
+    view.end();
+    running.stop();
+    let runtime = running.backend().to_string();
+    let executors = running.join()?;
+    let interrupted = ended_at < submit_until;
+
+    let finished: Vec<Finished> = cards.finished.try_iter().collect();
+    if let Some(recorder) = &mut recorder {
+        recorder.take(&cards.told)?;
+    }
+    let mut outcome = assemble(arguments, &prepared, &nodes, &finished);
+    let report = &mut outcome.report;
+    report.run.started_unix_ms = Some(started_ms);
+    report.run.cores = cores_count as u32;
+    report.run.cpu = host::cpu_model();
+    report.run.kernel = host::kernel();
+    report.run.runtime = format!("{runtime}; {log_io}");
+    report.cpu_seconds = seconds(Clock::process_cpu());
+    report.rss_bytes = host::resident_len_max();
+    report.run.seconds = seconds(ended_at.min(drain_until).since(begin_at));
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53 transactions")]
+    {
+        report.rate_tps = report.transactions.finals as f64 / report.run.seconds.max(0.001);
+    }
+    // Both ends of each session are in this process.
+    report.sessions.bytes_per_session =
+        memory_open.saturating_sub(memory_before) / (2 * u64::from(arguments.sessions)).max(1);
+    if interrupted {
+        report.run.notes.push("interrupted before its time".to_owned());
+    }
+    for executor in &executors {
+        let longest = executor.workers.iter().max_by_key(|worker| worker.turn_cpu_max);
+        if let Some(worker) = longest {
+            let micros = worker.turn_cpu_max.as_micros();
+            report.run.notes.push(format!(
+                "executor {}: {:.1} s of CPU, longest turn {micros} us of CPU by {}",
+                executor.name,
+                seconds(executor.cpu),
+                worker.name
+            ));
+        }
+    }
+    Ok(outcome)
+}
+
+fn seconds(span: Duration) -> f64 {
+    span.to_std().as_secs_f64()
+}
+
+/// The wire, with each port waking the executor at its other end.
+fn wire(plan: &Plan, builder: &RuntimeBuilder) -> Result<Vec<WirePort>, DevnetError> {
+    let mut wire = WireBuilder::new(plan.seed);
+    for address in plan.addresses() {
+        wire.port(&[address]);
+    }
+    let mut ports = wire.build()?;
+    let validators = (0..plan.validators.len()).map(|node| Seat { node, role: Role::Lane(0) });
+    let cards = (0..plan.cards.len()).map(|card| Seat { node: 0, role: Role::Terminals(card) });
+    let seats: Vec<Seat> = validators.chain(cards).collect();
+    wake_wire(builder, &mut ports, &seats)?;
+    Ok(ports)
+}
+
+#[allow(clippy::too_many_arguments, reason = "the one place where everything meets")]
+fn workers(
+    arguments: &Arguments,
+    prepared: &Prepared,
+    plan: &Plan,
+    builder: &mut RuntimeBuilder,
+    ports: Vec<WirePort>,
+    folder: &RunFolder,
+    fresh: bool,
+    log_io: &LogIo,
+) -> Result<(Vec<NodeHandle>, Cards), DevnetError> {
+    let clock = builder.clock().clone();
+    let wall_at_zero = clock.wall(Instant::ZERO);
+    let mut ports = ports.into_iter();
+    let mut nodes = Vec::new();
+    for (index, port) in ports.by_ref().take(plan.validators.len()).enumerate() {
+        let own = &plan.validators[index];
+        let opened = folder.validator(plan, index, fresh, &clock, log_io)?;
+        let listen = |port, class| Command::Listen { port, class, encrypted: true };
+        let mut commands = vec![listen(MESH_PORT, Class::Validator), listen(TERMINAL_PORT, Class::Terminal)];
+        commands.extend(
+            plan.validators[..index]
+                .iter()
+                .map(|other| Command::Open(mesh_call(own.address, other.address, other.identity.public()))),
+        );
+        let mut config = plan.validator_lane(index);
+        config.secret = os_random()?;
+        let parts = NodeParts {
+            lanes: vec![LaneParts { config, port, frames_max: FRAMES, announced: true, commands }],
+            core: CoreConfig {
+                genesis: plan.genesis.clone(),
+                producer: Some((own.name, own.producer_keys.clone())),
+                validators: plan.peers_of(index),
+                wall_at_zero,
+                commit_every: COMMIT_EVERY,
+                silent_when_idle: false,
+            },
+            recovered: opened.recovered,
+            log: opened.log,
+            store: StoreWriter::new(opened.store, {
+                let clock = clock.clone();
+                Box::new(move || clock.now())
+            }),
+        };
+        nodes.push(node(builder, index, parts)?);
+    }
+    let (told, told_by) = mpsc::sync_channel(TOLD_DEPTH);
+    let (finished, finished_by) = mpsc::sync_channel(plan.cards.len());
+    let mut cards = Cards { views: Vec::new(), orders: Vec::new(), told: told_by, finished: finished_by };
+    for (index, port) in ports.enumerate() {
+        let config = plan.terminals(index, &prepared.source, &prepared.assignment, arguments.pace, wall_at_zero);
+        let terminals = Terminals::new(&plan.genesis, config)?;
+        let mut lane_config = plan.card_lane(index);
+        lane_config.secret = os_random()?;
+        let (orders, taken) = mpsc::sync_channel(1);
+        let (publisher, view) = Publisher::new(CardReadout::default());
+        let ends = CardEnds { orders: taken, told: told.clone(), publisher, finished: finished.clone() };
+        let role = Role::Terminals(index);
+        cards.views.push(view);
+        cards.orders.push((orders, builder.parker(0, role)?));
+        builder.worker(0, role, move |context| {
+            let lane = Lane::new(lane_config, port.capabilities(), context.clock().now())?;
+            Ok(CardWorker::new(lane, port, FRAMES, terminals, ends))
+        })?;
+    }
+    Ok((nodes, cards))
+}
+
+/// The report of what the machines counted.
+fn assemble(arguments: &Arguments, prepared: &Prepared, nodes: &[NodeHandle], finished: &[Finished]) -> Outcome {
+    let chains: Vec<_> = nodes.iter().map(|node| node.chain.read()).collect();
+    let closings: Vec<_> = chains.iter().filter_map(|chain| chain.closing).collect();
+    let first = &chains[0];
+    let lanes = nodes.iter().flat_map(|node| &node.lanes).map(|lane| lane.read().counters);
+    let lanes: Vec<_> = lanes.chain(finished.iter().map(|card| card.counters)).collect();
+    let supply = closings.first().map(|closing| (closing.supply.genesis, closing.supply.now)).unwrap_or_default();
+    let ends = Ends {
+        cores: chains.iter().map(|chain| chain.stats.clone()).collect(),
+        verified: nodes
+            .iter()
+            .map(|node| node.verifiers.iter().map(|verifier| verifier.read().counters.transactions).sum())
+            .collect(),
+        slots: first.final_told.height.slot.0,
+        filled_slots: first.stats.filled_slots,
+        final_slice: first.final_told,
+        supply,
+        handshakes: lanes.iter().map(|lane| lane.handshakes).sum(),
+        diffie_hellmans: lanes.iter().map(|lane| lane.diffie_hellmans).sum(),
+    };
+    let cards: Vec<&Terminals> = finished.iter().map(|card| &card.terminals).collect();
+    let mut outcome = Outcome::new(arguments, prepared, &cards, &ends);
+    let mut times = SyncTimes::new();
+    for node in nodes {
+        times.merge(&node.log.read().times);
+    }
+    outcome.report.fdatasync_us.p50 = times.quantile_us(500);
+    outcome.report.fdatasync_us.p99 = times.quantile_us(990);
+    for (index, closing) in closings.iter().enumerate() {
+        outcome.report.run.notes.push(format!(
+            "validator {index}: state root {} at slot {} slice {}",
+            closing.root.to_hex(),
+            closing.slice.height.slot.0,
+            closing.slice.height.index
+        ));
+    }
+    outcome
+}
+
+struct Watch<'a> {
+    arguments: &'a Arguments,
+    clock: &'a Clock,
+    cards: &'a Cards,
+    nodes: &'a [NodeHandle],
+    stop: &'a StopFlag,
+}
+
+impl Watch<'_> {
+    /// Looks on until `done`, or until the run is stopped.
+    fn until(
+        &mut self,
+        view: &mut View,
+        recorder: &mut Option<Recorder>,
+        phase: &str,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), DevnetError> {
+        while !done(self) && !self.stop.is_raised() {
+            match recorder {
+                Some(recorder) => recorder.take(&self.cards.told)?,
+                None => self.cards.told.try_iter().for_each(drop),
+            }
+            view.draw(self, phase);
+            #[allow(clippy::disallowed_methods, reason = "the looking thread decides nothing; it only rests")]
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+}
+
+/// One line that is drawn again and again on a terminal; silent elsewhere.
+struct View {
+    is_terminal: bool,
+    drawn: bool,
+}
+
+impl View {
+    fn new(runtime: String, log: String) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        eprintln!("{runtime}\n{log}");
+        Self { is_terminal, drawn: false }
+    }
+
+    fn draw(&mut self, watch: &Watch<'_>, phase: &str) {
+        if !self.is_terminal {
+            return;
+        }
+        let shown: Vec<_> = watch.cards.views.iter().map(|view| view.read()).collect();
+        let sum = |of: fn(&CardReadout) -> u64| shown.iter().map(of).sum::<u64>();
+        let chain = watch.nodes[0].chain.read();
+        let slot = chain.head.height.slot.0;
+        let producer = slot % watch.arguments.validators as u64;
+        let text = format!(
+            "{phase:<22} sessions {}/{}  slot {slot} (validator {producer})  {} tx/s  submitted {}  final {}  p50 confirmed {:.0} ms, final {:.0} ms",
+            sum(|card| card.progress.sessions.open),
+            watch.arguments.sessions,
+            sum(|card| card.progress.rate_tps),
+            sum(|card| card.progress.transactions.submitted),
+            sum(|card| card.progress.transactions.finals),
+            ms(shown.iter().map(|card| card.confirmed_p50_us).max().unwrap_or(0)),
+            ms(shown.iter().map(|card| card.final_p50_us).max().unwrap_or(0)),
+        );
+        eprint!("\r\x1b[2K{text}");
+        // A view that can't be drawn is no reason to end a run.
+        let _ = io::stderr().flush();
+        self.drawn = true;
+    }
+
+    fn end(&self) {
+        if self.drawn {
+            eprintln!();
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "for the eye")]
+fn ms(us: u64) -> f64 {
+    us as f64 / 1e3
+}
+
+/// Writes what was told final to a descriptor of the caller's.
+struct Recorder(File);
+
+impl Recorder {
+    fn open(descriptor: i32) -> Result<Self, DevnetError> {
+        let path = format!("/proc/self/fd/{descriptor}");
+        let file = OpenOptions::new().write(true).open(&path);
+        file.map(Self).map_err(|error| DevnetError::Io { action: "opening", path, error })
+    }
+
+    fn take(&mut self, told: &Receiver<Vec<Hash>>) -> Result<(), DevnetError> {
+        let mut text = String::new();
+        for id in told.try_iter().flatten() {
+            text.push_str(&id.to_hex());
+            text.push('\n');
+        }
+        self.0.write_all(text.as_bytes()).map_err(|error| DevnetError::Io {
+            action: "writing",
+            path: "the descriptor of --final-fd".to_owned(),
+            error,
+        })
+    }
+}

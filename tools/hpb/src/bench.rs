@@ -1,0 +1,162 @@
+//! `hpb bench`: runs a bench, prints its figures, writes its section.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use hpb_base::Duration;
+use hpb_bench::kernel::KernelOptions;
+use hpb_bench::page::Page;
+use hpb_bench::runner::RunError;
+use hpb_bench::{reconnect, scale, sessions};
+
+use crate::command_line::{Bench, Output, Reconnect, Sessions};
+use crate::failure::Failure;
+
+/// Targets whose sessions may grow past the descriptor limit.
+const CARDS: [&str; 2] = ["card", "card-encrypted"];
+
+/// A run's figures in every form that was asked for.
+struct Printed {
+    /// Its section's name in the page.
+    section: String,
+    terminal: String,
+    markdown: String,
+    json: serde_json::Result<String>,
+}
+
+pub(crate) fn run(what: Bench) -> Result<(), Failure> {
+    match what {
+        Bench::Sessions(options) if options.scale.is_empty() => run_sessions(options),
+        Bench::Sessions(options) => run_scale(options),
+        Bench::Reconnect(options) => run_reconnect(options),
+    }
+}
+
+fn run_sessions(options: Sessions) -> Result<(), Failure> {
+    let Sessions { count, targets, repeats, congestion_control, without_cross_check, output, .. } = options;
+    let mut command = format!("hpb bench sessions --count {count} --repeats {repeats}");
+    let mut section = format!("sessions {count}");
+    if !targets.is_empty() {
+        let _ = write!(command, " --targets {}", targets.join(","));
+        let _ = write!(section, " {}", targets.join(","));
+    }
+    if let Some(name) = &congestion_control {
+        let _ = write!(command, " --congestion-control {name}");
+        let _ = write!(section, " {name}");
+    }
+    let targets = if targets.is_empty() { sessions::NAMES.to_vec() } else { targets };
+    let kernel = match congestion_control {
+        Some(name) => KernelOptions { congestion_control: Some(name) },
+        None => KernelOptions::lightest(),
+    };
+    let options = sessions::Options {
+        count,
+        targets: sessions::in_order(&targets).map_err(Failure::input)?,
+        repeats,
+        kernel,
+        cross_check: !without_cross_check,
+    };
+    put(&output, |progress| {
+        let report = sessions::run(&options, command, progress).map_err(run_failed)?;
+        Ok(Printed { section, terminal: report.terminal(), markdown: report.markdown(), json: report.to_json() })
+    })
+}
+
+fn run_scale(options: Sessions) -> Result<(), Failure> {
+    let Sessions { scale: counts, targets, repeats, output, .. } = options;
+    let targets = if targets.is_empty() { vec!["card"] } else { targets };
+    if let Some(other) = targets.iter().find(|name| !CARDS.contains(name)) {
+        return Err(Failure::input(format_args!("--scale measures card and card-encrypted, not {other}")));
+    }
+    let list: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    let (list, names) = (list.join(","), targets.join(","));
+    let command = format!("hpb bench sessions --scale {list} --targets {names} --repeats {repeats}");
+    let targets = sessions::in_order(&targets).map_err(Failure::input)?;
+    let options = scale::Options { counts, targets, repeats };
+    put(&output, |progress| {
+        let report = scale::run(&options, command, progress).map_err(run_failed)?;
+        Ok(Printed {
+            section: format!("scale {names}"),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn run_reconnect(options: Reconnect) -> Result<(), Failure> {
+    let Reconnect { sessions, quiet, seconds, output } = options;
+    let command = format!("hpb bench reconnect --sessions {sessions} --quiet {quiet} --seconds {seconds}");
+    let options = reconnect::Options {
+        sessions,
+        quiet,
+        quiet_phase: Duration::from_secs(seconds),
+        ..reconnect::Options::DEFAULT
+    };
+    options.check().map_err(Failure::input)?;
+    put(&output, |progress| {
+        let report = reconnect::run(&options, command, progress).map_err(Failure::work)?;
+        Ok(Printed {
+            section: "reconnect".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn run_failed(error: RunError) -> Failure {
+    match error {
+        RunError::Nothing | RunError::Descriptors { .. } => Failure::input(error),
+        RunError::Target { .. } | RunError::Proc(_) => Failure::work(error),
+    }
+}
+
+/// Runs `bench` and puts its figures where they were asked for. The page is opened first: one that cannot be written
+/// is known before the run.
+fn put(
+    output: &Output,
+    bench: impl FnOnce(&mut (dyn FnMut(&str) + Send)) -> Result<Printed, Failure>,
+) -> Result<(), Failure> {
+    let page = output.markdown.as_deref().map(Page::open).transpose().map_err(Failure::input)?;
+    let mut progress = Progress::new();
+    let printed = bench(&mut |line| progress.show(line));
+    progress.clear();
+    let printed = printed?;
+    let text = if output.json { printed.json.map_err(Failure::work)? } else { printed.terminal };
+    print(&text)?;
+    if let Some(page) = page {
+        page.write(&printed.section, &printed.markdown).map_err(Failure::work)?;
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(|error| Failure::work(format_args!("standard output: {error}"))),
+    }
+}
+
+/// One line on the terminal that says what is under way; nothing where there is no terminal.
+struct Progress {
+    terminal: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { terminal: io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, line: &str) {
+        if self.terminal {
+            eprint!("\r\x1b[K{line}");
+        }
+    }
+
+    fn clear(&mut self) {
+        self.show("");
+    }
+}

@@ -1,0 +1,168 @@
+//! The verbs and their options. It refuses what contradicts itself before anything is begun.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand};
+use hpb_bench::{reconnect, sessions};
+
+/// A validator node with a software network card.
+#[derive(Parser, Debug)]
+#[command(name = "hpb", version, subcommand_required = true)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Measure the card, and the kernel's TCP beside it
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Bench {
+    /// Echo and broadcast over many sessions: the card against the kernel, one thread each, in one run
+    Sessions(Sessions),
+    /// Echoes of some sessions while all others close and reconnect with full handshakes
+    Reconnect(Reconnect),
+}
+
+/// Where figures go, the same for every bench.
+#[derive(Args, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Output {
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write or replace the run's section in this page as well, as in BENCHMARKS.md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sessions {
+    /// Sessions of each target; lowered for all where a kernel target finds too few descriptors
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = up_to(sessions::SESSIONS_MAX))]
+    pub(crate) count: usize,
+
+    /// Targets to measure: card, card-encrypted, kernel-epoll, kernel-uring, kernel-uring-encrypted
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = sessions::name)]
+    pub(crate) targets: Vec<&'static str>,
+
+    /// How often each target is set up and measured; the medians are printed
+    #[arg(long, value_name = "R", default_value_t = 5, value_parser = up_to(100))]
+    pub(crate) repeats: usize,
+
+    /// Measure the card at each of these numbers of sessions instead, and what a round trip costs relative to 10,000
+    #[arg(
+        long,
+        value_name = "N,N,N",
+        value_delimiter = ',',
+        value_parser = up_to(sessions::SESSIONS_MAX),
+        conflicts_with_all = ["count", "congestion_control", "without_cross_check"]
+    )]
+    pub(crate) scale: Vec<usize>,
+
+    /// Congestion control of kernel sockets: cubic, reno, bbr [default: the cheapest that may be chosen]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) congestion_control: Option<String>,
+
+    /// Do not compare kernel-epoll with sockperf
+    #[arg(long)]
+    pub(crate) without_cross_check: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Reconnect {
+    /// All sessions
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = up_to(2 * reconnect::SESSIONS_OF_A_KIND_MAX))]
+    pub(crate) sessions: usize,
+
+    /// Those that stay and echo; all others reconnect
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = up_to(reconnect::SESSIONS_OF_A_KIND_MAX))]
+    pub(crate) quiet: usize,
+
+    /// How long the quiet sessions echo alone; the storm lasts until everyone is back
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
+    pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+fn up_to(most: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::failure::Failure;
+    use clap::CommandFactory as _;
+
+    fn parse(text: &str) -> Result<Bench, Failure> {
+        let words = std::iter::once("hpb").chain(text.split_whitespace());
+        match CommandLine::try_parse_from(words) {
+            Ok(CommandLine { verb: Verb::Bench { what } }) => Ok(what),
+            Err(error) => Err(Failure::of_command_line(&error).unwrap_err()),
+        }
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_sessions() {
+        let Bench::Sessions(all) = parse("bench sessions").unwrap() else { panic!() };
+        assert_eq!((all.count, all.repeats, all.targets.len(), all.scale.len()), (10_000, 5, 0, 0));
+        let Bench::Sessions(some) =
+            parse("bench sessions --count 7 --targets kernel-epoll,card --json --markdown x.md").unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((some.count, some.targets), (7, vec!["kernel-epoll", "card"]));
+        assert_eq!(some.output, Output { json: true, markdown: Some("x.md".into()) });
+        let Bench::Sessions(scale) = parse("bench sessions --scale 100,10000,50000").unwrap() else { panic!() };
+        assert_eq!(scale.scale, [100, 10_000, 50_000]);
+    }
+
+    #[test]
+    fn options_of_reconnect() {
+        let Bench::Reconnect(all) = parse("bench reconnect").unwrap() else { panic!() };
+        assert_eq!((all.sessions, all.quiet, all.seconds), (10_000, 1_000, 5));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        let table = [
+            ("", "a verb is missing"),
+            ("bench", "a verb is missing"),
+            ("frobnicate", "unrecognized subcommand 'frobnicate'"),
+            ("bench sessions --cuont 5", "unexpected argument '--cuont' found"),
+            ("bench sessions --count", "a value is required for '--count <N>'"),
+            ("bench sessions --count 0", "0 is not in 1..=60000"),
+            ("bench sessions --count ten", "'ten' for '--count <N>'"),
+            ("bench sessions --targets card,crad", "there is no target `crad`: the targets are card, card-encrypted"),
+            ("bench sessions --scale 1,x", "'x' for '--scale <N,N,N>'"),
+            ("bench sessions --scale 1 --count 1", "'--scale <N,N,N>' cannot be used with '--count <N>'"),
+            ("bench reconnect --seconds 601", "601 is not in 1..=600"),
+            ("bench reconnect extra", "unexpected argument 'extra' found"),
+        ];
+        for (text, part) in table {
+            let failure = parse(text).unwrap_err();
+            let line = failure.to_string();
+            assert!(line.contains(part) && !line.contains('\n'), "{text}: {line}");
+            assert_eq!(failure, Failure::input(&line), "exit code 2");
+        }
+    }
+}

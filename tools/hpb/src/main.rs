@@ -1,0 +1,30 @@
+//! The one binary: `hpb <verb>`.
+//!
+//! It reads the command line, calls the crate that does the verb's work, and turns what went wrong into one line and an
+//! exit code: 0 done, 1 failed on the way, 2 asked for what cannot be done (an unknown option, a wrong value, a file
+//! that cannot be written).
+
+mod bench;
+mod command_line;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use command_line::{CommandLine, Verb};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let done = match CommandLine::try_parse() {
+        Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
+        Err(error) => Failure::of_command_line(&error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("hpb: {failure}");
+            failure.exit_code()
+        }
+    }
+}
