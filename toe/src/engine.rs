@@ -167,6 +167,15 @@ impl Socket {
         prefetch(self.get());
     }
 
+    /// Asks for the send buffer's next `len` bytes.
+    pub(crate) fn prefetch_send(&mut self, len: usize) {
+        // Nothing is written; a socket that may not send has nothing to ask for.
+        let _ = self.get_mut().send(|free| {
+            prefetch(&free[..len.min(free.len())]);
+            (0, ())
+        });
+    }
+
     pub(crate) fn state(&self) -> TcpState {
         match self.get().state() {
             tcp::State::Closed => TcpState::Closed,

@@ -2,9 +2,11 @@
 //! buffer. A broadcast is under way over several turns, so that it never holds the lane.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hpb_base::limits::BURST_LEN_MAX;
+use hpb_net::sys::prefetch;
 
 use super::{CloseReason, Lane, Session, Slot, mark};
 use crate::card::{Group, SessionId};
@@ -99,18 +101,39 @@ impl Lane {
             {
                 // Members may have left meanwhile.
                 under_way.cursor = under_way.cursor.min(self.broadcasts.members[group].len());
-                while budget > 0 && under_way.cursor > 0 {
+                let turn = budget.min(under_way.cursor);
+                self.prefetch_members(group, under_way.cursor - turn..under_way.cursor, under_way.message.len());
+                for _ in 0..turn {
                     under_way.cursor -= 1;
-                    budget -= 1;
                     let index = self.broadcasts.members[group][under_way.cursor];
                     self.serve(index, &under_way);
                 }
+                budget -= turn;
                 if under_way.cursor > 0 {
                     self.broadcasts.under_way[group].push_front(under_way);
                 }
             }
         }
         budget < BURST_LEN_MAX
+    }
+
+    /// Asks for the memory of the members that are served next, level by level, so that their cache misses overlap.
+    fn prefetch_members(&mut self, group: usize, places: Range<usize>, message_len: usize) {
+        let members = &self.broadcasts.members[group][places];
+        for index in members {
+            prefetch(&self.slots[*index as usize].session);
+        }
+        for session in members.iter().filter_map(|index| self.slots[*index as usize].session.as_ref()) {
+            session.socket.prefetch();
+            if let Some(channel) = &session.channel {
+                channel.prefetch();
+            }
+        }
+        for index in members {
+            if let Some(session) = self.slots[*index as usize].session.as_mut() {
+                session.socket.prefetch_send(message_len);
+            }
+        }
     }
 
     fn serve(&mut self, index: u32, under_way: &UnderWay) {

@@ -1,10 +1,12 @@
 //! The operating system's calls that the standard library does not offer: clocks of one thread, epoll, socket options,
 //! limits, the heap's trim. It decides nothing; each function is one call with its result checked.
 //!
-//! `io_uring` has a module of its own, [`uring`], and so have the cores of a thread, [`cores`].
+//! `io_uring` has a module of its own, [`uring`], and so have the cores of a thread, [`cores`],
+//! and what the heap keeps, [`heap`].
 #![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
 
 pub mod cores;
+pub mod heap;
 pub mod uring;
 
 use std::io;

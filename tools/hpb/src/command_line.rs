@@ -1,10 +1,15 @@
 //! The verbs and their options. It refuses what contradicts itself before anything is begun.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use hpb_bench::{reconnect, sessions};
+use hpb_devnet::terminals::Pace;
+
+/// The highest rate that can be asked for.
+const RATE_TPS_MAX: u64 = 1_000_000;
 
 /// A validator node with a software network card.
 #[derive(Parser, Debug)]
@@ -16,11 +21,80 @@ pub(crate) struct CommandLine {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
+    /// Run validators and thousands of terminals on one virtual wire, and report how soon transactions are confirmed
+    Devnet(Devnet),
     /// Measure the card, and the kernel's TCP beside it
     Bench {
         #[command(subcommand)]
         what: Bench,
     },
+}
+
+/// Validators produce in turn, one slot each; every terminal is a TCP session of its own with validator 0's card and
+/// does its own handshake. Validators send each other transactions, slices and confirms; every terminal is sent the
+/// status of its own transactions, and one digest a slice with the confirms so far.
+#[derive(Args, Debug)]
+pub(crate) struct Devnet {
+    /// Validators, each with a card, an address, a ledger and a disk folder of its own
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) validators: usize,
+
+    /// Terminals
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) sessions: u32,
+
+    /// Transactions a second over all terminals, or `max`: the highest rate at which nothing is shed
+    #[arg(long, value_name = "TPS", default_value = "1000", value_parser = rate)]
+    pub(crate) rate: Pace,
+
+    /// How long the terminals submit; then at most two slots of drain
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    pub(crate) seconds: u32,
+
+    /// A slot's length in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 3_000)]
+    pub(crate) slot_ms: u32,
+
+    /// The time between two slices in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    pub(crate) slice_ms: u32,
+
+    /// Transfers to replay (CSV: block,index,from,to,value_wei,gas_limit,input_bytes), again and again if the run is
+    /// longer; without it they are drawn from a model that was fitted to Ethereum's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) workload: Option<PathBuf>,
+
+    /// Where the validators keep their data, to go on from; a folder that goes with the run if none is named
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Where report.json and report.html go
+    #[arg(long, value_name = "DIR", default_value = "report")]
+    pub(crate) report: PathBuf,
+
+    /// Keys, workload and choices follow from it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Write the id of each transaction that is told final to this open descriptor, a line each
+    #[arg(long, value_name = "FD", conflicts_with = "virtual_time")]
+    pub(crate) final_fd: Option<i32>,
+
+    /// Run on virtual time from the seed, and print a hash over all that the machines were told and said
+    #[arg(long = "virtual")]
+    pub(crate) virtual_time: bool,
+
+    /// Print the report as JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn rate(text: &str) -> Result<Pace, String> {
+    if text == "max" {
+        return Ok(Pace::Max);
+    }
+    let rate = text.parse().ok().filter(|rate: &NonZeroU64| rate.get() <= RATE_TPS_MAX);
+    rate.map(Pace::Fixed).ok_or_else(|| format!("a rate is 1 to {RATE_TPS_MAX} transactions a second, or `max`"))
 }
 
 #[derive(Subcommand, Debug)]
@@ -112,6 +186,7 @@ mod tests {
         let words = std::iter::once("hpb").chain(text.split_whitespace());
         match CommandLine::try_parse_from(words) {
             Ok(CommandLine { verb: Verb::Bench { what } }) => Ok(what),
+            Ok(CommandLine { verb: Verb::Devnet(_) }) => panic!("another verb"),
             Err(error) => Err(Failure::of_command_line(&error).unwrap_err()),
         }
     }
@@ -140,6 +215,24 @@ mod tests {
     fn options_of_reconnect() {
         let Bench::Reconnect(all) = parse("bench reconnect").unwrap() else { panic!() };
         assert_eq!((all.sessions, all.quiet, all.seconds), (10_000, 1_000, 5));
+    }
+
+    #[test]
+    fn options_of_devnet() {
+        let devnet = |text: &str| {
+            let words = std::iter::once("hpb").chain(text.split_whitespace());
+            match CommandLine::try_parse_from(words).map(|line| line.verb) {
+                Ok(Verb::Devnet(devnet)) => Ok(devnet),
+                Ok(Verb::Bench { .. }) => panic!("another verb"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let all = devnet("devnet").unwrap();
+        assert_eq!((all.validators, all.sessions, all.seconds, all.slot_ms), (4, 10_000, 30, 3_000));
+        assert_eq!(all.rate, Pace::Fixed(NonZeroU64::new(1_000).unwrap()));
+        assert_eq!(devnet("devnet --rate max --virtual").unwrap().rate, Pace::Max);
+        assert!(devnet("devnet --rate 0").unwrap_err().contains("or `max`"));
+        assert!(devnet("devnet --virtual --final-fd 3").is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod bench;
 mod command_line;
+mod devnet;
 mod failure;
 
 use std::process::ExitCode;
@@ -16,8 +17,11 @@ use command_line::{CommandLine, Verb};
 use failure::Failure;
 
 fn main() -> ExitCode {
+    // Before any thread: a lane must never wait while the heap gives pages back.
+    hpb_bench::sys::heap::keep();
     let done = match CommandLine::try_parse() {
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
+        Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Err(error) => Failure::of_command_line(&error),
     };
     match done {

@@ -18,6 +18,9 @@ use crate::terminals::{Progress, Terminals};
 /// Handshake steps in one turn; each takes some 150 microseconds of CPU.
 const JOBS_PER_TURN: usize = 2;
 
+/// Bursts each way in one turn, while there is something to move.
+const BURSTS_PER_TURN: usize = 6;
+
 /// What the run tells a card.
 pub(super) enum Order {
     /// Submit from the first to the second instant.
@@ -114,21 +117,28 @@ impl Worker for CardWorker {
         while let Ok(Order::Begin(at, until)) = self.orders.try_recv() {
             terminals.begin(at, until);
         }
-        let mut busy = self.port.rx_burst(now, &mut self.bursts) > 0;
-        busy |= self.lane.receive(now, &mut self.bursts);
-        self.lane.take_events(&mut self.events);
-        for event in self.events.iter() {
-            terminals.event(now, event);
-        }
-        busy |= terminals.poll(now, &mut self.lane);
+        let mut busy = false;
         for _ in 0..JOBS_PER_TURN {
             let Some(job) = self.lane.take_job() else { break };
             busy = true;
             self.lane.finish_job(now, job.run());
         }
-        busy |= self.lane.transmit(now, &mut self.bursts);
-        self.port.tx_burst(now, &mut self.bursts);
-        busy |= !self.bursts.tx.is_empty() | !self.events.is_empty();
+        for _ in 0..BURSTS_PER_TURN {
+            let mut moved = self.port.rx_burst(now, &mut self.bursts) > 0;
+            moved |= self.lane.receive(now, &mut self.bursts);
+            self.lane.take_events(&mut self.events);
+            moved |= !self.events.is_empty();
+            for event in self.events.iter() {
+                terminals.event(now, event);
+            }
+            moved |= terminals.poll(now, &mut self.lane);
+            moved |= self.lane.transmit(now, &mut self.bursts);
+            moved |= self.port.tx_burst(now, &mut self.bursts) > 0;
+            busy |= moved | !self.bursts.tx.is_empty();
+            if !moved {
+                break;
+            }
+        }
         self.tell();
         self.show(now);
         if busy { Activity::Busy } else { Activity::Idle }

@@ -138,6 +138,11 @@ pub enum DevnetError {
 }
 
 impl DevnetError {
+    /// Whether it went wrong on the way; otherwise what was asked can't be done, and nothing was begun.
+    pub fn is_of_the_run(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Virtual(_))
+    }
+
     fn runtime(error: io::Error) -> Self {
         Self::Io { action: "starting", path: "the runtime".to_owned(), error }
     }

@@ -208,7 +208,7 @@ impl World {
         match output {
             Output::Card(Command::Send { session, message, .. }) if session == TERMINAL => self.hear(&message),
             Output::Card(Command::Send { session: to, message, .. }) => {
-                self.deliver(index, to.index as usize, &message)
+                self.deliver(index, to.index as usize, &message);
             }
             Output::Card(Command::Broadcast { group: Group::Validators, message, .. }) => {
                 for to in (0..self.nodes.len()).filter(|to| *to != index) {

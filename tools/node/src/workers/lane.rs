@@ -118,6 +118,10 @@ pub struct LaneSetup<P> {
     pub thread_cpu: Box<dyn FnMut() -> Duration>,
 }
 
+/// Bursts each way in one turn, as long as there is something to move: below half a millisecond of CPU, so that what
+/// else lives on the executor is not kept waiting, and enough that it does not keep the lane waiting.
+const BURSTS_PER_TURN: usize = 6;
+
 /// The worker. See the module.
 pub struct LaneWorker<P> {
     setup: LaneSetup<P>,
@@ -235,19 +239,23 @@ impl<P: Port> Worker for LaneWorker<P> {
         let cpu_before = self.pace.is_serving().then(|| (self.setup.thread_cpu)());
         let mut busy = commands > 0;
         busy |= self.take_results(now);
-        let LaneSetup { lane, port, bursts, .. } = &mut self.setup;
-        busy |= port.rx_burst(now, bursts) > 0;
-        busy |= lane.receive(now, bursts);
-        busy |= self.pass_events();
-        busy |= self.hand_out_jobs();
-
-        let LaneSetup { lane, port, bursts, .. } = &mut self.setup;
-        let messages_before = lane.counters().tx_messages;
-        busy |= lane.transmit(now, bursts);
-        let messages = lane.counters().tx_messages - messages_before;
-        busy |= port.tx_burst(now, bursts) > 0;
-        // A port that is full wakes nobody.
-        busy |= !bursts.tx.is_empty();
+        let messages_before = self.setup.lane.counters().tx_messages;
+        for _ in 0..BURSTS_PER_TURN {
+            let LaneSetup { lane, port, bursts, .. } = &mut self.setup;
+            let mut moved = port.rx_burst(now, bursts) > 0;
+            moved |= lane.receive(now, bursts);
+            moved |= self.pass_events();
+            moved |= self.hand_out_jobs();
+            let LaneSetup { lane, port, bursts, .. } = &mut self.setup;
+            moved |= lane.transmit(now, bursts);
+            moved |= port.tx_burst(now, bursts) > 0;
+            // A port that is full wakes nobody.
+            busy |= moved | !bursts.tx.is_empty();
+            if !moved {
+                break;
+            }
+        }
+        let messages = self.setup.lane.counters().tx_messages - messages_before;
         if let Some(cpu_before) = cpu_before {
             self.measure(cpu_before, messages.saturating_sub(to_validators));
         }

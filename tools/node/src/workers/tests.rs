@@ -1,14 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+mod lanes;
 mod world;
-
-use std::sync::Arc;
 
 use hpb_base::Instant;
 use hpb_ledger::FinalPoint;
 use hpb_ledger::chainlog::{MemoryFolder, Record};
 use hpb_net::wire::WireBuilder;
-use hpb_toe::{Class, CryptoJob, CryptoResult, Group, Priority, SessionId};
+use hpb_toe::{Class, Group, SessionId};
 use hpb_types::message::{Message, Status};
 use hpb_types::{Confirm, ConfirmBody, Height, RejectReason, Signature, SliceRef};
 
@@ -97,157 +96,6 @@ fn the_same_turns_give_the_same_chain() {
     assert_eq!(first, run());
 }
 
-/// Two lanes on a wire without encryption; the second calls the first.
-struct Pair {
-    lanes: Vec<LaneWorker<WirePort>>,
-    commands: Vec<Sender<Command>>,
-    inputs: Vec<Receiver<Input>>,
-    _verifiers: Vec<(Receiver<CryptoJob>, Sender<CryptoResult>)>,
-    now: Instant,
-}
-
-impl Pair {
-    fn new(sessions: u64, inputs_depth: usize, turn_cpu: Duration) -> Self {
-        let mut wire = WireBuilder::new(1);
-        wire.port(&[address(0)]);
-        wire.port(&[address(1)]);
-        let now = at(1_000);
-        let mut pair = Self { lanes: vec![], commands: vec![], inputs: vec![], _verifiers: vec![], now };
-        for (number, port) in wire.build().unwrap().into_iter().enumerate() {
-            let config = lane_config(&genesis(1), number);
-            let mut lane = Lane::new(config, port.capabilities(), now).unwrap();
-            if number == 0 {
-                lane.handle(now, Command::Listen { port: 9, class: Class::Terminal, encrypted: false });
-            } else {
-                for tag in 0..sessions {
-                    let remote = (address(0), 9).into();
-                    let local = (address(1), 0).into();
-                    let class = Class::Uplink;
-                    let call =
-                        hpb_toe::Call { remote, local, class, responder: None, identity: None, tag, keep: false };
-                    lane.handle(now, Command::Open(call));
-                }
-            }
-            let mut used = Duration::ZERO;
-            let setup = LaneSetup {
-                lane,
-                port,
-                bursts: Bursts::new(4_096),
-                announced: number == 0,
-                slice_interval: Duration::from_millis(50),
-                thread_cpu: Box::new(move || {
-                    used = used + turn_cpu;
-                    used
-                }),
-            };
-            let (commands, lane_commands) = small(1_024);
-            let (lane_inputs, inputs) = small(inputs_depth);
-            let (jobs, far_jobs) = small(1);
-            let (far_results, results) = small(1);
-            let links =
-                LaneLinks { number, commands: lane_commands, inputs: lane_inputs, verifiers: vec![(jobs, results)] };
-            let (publisher, _) = Publisher::new(LaneReadout::default());
-            pair.lanes.push(LaneWorker::new(setup, links, publisher));
-            pair.commands.push(commands);
-            pair.inputs.push(inputs);
-            pair._verifiers.push((far_jobs, far_results));
-        }
-        pair
-    }
-
-    /// Turns for `millis` of virtual time, ten microseconds each.
-    fn run_for(&mut self, millis: u64) {
-        for _ in 0..millis * 100 {
-            self.now += Duration::from_micros(10);
-            for lane in &mut self.lanes {
-                lane.turn(self.now);
-            }
-        }
-    }
-
-    fn opened(&mut self, host: usize) -> Vec<SessionId> {
-        let opened = std::iter::from_fn(|| self.inputs[host].pop()).filter_map(|input| match input {
-            Input::Opened { session, .. } => Some(session),
-            _ => None,
-        });
-        opened.collect()
-    }
-}
-
-fn framed(kind: u8, body: &[u8]) -> Arc<[u8]> {
-    hpb_toe::framing::framed(kind, body).into()
-}
-
-#[test]
-fn a_full_link_to_the_chain_holds_events_back_and_loses_none() {
-    let mut pair = Pair::new(1, 2, Duration::ZERO);
-    pair.run_for(5);
-    let session = pair.opened(1)[0];
-    assert_eq!(lane::lane_of(session), 1, "the chain sees whose session it is");
-    assert_eq!(pair.opened(0).len(), 1);
-    for n in 0..200_u8 {
-        let send = Command::Send { session, priority: Priority::Critical, message: framed(n, &[n; 100]) };
-        pair.commands[1].try_send(send).unwrap();
-    }
-    pair.run_for(50);
-    assert!(pair.inputs[0].watch().read().refused > 0 && pair.inputs[0].waiting() == 2);
-    let mut kinds = Vec::new();
-    for _ in 0..2_000 {
-        if let Some(Input::Message { kind, .. }) = pair.inputs[0].pop() {
-            kinds.push(kind);
-        }
-        pair.run_for(1);
-    }
-    assert_eq!(kinds, (0..200).collect::<Vec<u8>>());
-}
-
-#[test]
-fn commands_are_taken_while_events_wait() {
-    let mut pair = Pair::new(2, 1, Duration::ZERO);
-    pair.run_for(5);
-    assert_eq!(pair.inputs[0].waiting(), 1);
-    let register = hpb_toe::registers::Register::Reorder;
-    for value in 0..500 {
-        pair.commands[0].try_send(Command::SetRegister { register, value }).unwrap();
-    }
-    pair.run_for(1);
-    assert_eq!(pair.commands[0].room(), pair.commands[0].depth());
-}
-
-#[test]
-fn digests_that_cost_too_much_are_stretched() {
-    let mut pair = Pair::new(3, 64, Duration::from_millis(30));
-    pair.run_for(5);
-    let terminals = pair.opened(0);
-    assert_eq!(terminals.len(), 3);
-    for session in terminals {
-        pair.commands[0].try_send(Command::Join { session, group: Some(Group::Terminals) }).unwrap();
-    }
-    pair.run_for(1);
-    assert!(pair.inputs[0].pop().is_none(), "nothing was sent yet");
-    let broadcast = |group| Command::Broadcast { group, priority: Priority::Sheddable, message: framed(1, b"digest") };
-    pair.commands[0].try_send(broadcast(Group::Validators)).unwrap();
-    pair.run_for(1);
-    assert!(pair.inputs[0].pop().is_none(), "only what goes to terminals is measured");
-    pair.commands[0].try_send(broadcast(Group::Terminals)).unwrap();
-    pair.run_for(5);
-    let Some(Input::DigestInterval(interval)) = pair.inputs[0].pop() else { panic!("no interval") };
-    assert_eq!(interval, Duration::from_millis(60), "a turn of 30 ms, half of a core");
-    assert_eq!(
-        std::iter::from_fn(|| pair.inputs[1].pop()).filter(|input| matches!(input, Input::Message { .. })).count(),
-        3
-    );
-}
-
-#[test]
-fn a_lane_wakes_for_its_timers_and_says_whether_its_port_is_silent() {
-    let mut pair = Pair::new(1, 64, Duration::ZERO);
-    pair.run_for(200);
-    assert!(pair.lanes[0].wake_at().unwrap() > pair.now, "a keep-alive");
-    assert_eq!((pair.lanes[0].has_silent_port(), pair.lanes[1].has_silent_port()), (false, true));
-    assert!(pair.lanes[0].descriptors().is_empty());
-}
-
 fn bad_confirm(slot: u64) -> Request {
     let genesis = genesis(1);
     let target = SliceRef { height: Height::new(slot, 0), id: genesis.genesis_slice().id };
@@ -303,11 +151,15 @@ fn verdicts_come_in_order_and_wait_for_room() {
     assert_eq!(readout.read().batches, 2);
 }
 
-/// A validator alone, its lane, log and store played by the test.
+/// A validator alone, its two lanes, log and store played by the test.
 struct Alone {
     chain: ChainWorker<Disk>,
     commands: Receiver<Command>,
     inputs: Sender<Input>,
+    second_commands: Receiver<Command>,
+    second_inputs: Sender<Input>,
+    /// What the second lane was told.
+    second_told: Vec<Command>,
     requests: Receiver<Request>,
     _verdicts: Sender<Input>,
     entries: Receiver<LogEntry>,
@@ -325,6 +177,8 @@ impl Alone {
         let core = core(&genesis, 0, &mut log, &disk, at(0));
         let (commands_out, commands) = small(commands_depth);
         let (inputs, inputs_in) = small(64);
+        let (second_out, second_commands) = small(1_024);
+        let (second_inputs, second_in) = small(64);
         let (requests_out, requests) = small(requests_depth);
         let (verdicts, verdicts_in) = small(64);
         let (entries_out, entries) = small(4);
@@ -332,7 +186,7 @@ impl Alone {
         let (store, batches) = small(4);
         let (committed, committed_in) = small(4);
         let links = ChainLinks {
-            lanes: vec![(inputs_in, commands_out)],
+            lanes: vec![(inputs_in, commands_out), (second_in, second_out)],
             verifiers: vec![(requests_out, verdicts_in)],
             log: entries_out,
             synced: synced_in,
@@ -342,14 +196,29 @@ impl Alone {
         let (fail, said) = failures();
         let (publisher, readout) = Publisher::new(ChainReadout::starting(genesis.genesis_slice()));
         let chain = ChainWorker::new(core, links, fail, publisher);
-        let _store = (batches, committed);
-        Self { chain, commands, inputs, requests, _verdicts: verdicts, entries, synced, _store, disk, said, readout }
+        Self {
+            chain,
+            commands,
+            inputs,
+            second_commands,
+            second_inputs,
+            second_told: Vec::new(),
+            requests,
+            _verdicts: verdicts,
+            entries,
+            synced,
+            _store: (batches, committed),
+            disk,
+            said,
+            readout,
+        }
     }
 
     /// Turns of a millisecond each, with a disk that takes no time.
     fn run(&mut self, millis: std::ops::Range<u64>) {
         for now in millis {
             self.chain.turn(at(now));
+            self.second_told.extend(std::iter::from_fn(|| self.second_commands.pop()));
             while let Some(entry) = self.entries.pop() {
                 self.synced.try_send(Input::Synced { number: entry.number }).unwrap();
             }
@@ -418,6 +287,51 @@ fn a_full_verifier_makes_terminals_wait_and_not_the_chain() {
         alone.run(now..now + 1);
     }
     assert_eq!(taken, 40);
+}
+
+#[test]
+fn each_session_is_answered_by_its_lane_and_broadcasts_go_to_all() {
+    let mut alone = Alone::new(1_024, 64);
+    let of_lane = |lane| lane::outside(lane, SessionId { index: 3, generation: 0 });
+    let opened = |lane| Input::Opened { session: of_lane(lane), peer: None, class: Class::Terminal };
+    alone.second_inputs.try_send(opened(1)).unwrap();
+    alone.run(1..2);
+    let sessions = |told: &[Command]| {
+        let sessions = told.iter().filter_map(|command| match command {
+            Command::Send { session, .. } | Command::Join { session, .. } => Some(*session),
+            _ => None,
+        });
+        sessions.collect::<Vec<_>>()
+    };
+    assert_eq!(sessions(&alone.second_told), [of_lane(1); 2]);
+    alone.inputs.try_send(opened(0)).unwrap();
+    alone.run(2..2_000);
+    let first_told: Vec<Command> = std::iter::from_fn(|| alone.commands.pop()).collect();
+    assert_eq!((sessions(&first_told), sessions(&alone.second_told)), (vec![of_lane(0); 2], vec![of_lane(1); 2]));
+    let broadcasts = |told: &[Command]| {
+        let messages = told.iter().filter_map(|command| match command {
+            Command::Broadcast { message, .. } => Some(message.clone()),
+            _ => None,
+        });
+        messages.collect::<Vec<_>>()
+    };
+    assert!(broadcasts(&first_told).len() > 20);
+    assert_eq!(broadcasts(&first_told), broadcasts(&alone.second_told));
+}
+
+#[test]
+fn digests_keep_the_pace_of_the_slowest_lane() {
+    let mut alone = Alone::new(1_024, 64);
+    let told = |alone: &mut Alone, second: bool, millis| {
+        let lane = if second { &mut alone.second_inputs } else { &mut alone.inputs };
+        lane.try_send(Input::DigestInterval(Duration::from_millis(millis))).unwrap();
+        alone.run(1..2);
+        alone.chain.finish(at(2));
+        alone.readout.read().digest_interval.as_millis()
+    };
+    assert_eq!(told(&mut alone, false, 100), 100);
+    assert_eq!(told(&mut alone, true, 70), 100);
+    assert_eq!(told(&mut alone, false, 60), 70);
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl Worker for Terminal {
             match event {
                 Event::Message { kind, body, .. } => self.seen.borrow_mut().push(Message::decode(kind, body).unwrap()),
                 Event::Opened { session, .. } => {
-                    self.lane.handle(now, Command::Join { session, group: Some(Group::Terminals) })
+                    self.lane.handle(now, Command::Join { session, group: Some(Group::Terminals) });
                 }
                 Event::Closed { .. } => panic!("the terminal's session is gone"),
             }

@@ -1,0 +1,40 @@
+//! `hpb devnet`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use hpb_devnet::report;
+use hpb_devnet::run::{Arguments, run_live, run_virtual};
+
+use crate::command_line::Devnet;
+use crate::failure::Failure;
+
+pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
+    let arguments = Arguments {
+        validators: options.validators,
+        sessions: options.sessions,
+        pace: options.rate,
+        seconds: options.seconds,
+        slot_ms: options.slot_ms,
+        slice_ms: options.slice_ms,
+        workload: options.workload,
+        data: options.data,
+        report: options.report,
+        seed: options.seed,
+    };
+    let outcome = if options.virtual_time { run_virtual(&arguments) } else { run_live(&arguments, options.final_fd) };
+    let outcome = outcome.map_err(|error| match error.is_of_the_run() {
+        true => Failure::work(error),
+        false => Failure::input(error),
+    })?;
+    report::write(&arguments.report, &outcome.report, &outcome.charts).map_err(Failure::input)?;
+    let text = if options.json {
+        outcome.report.to_json().map_err(Failure::work)?
+    } else {
+        report::summary(&outcome.report, io::stdout().is_terminal())
+    };
+    // A reader that went away has what it wanted.
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::work(error)),
+        _ => Ok(()),
+    }
+}
