@@ -78,10 +78,11 @@ impl Lane {
             self.stack.egress(now, &mut session.socket, TxPath::of(bursts), self.capabilities.mtu);
             self.finish(index, before, bursts);
             let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
-            if let Some(over) = over(session) {
+            let wake = self.stack.wake_at(now, &session.socket);
+            if let Some(over) = over(session, wake, now + self.config.ack_delay.unwrap_or_default()) {
                 return Some(over);
             }
-            match self.stack.wake_at(now, &session.socket) {
+            match wake {
                 Wake::Now => {}
                 Wake::At(at) => {
                     self.arm(index, at);
@@ -144,15 +145,22 @@ impl Lane {
     }
 }
 
-/// Whether the session is over now that its last segment has left.
-fn over(session: &Session) -> Option<Flushed> {
+/// Whether the session is over now that its last segment has left. In TIME-WAIT the ACK of the peer's FIN may still be
+/// held back for data to ride on, until `acked_by` at the latest: without it the peer would wait for its time-out.
+fn over(session: &Session, wake: Wake, acked_by: Instant) -> Option<Flushed> {
     let reason = match session.phase {
         Phase::Ending(reason) => reason,
         _ => CloseReason::Remote,
     };
+    let held_back = match wake {
+        Wake::Now => true,
+        Wake::At(at) => at <= acked_by,
+        Wake::Never => false,
+    };
     match session.socket.state() {
-        // Its last ACK has left; old duplicates find no session and are dropped.
-        TcpState::Closed | TcpState::TimeWait => Some(Flushed::Over(reason)),
+        // Old duplicates find no session and are dropped.
+        TcpState::TimeWait if !held_back => Some(Flushed::Over(reason)),
+        TcpState::Closed => Some(Flushed::Over(reason)),
         _ => None,
     }
 }

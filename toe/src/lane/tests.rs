@@ -294,6 +294,22 @@ fn a_thousand_sessions_echo_and_close_without_a_trace() {
     assert_eq!(world.closed(0), vec![(CloseReason::Remote, true); 1_000]);
 }
 
+/// The peer's FIN rides on data, so that our ACK of it is held back: it must leave before we forget the session, or the
+/// peer waits in LAST-ACK for its time-out.
+#[test]
+fn both_ends_close_at_once_and_neither_waits_for_a_time_out() {
+    let mut world = open_pair(15, LinkConfig { delay: Duration::from_millis(2), ..LinkConfig::default() }, Class::Uplink, true);
+    let (far, near) = (world.opened(0)[0], world.opened(1)[0]);
+    let now = world.now;
+    world.hosts[1].lane.handle(now, Command::Close { session: near });
+    world.run_for(Duration::from_millis(1));
+    world.send(0, far, 1, b"last words").unwrap();
+    let now = world.now;
+    world.hosts[0].lane.handle(now, Command::Close { session: far });
+    world.run_for(Duration::from_millis(500));
+    assert_eq!((world.hosts[0].lane.sessions(), world.hosts[1].lane.sessions()), (0, 0));
+}
+
 #[test]
 fn a_broadcast_reaches_each_member_once_and_nobody_else() {
     let mut world = World::new(4, LinkConfig::default());

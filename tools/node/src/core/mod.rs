@@ -123,6 +123,8 @@ pub struct Core<S> {
     outputs: VecDeque<Output>,
     stats: CoreStats,
     stopped: bool,
+    /// Something was told since the engine had its say.
+    told: bool,
     now: Instant,
 }
 
@@ -161,6 +163,7 @@ impl<S: Store> Core<S> {
             outputs: VecDeque::new(),
             stats: CoreStats::default(),
             stopped: false,
+            told: true,
             now,
             genesis,
             producer,
@@ -344,6 +347,7 @@ impl<S: Store> Machine for Core<S> {
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
+        self.told = true;
         match input {
             Input::Opened { session, peer, class } => self.opened(session, peer, class),
             Input::Closed { session } => self.peers.close(session),
@@ -360,9 +364,10 @@ impl<S: Store> Machine for Core<S> {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
         }
-        if self.stopped {
+        if self.stopped || !self.told && self.timer_at().is_none_or(|at| at > now) {
             return None;
         }
+        self.told = false;
         self.pump(now);
         self.tick(now);
         self.outputs.pop_front()
@@ -372,9 +377,13 @@ impl<S: Store> Machine for Core<S> {
         if !self.outputs.is_empty() {
             return Some(self.now);
         }
-        if self.stopped {
-            return None;
-        }
+        if self.stopped { None } else { self.timer_at() }
+    }
+}
+
+impl<S: Store> Core<S> {
+    /// When the clock alone gives it something to do.
+    fn timer_at(&self) -> Option<Instant> {
         let timers = [self.engine.wake_at(), self.digests.due_at(), self.senders.gossip_at, Some(self.commit_at)];
         timers.into_iter().flatten().min()
     }

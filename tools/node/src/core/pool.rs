@@ -23,6 +23,8 @@ pub(super) struct Senders {
     /// Transactions held for a terminal of this node, and its session. As bounded as the mempool, whose entries they
     /// follow.
     pub(super) of: BTreeMap<Hash, SessionId>,
+    /// Where those that are in a slice of the head's chain stand.
+    pub(super) included: BTreeMap<Hash, SliceRef>,
     pub(super) gossip: Vec<Transaction>,
     pub(super) gossip_at: Option<Instant>,
 }
@@ -42,8 +44,22 @@ impl<S: Store> Core<S> {
                     self.senders.of.insert(id, session);
                     self.tell(session, id, Status::Received);
                 }
+                Err(RejectReason::Duplicate) if self.mempool.contains(&id) => self.resend(session, id),
                 Err(reason) => self.reject(session, id, reason),
             }
+        }
+    }
+
+    /// A transaction that is held comes again, as after a reconnect: whoever brought it is told where it stands, and
+    /// all that becomes of it from now on.
+    fn resend(&mut self, session: SessionId, id: Hash) {
+        let known = self.senders.of.insert(id, session);
+        if known == Some(session) {
+            return self.reject(session, id, RejectReason::Duplicate);
+        }
+        self.tell(session, id, Status::Received);
+        if let Some(slice) = self.senders.included.get(&id).copied() {
+            self.tell(session, id, Status::Included(slice));
         }
     }
 
@@ -80,6 +96,7 @@ impl<S: Store> Core<S> {
         for transaction in body.transactions.clone() {
             self.mempool.include(&transaction);
             if let Some(session) = self.senders.of.get(&transaction.id()).copied() {
+                self.senders.included.insert(transaction.id(), slice);
                 self.tell(session, transaction.id(), Status::Included(slice));
             }
         }
@@ -91,6 +108,7 @@ impl<S: Store> Core<S> {
         for transaction in body.transactions.clone() {
             self.mempool.retract(&transaction.id());
             self.stats.retracted += 1;
+            self.senders.included.remove(&transaction.id());
             if let Some(session) = self.senders.of.get(&transaction.id()).copied() {
                 self.tell(session, transaction.id(), Status::Retracted(slice));
             }
@@ -103,6 +121,7 @@ impl<S: Store> Core<S> {
         for transaction in &body.transactions {
             self.mempool.drop_one(&transaction.id());
             self.senders.of.remove(&transaction.id());
+            self.senders.included.remove(&transaction.id());
             self.stats.final_transactions += 1;
         }
     }

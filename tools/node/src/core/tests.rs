@@ -381,6 +381,45 @@ fn bad_transactions_are_refused_with_their_reason() {
 }
 
 #[test]
+fn a_transaction_that_comes_again_by_another_session_is_followed_there() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(700));
+    let transaction = world.transfer(1);
+    world.submit(&transaction);
+    world.run_for(Duration::from_millis(60));
+    assert_eq!(world.statuses(transaction.id()).len(), 2, "received, included");
+    world.told.clear();
+    // The terminal lost its session and sends again what is open.
+    let again = SessionId { index: TERMINAL.index, generation: 1 };
+    let peer = Some(keys(9, 0).public());
+    world.give(0, Input::Closed { session: TERMINAL });
+    world.give(0, Input::Opened { session: again, peer, class: Class::Terminal });
+    let body = Message::SubmitTransaction(Box::new(transaction.clone())).encode();
+    world.give(0, Input::Message { session: again, kind: kind::SUBMIT_TRANSACTION, body });
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        while let Some(output) = world.nodes[0].as_mut().and_then(|node| node.core.poll(world.now)) {
+            if let Output::Card(Command::Send { session, message, .. }) = &output
+                && *session == again
+                && let Message::TransactionStatus(status) = Message::decode(message[4], &message[5..]).unwrap()
+            {
+                told.push(status.status);
+                continue;
+            }
+            if !matches!(&output, Output::Card(Command::Send { session, .. }) if *session == again) {
+                world.act(0, output);
+            }
+        }
+        world.now += Duration::from_micros(50);
+        while let Some(entry) = world.flying.first_entry().filter(|entry| entry.key().0 <= world.now) {
+            let (to, input) = entry.remove();
+            world.give(to, input);
+        }
+    }
+    assert!(matches!(told[..], [Status::Received, Status::Included(_)]), "{told:?}");
+}
+
+#[test]
 fn a_terminal_may_not_speak_as_a_validator() {
     let mut world = World::new(4);
     world.give(0, Input::Message { session: TERMINAL, kind: kind::SLICE_BUNDLE, body: vec![0; 50] });
