@@ -8,7 +8,7 @@ use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::WirePort;
 use hpb_node::runtime::{Activity, Worker};
-use hpb_node::workers::{Publisher, Readout};
+use hpb_node::workers::{DigestSent, Publisher, Readout};
 use hpb_toe::stats::LaneCounters;
 use hpb_toe::{EventBatch, Lane};
 use hpb_types::Hash;
@@ -49,6 +49,7 @@ pub(super) struct CardWorker {
     events: EventBatch,
     terminals: Option<Terminals>,
     orders: Receiver<Order>,
+    digests: Receiver<DigestSent>,
     told: SyncSender<Vec<Hash>>,
     untold: VecDeque<Vec<Hash>>,
     publisher: Publisher<CardReadout>,
@@ -57,6 +58,7 @@ pub(super) struct CardWorker {
 
 pub(super) struct CardEnds {
     pub(super) orders: Receiver<Order>,
+    pub(super) digests: Receiver<DigestSent>,
     pub(super) told: SyncSender<Vec<Hash>>,
     pub(super) publisher: Publisher<CardReadout>,
     pub(super) finished: SyncSender<Finished>,
@@ -64,7 +66,7 @@ pub(super) struct CardEnds {
 
 impl CardWorker {
     pub(super) fn new(lane: Lane, port: WirePort, frames_max: usize, terminals: Terminals, ends: CardEnds) -> Self {
-        let CardEnds { orders, told, publisher, finished } = ends;
+        let CardEnds { orders, digests, told, publisher, finished } = ends;
         Self {
             lane,
             port,
@@ -72,6 +74,7 @@ impl CardWorker {
             events: EventBatch::default(),
             terminals: Some(terminals),
             orders,
+            digests,
             told,
             untold: VecDeque::new(),
             publisher,
@@ -116,6 +119,9 @@ impl Worker for CardWorker {
         let Some(terminals) = &mut self.terminals else { return Activity::Idle };
         while let Ok(Order::Begin(at, until)) = self.orders.try_recv() {
             terminals.begin(at, until);
+        }
+        while let Ok(DigestSent { digest, at }) = self.digests.try_recv() {
+            terminals.digest_sent(digest, at);
         }
         let mut busy = false;
         for _ in 0..JOBS_PER_TURN {

@@ -13,7 +13,7 @@ use hpb_net::port::Port;
 use hpb_net::wire::{WireBuilder, WirePort};
 use hpb_node::core::CoreConfig;
 use hpb_node::runtime::log::LogIo;
-use hpb_node::runtime::{Clock, Options, RuntimeBuilder, StopFlag, cores_allowed, limits_check, stop_on_signals};
+use hpb_node::runtime::{Clock, Options, RuntimeBuilder, StopFlag, cores_allowed, heap_trim, limits_check, stop_on_signals};
 use hpb_node::topology::{Demand, Role, Seat, Topology};
 use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node, wake_wire};
 use hpb_toe::{Class, Command, Lane};
@@ -35,6 +35,8 @@ const GENESIS_AHEAD_MS: u64 = 2_000;
 const COMMIT_EVERY: Duration = Duration::from_secs(2);
 /// Batches of finality that may wait for whoever records them.
 const TOLD_DEPTH: usize = 4_096;
+/// Digests that left and that a card has not looked at.
+const DIGESTS_DEPTH: usize = 1_024;
 /// How often the view is drawn and the run's state looked at.
 const LOOK_EVERY: Pause = Pause::from_millis(50);
 /// Sessions that do not come up within this time are given up.
@@ -91,6 +93,7 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let ports = wire(&plan, &builder)?;
     let log_io = LogIo::detect();
     let (nodes, cards) = workers(arguments, &prepared, &plan, &mut builder, ports, &folder, fresh, &log_io)?;
+    heap_trim();
     let memory_before = host::resident_len();
     let running = builder.start()?;
     let mut view = View::new(running.backend().to_string(), log_io.to_string());
@@ -202,6 +205,9 @@ fn workers(
     let wall_at_zero = clock.wall(Instant::ZERO);
     let mut ports = ports.into_iter();
     let mut nodes = Vec::new();
+    // The digests that terminals hear are validator 0's.
+    let (mut digest_taps, digest_ends): (Vec<_>, Vec<_>) =
+        plan.cards.iter().map(|_| mpsc::sync_channel(DIGESTS_DEPTH)).unzip();
     for (index, port) in ports.by_ref().take(plan.validators.len()).enumerate() {
         let own = &plan.validators[index];
         let opened = folder.validator(plan, index, fresh, &clock, log_io)?;
@@ -230,20 +236,21 @@ fn workers(
                 let clock = clock.clone();
                 Box::new(move || clock.now())
             }),
+            digests: std::mem::take(&mut digest_taps),
         };
         nodes.push(node(builder, index, parts)?);
     }
     let (told, told_by) = mpsc::sync_channel(TOLD_DEPTH);
     let (finished, finished_by) = mpsc::sync_channel(plan.cards.len());
     let mut cards = Cards { views: Vec::new(), orders: Vec::new(), told: told_by, finished: finished_by };
-    for (index, port) in ports.enumerate() {
+    for ((index, port), digests) in ports.enumerate().zip(digest_ends) {
         let config = plan.terminals(index, &prepared.source, &prepared.assignment, arguments.pace, wall_at_zero);
         let terminals = Terminals::new(&plan.genesis, config)?;
         let mut lane_config = plan.card_lane(index);
         lane_config.secret = os_random()?;
         let (orders, taken) = mpsc::sync_channel(1);
         let (publisher, view) = Publisher::new(CardReadout::default());
-        let ends = CardEnds { orders: taken, told: told.clone(), publisher, finished: finished.clone() };
+        let ends = CardEnds { orders: taken, digests, told: told.clone(), publisher, finished: finished.clone() };
         let role = Role::Terminals(index);
         cards.views.push(view);
         cards.orders.push((orders, builder.parker(0, role)?));

@@ -144,11 +144,18 @@ impl VirtualDevnet {
         let mut busy = false;
         for (index, validator) in self.validators.iter_mut().enumerate() {
             busy |= validator.turn(self.now, &mut self.trace)?;
+            if index > 0 {
+                validator.digests.clear();
+            }
             if let Some(reason) = validator.stopped() {
                 return Err(VirtualError::Stopped { index, reason: reason.to_owned() });
             }
         }
+        let digests = std::mem::take(&mut self.validators[0].digests);
         for card in &mut self.cards {
+            for (digest, at) in &digests {
+                card.terminals.digest_sent(*digest, *at);
+            }
             busy |= card.turn(self.now, &mut self.trace);
         }
         Ok(busy)

@@ -14,7 +14,9 @@ use hpb_net::port::Port;
 use hpb_net::wire::WirePort;
 use hpb_node::core::{Core, CoreConfig, Input, Output, Recovered};
 use hpb_node::verify::Verify;
+use hpb_node::workers::digest_of;
 use hpb_toe::{Class, Command, EventBatch, Lane};
+use hpb_types::Hash;
 
 use super::{FRAMES, Trace, VirtualError, WALL_AT_ZERO};
 use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
@@ -63,6 +65,8 @@ pub struct Validator {
     /// Answers of the disk that are on their way.
     answers: BTreeMap<(Instant, u64), Input>,
     asked: u64,
+    /// Digests that left since they were last taken.
+    pub(super) digests: Vec<(Hash, Instant)>,
     stopped: Option<String>,
 }
 
@@ -105,6 +109,7 @@ impl Validator {
             disk,
             answers: BTreeMap::new(),
             asked: 0,
+            digests: Vec::new(),
             stopped: None,
         })
     }
@@ -154,7 +159,10 @@ impl Validator {
 
     fn act(&mut self, now: Instant, output: Output) -> Result<(), VirtualError> {
         match output {
-            Output::Card(command) => self.lane.handle(now, command),
+            Output::Card(command) => {
+                self.digests.extend(digest_of(&command).map(|digest| (digest, now)));
+                self.lane.handle(now, command);
+            }
             Output::Verify(request) => {
                 for verdict in self.verify.judge(vec![request]) {
                     self.core.handle(now, Input::Verdict(verdict));

@@ -66,6 +66,11 @@ pub enum LimitError {
     Unreadable(#[from] io::Error),
 }
 
+/// Gives the heap's free pages back, so that what the process takes from now on shows as growth.
+pub fn heap_trim() {
+    sys::heap_trim();
+}
+
 /// Checks that this process may hold `files_needed` files open at once, and returns all its limits.
 ///
 /// # Errors

@@ -50,6 +50,15 @@ impl AsRawFd for EventFd {
     }
 }
 
+/// Gives the heap's free pages back to the system.
+pub(super) fn heap_trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call touches only the allocator's own free memory.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// One descriptor of a wait for input.
 pub(super) fn wait_for(descriptor: RawFd) -> libc::pollfd {
     libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 }

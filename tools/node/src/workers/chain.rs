@@ -5,10 +5,13 @@
 //! taken, so that the two can't wait for each other. Log and store have one and a few things out at a time, always
 //! less than their links hold.
 
+use std::sync::mpsc::SyncSender;
+
 use hpb_base::{Duration, Instant, Machine};
 use hpb_ledger::ledger::Supply;
 use hpb_ledger::{FinalBatch, Store};
-use hpb_toe::{Command, SessionId};
+use hpb_toe::framing::MESSAGE_HEADER_LEN;
+use hpb_toe::{Command, Group, SessionId};
 use hpb_types::{Hash, SliceRef};
 
 use super::Fail;
@@ -101,6 +104,25 @@ struct VerifySide {
     verdicts: Receiver<Input>,
 }
 
+/// That a digest left the core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DigestSent {
+    /// BLAKE3 of the message's body.
+    pub digest: Hash,
+    /// When.
+    pub at: Instant,
+}
+
+/// The content's hash, if the command is a digest to the terminals.
+pub fn digest_of(command: &Command) -> Option<Hash> {
+    match command {
+        Command::Broadcast { group: Group::Terminals, message, .. } => {
+            message.get(MESSAGE_HEADER_LEN..).map(Hash::of)
+        }
+        _ => None,
+    }
+}
+
 /// The worker. See the module.
 pub struct ChainWorker<S> {
     core: Core<S>,
@@ -114,6 +136,7 @@ pub struct ChainWorker<S> {
     stopped: bool,
     /// What is left of [`OUTPUTS_PER_TURN`].
     outputs_left: usize,
+    digests: Vec<SyncSender<DigestSent>>,
     publisher: Publisher<ChainReadout>,
 }
 
@@ -140,8 +163,16 @@ impl<S: Store> ChainWorker<S> {
             fail,
             stopped: false,
             outputs_left: 0,
+            digests: Vec::new(),
             publisher,
         }
+    }
+
+    /// Has every digest that leaves noted to each of `digests`. One that finds no room is not.
+    #[must_use]
+    pub fn noting_digests(mut self, digests: Vec<SyncSender<DigestSent>>) -> Self {
+        self.digests = digests;
+        self
     }
 
     fn flush(&mut self) -> bool {
@@ -166,7 +197,10 @@ impl<S: Store> ChainWorker<S> {
             let Some(output) = self.core.poll(now) else { return true };
             self.outputs_left -= 1;
             match output {
-                Output::Card(command) => self.command(command),
+                Output::Card(command) => {
+                    self.note(now, &command);
+                    self.command(command);
+                }
                 Output::Verify(request) => {
                     let verifier = verifier_of(&request, self.verifiers.len());
                     self.verifiers[verifier].requests.put(request);
@@ -212,6 +246,18 @@ impl<S: Store> ChainWorker<S> {
                 let Input::DigestInterval(interval) = input else { return Some(input) };
                 lane.digest_interval = interval;
                 self.lanes.iter().map(|lane| lane.digest_interval).max().map(Input::DigestInterval)
+            }
+        }
+    }
+
+    fn note(&self, now: Instant, command: &Command) {
+        if self.digests.is_empty() {
+            return;
+        }
+        if let Some(digest) = digest_of(command) {
+            for digests in &self.digests {
+                // Whoever measures has more than enough already.
+                let _ = digests.try_send(DigestSent { digest, at: now });
             }
         }
     }

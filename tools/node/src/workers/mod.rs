@@ -14,6 +14,8 @@ mod readout;
 mod tests;
 mod verify;
 
+use std::sync::mpsc::SyncSender;
+
 use hpb_base::Duration;
 use hpb_ledger::chainlog::ChainLog;
 use hpb_ledger::lmdb::StoreWriter;
@@ -23,7 +25,7 @@ use hpb_net::frame::Bursts;
 use hpb_net::wire::WirePort;
 use hpb_toe::{Command, Lane, LaneConfig};
 
-pub use chain::{ChainLinks, ChainReadout, ChainWorker, Closing};
+pub use chain::{ChainLinks, ChainReadout, ChainWorker, Closing, DigestSent, digest_of};
 pub use disk::{LogEntry, LogReadout, LogWorker, StoreReadout, StoreWorker};
 pub use lane::{LaneLinks, LaneReadout, LaneSetup, LaneWorker};
 pub use readout::{Publisher, Readout};
@@ -63,6 +65,8 @@ pub struct NodeParts<P, S> {
     pub log: ChainLog,
     /// The writer to the store that it was recovered from.
     pub store: StoreWriter<S>,
+    /// Who is told when a digest leaves: whoever measures that.
+    pub digests: Vec<SyncSender<DigestSent>>,
 }
 
 /// Reads what a validator's workers show, from any thread, also after their end.
@@ -151,7 +155,7 @@ where
     P: Port + 'static,
     S: Store + Send + 'static,
 {
-    let NodeParts { lanes, core, recovered, log, store } = parts;
+    let NodeParts { lanes, core, recovered, log, store, digests } = parts;
     let lanes_count = builder.topology().lanes();
     if lanes.len() != lanes_count {
         return Err(StartError::Worker {
@@ -179,7 +183,7 @@ where
     let links = ends.chain;
     builder.worker(index, Role::Chain, move |context| {
         let core = Core::new(core, recovered, context.clock().now());
-        Ok(ChainWorker::new(core, links, fail_of(context), publisher))
+        Ok(ChainWorker::new(core, links, fail_of(context), publisher).noting_digests(digests))
     })?;
     let (publisher, log_readout) = Publisher::new(LogReadout::default());
     let (entries, answers) = ends.log;

@@ -438,6 +438,7 @@ fn parts(index: usize, port: WirePort) -> NodeParts<WirePort, Disk> {
         recovered,
         log,
         store: StoreWriter::new(disk, Box::new(|| Instant::ZERO)),
+        digests: Vec::new(),
     }
 }
 
