@@ -100,8 +100,8 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let mut watch = Watch { arguments, clock: &clock, cards: &cards, nodes: &nodes, stop: &stop };
 
     let all_open = |cards: &Cards| {
-        let sessions: Vec<_> = cards.views.iter().map(|view| view.read().progress.sessions).collect();
-        sessions.iter().all(|sessions| sessions.established >= sessions.target)
+        let established: u64 = cards.views.iter().map(|view| view.read().progress.sessions.established).sum();
+        established >= u64::from(arguments.sessions)
     };
     let deadline = clock.now() + ESTABLISH_MAX;
     watch.until(&mut view, &mut recorder, "opening sessions", |watch| {
