@@ -185,9 +185,6 @@ mod tests {
         for _ in 0..OUTBOX_MESSAGES_MAX {
             outbox.push(Class::Terminal, Priority::Sheddable, message(0, 1), 0);
         }
-        assert_eq!(
-            outbox.push(Class::Terminal, Priority::Sheddable, message(0, 1), 0),
-            Queued::Waits { shed: 1 }
-        );
+        assert_eq!(outbox.push(Class::Terminal, Priority::Sheddable, message(0, 1), 0), Queued::Waits { shed: 1 });
     }
 }

@@ -144,9 +144,8 @@ impl Lane {
         }
         session.broadcast_serial = under_way.serial;
         let shed_before = session.counters.shed_messages;
-        let offered = session.offer(&under_way.message, under_way.priority, &mut self.scratch.out, || {
-            Arc::clone(&under_way.message)
-        });
+        let offered = session
+            .offer(&under_way.message, under_way.priority, &mut self.scratch.out, || Arc::clone(&under_way.message));
         self.counters.tx_messages += 1;
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);

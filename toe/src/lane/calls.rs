@@ -181,9 +181,9 @@ impl Lane {
             let flow = FlowKey::new(call.remote, local);
             let hash = self.flows.hash(&flow);
             let slots = &self.slots;
-            let taken = self.flows.find(hash, |index| {
-                slots[index as usize].session.as_ref().is_some_and(|session| session.flow == flow)
-            });
+            let taken = self
+                .flows
+                .find(hash, |index| slots[index as usize].session.as_ref().is_some_and(|session| session.flow == flow));
             match taken {
                 None => return Some(flow),
                 Some(_) if call.local.port() != 0 => return None,

@@ -311,13 +311,7 @@ impl Lane {
     ///
     /// # Errors
     /// Why it was not taken.
-    pub fn send(
-        &mut self,
-        id: SessionId,
-        priority: Priority,
-        kind: u8,
-        body: &[u8],
-    ) -> Result<(), SendError> {
+    pub fn send(&mut self, id: SessionId, priority: Priority, kind: u8, body: &[u8]) -> Result<(), SendError> {
         let framed_len = MESSAGE_HEADER_LEN + body.len();
         if framed_len > RECORD_PLAIN_LEN_MAX {
             return self.send_shared(id, priority, &crate::framing::framed(kind, body).into());
@@ -351,9 +345,8 @@ impl Lane {
         let session = live(&mut self.slots, id).filter(|session| session.is_open()).ok_or(SendError::NotOpen)?;
         self.counters.tx_messages += 1;
         let shed_before = session.counters.shed_messages;
-        let queued = session.offer(framed, priority, &mut self.scratch.out, || {
-            shared.map_or_else(|| Arc::from(framed), Arc::clone)
-        });
+        let queued = session
+            .offer(framed, priority, &mut self.scratch.out, || shared.map_or_else(|| Arc::from(framed), Arc::clone));
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);
         match queued {

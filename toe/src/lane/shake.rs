@@ -163,4 +163,3 @@ impl Lane {
         self.shaking.ready.len() + self.shaking.out
     }
 }
-

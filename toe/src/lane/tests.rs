@@ -298,7 +298,8 @@ fn a_thousand_sessions_echo_and_close_without_a_trace() {
 /// peer waits in LAST-ACK for its time-out.
 #[test]
 fn both_ends_close_at_once_and_neither_waits_for_a_time_out() {
-    let mut world = open_pair(15, LinkConfig { delay: Duration::from_millis(2), ..LinkConfig::default() }, Class::Uplink, true);
+    let mut world =
+        open_pair(15, LinkConfig { delay: Duration::from_millis(2), ..LinkConfig::default() }, Class::Uplink, true);
     let (far, near) = (world.opened(0)[0], world.opened(1)[0]);
     let now = world.now;
     world.hosts[1].lane.handle(now, Command::Close { session: near });

@@ -11,9 +11,9 @@ use hpb_types::keys::{Domain, KeyPair, PublicKey, Signature};
 use hpb_types::units::ChainId;
 use snow::{Builder, HandshakeState};
 
+use super::HANDSHAKE_LEN_MAX;
 use super::record::Channel;
 use super::resolver::{Resolver, x25519_public};
-use super::HANDSHAKE_LEN_MAX;
 use crate::card::SessionId;
 
 const PATTERN: &str = "Noise_XX_25519_AESGCM_SHA256";

@@ -67,10 +67,12 @@ fn both_sides_know_each_other_and_read_each_other() {
 /// The transport is Noise's own: a peer that runs snow on both ends reads what we seal, and the other way round.
 #[test]
 fn records_are_noise_transport_messages() {
-    let builder = || snow::Builder::with_resolver(
-        "Noise_NN_25519_AESGCM_SHA256".parse().unwrap(),
-        Box::new(super::resolver::Resolver::new([3; 32], Arc::default())),
-    );
+    let builder = || {
+        snow::Builder::with_resolver(
+            "Noise_NN_25519_AESGCM_SHA256".parse().unwrap(),
+            Box::new(super::resolver::Resolver::new([3; 32], Arc::default())),
+        )
+    };
     let mut initiator = builder().build_initiator().unwrap();
     let mut responder = builder().build_responder().unwrap();
     let (mut one, mut two) = ([0; 256], [0; 256]);

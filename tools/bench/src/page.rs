@@ -49,6 +49,7 @@ impl Page {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        fs::metadata(folder).map_err(failed)?;
         let next = NamedTempFile::with_prefix_in(".hpb-bench-", folder).map_err(failed)?;
         Ok(Self { path: path.to_owned(), text, permissions, next })
     }

@@ -4,6 +4,8 @@
 //! It refuses a name that no target has, a name twice, and more sessions than the card's client has ports.
 
 use std::fmt::Write as _;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 
 use serde::Serialize;
 
@@ -13,6 +15,7 @@ use crate::kernel::sockperf::{self, CrossCheckError, DIFFERENCE_PERCENT_MAX};
 use crate::kernel::{self, KernelOptions};
 use crate::report::{MachineLine, Report};
 use crate::runner::{self, RunError, TargetResult};
+use crate::sys;
 use crate::target::{Target, Work};
 use crate::verdict::Verdict;
 
@@ -30,6 +33,8 @@ const BROADCAST_RATIO_MIN: f64 = 4.0;
 const ENCRYPTED_RATIO_MAX: f64 = 2.0;
 /// Bytes of a session of the terminal class, keys included.
 const BYTES_PER_SESSION_MAX: f64 = 10_240.0;
+/// Memory is judged from here on: with fewer sessions the lane's own is most of it.
+const JUDGED_SESSIONS_MIN: usize = 1_000;
 /// Sessions and repeats of the cross-check: its tool takes a listening port a session and some seconds a repeat.
 const CROSS_CHECK_SESSIONS: usize = 100;
 const CROSS_CHECK_REPEATS: usize = 3;
@@ -78,6 +83,15 @@ pub fn in_order(names: &[&'static str]) -> Result<Vec<&'static str>, NameError> 
         return Err(NameError::Twice(twice));
     }
     Ok(NAMES.into_iter().filter(|name| names.contains(name)).collect())
+}
+
+/// Whether kernel sockets may have the congestion control `name`.
+///
+/// # Errors
+/// The kernel does not have it, or not for this user.
+pub fn congestion_control_check(name: &str) -> io::Result<()> {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    sys::set_congestion_control(&socket, name)
 }
 
 /// The targets called `names`, in the report's order.
@@ -187,7 +201,8 @@ fn verdicts(report: &Report) -> Vec<Verdict> {
             Verdict::at_most(format!("card-encrypted over card, {what}"), times, ENCRYPTED_RATIO_MAX, "x")
         }));
     }
-    let cards = report.targets.iter().filter(|target| target.name.starts_with("card"));
+    let judged = |target: &&TargetResult| target.name.starts_with("card") && target.sessions >= JUDGED_SESSIONS_MIN;
+    let cards = report.targets.iter().filter(judged);
     verdicts.extend(cards.map(|card| {
         let what = format!("{}, memory of one end of a session", card.name);
         Verdict::at_most(what, card.bytes_per_session, BYTES_PER_SESSION_MAX, "bytes")

@@ -1,4 +1,5 @@
-//! A figure that was asked for beside the one that was measured. A miss is said as plainly as a hit.
+//! A figure that was asked for beside the one that was measured. A miss is said as plainly as a hit, and a hit that the
+//! measurement does not bear out is none.
 
 use std::fmt;
 
@@ -27,35 +28,52 @@ pub struct Verdict {
     pub asked: f64,
     /// `x` for a ratio, else the unit's name.
     pub unit: &'static str,
-    /// Whether the figure meets what was asked.
+    /// Whether the figure meets what was asked, and can be trusted.
     pub met: bool,
+    /// Why the figure cannot be trusted though it looks good; `None` for one that can, or is missed anyway.
+    pub doubt: Option<String>,
 }
 
 impl Verdict {
     /// `measured` has to be `asked` or more.
     pub fn at_least(what: String, measured: f64, asked: f64, unit: &'static str) -> Self {
-        Self { what, measured, bound: Bound::AtLeast, asked, unit, met: measured >= asked }
+        Self { what, measured, bound: Bound::AtLeast, asked, unit, met: measured >= asked, doubt: None }
     }
 
     /// `measured` has to be `asked` or less.
     pub fn at_most(what: String, measured: f64, asked: f64, unit: &'static str) -> Self {
-        Self { what, measured, bound: Bound::AtMost, asked, unit, met: measured <= asked }
+        Self { what, measured, bound: Bound::AtMost, asked, unit, met: measured <= asked, doubt: None }
+    }
+
+    /// The same, not met if there is a reason to doubt the figure.
+    #[must_use]
+    pub fn unless(mut self, doubt: Option<String>) -> Self {
+        if self.met && doubt.is_some() {
+            self.met = false;
+            self.doubt = doubt;
+        }
+        self
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, measured, bound, asked, unit, met } = self;
-        let word = if *met { "met" } else { "MISSED" };
+        let Self { what, measured, bound, asked, unit, met, doubt } = self;
+        let word = match (met, doubt) {
+            (true, _) => "met",
+            (false, None) => "MISSED",
+            (false, Some(_)) => "UNSURE",
+        };
         let side = match bound {
             Bound::AtLeast => "at least",
             Bound::AtMost => "at most",
         };
         if *unit == "x" {
-            write!(f, "{word:<6}  {what}: {measured:.2}x, asked {side} {asked}x")
+            write!(f, "{word:<6}  {what}: {measured:.2}x, asked {side} {asked}x")?;
         } else {
-            write!(f, "{word:<6}  {what}: {measured:.0} {unit}, asked {side} {asked} {unit}")
+            write!(f, "{word:<6}  {what}: {measured:.0} {unit}, asked {side} {asked} {unit}")?;
         }
+        doubt.as_ref().map_or(Ok(()), |doubt| write!(f, "; {doubt}"))
     }
 }
 
@@ -75,6 +93,15 @@ mod tests {
     fn a_figure_that_is_none_is_missed() {
         assert!(!Verdict::at_least("a".into(), f64::NAN, 4.0, "x").met);
         assert!(!Verdict::at_most("a".into(), f64::NAN, 4.0, "x").met);
+    }
+
+    #[test]
+    fn a_doubt_takes_a_hit_back_and_leaves_a_miss() {
+        let doubted = |measured| Verdict::at_most("a".into(), measured, 2.0, "x").unless(Some("noise".into()));
+        assert_eq!(doubted(1.0).to_string(), "UNSURE  a: 1.00x, asked at most 2x; noise");
+        assert!(!doubted(1.0).met);
+        assert_eq!(doubted(3.0).to_string(), "MISSED  a: 3.00x, asked at most 2x");
+        assert!(Verdict::at_most("a".into(), 1.0, 2.0, "x").unless(None).met);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use hpb_types::{
     PublicKey,
 };
 
-use crate::terminals::{party_keys, share, transfer_fee_max};
 use crate::terminals::{Pace, TerminalsConfig};
+use crate::terminals::{party_keys, share, transfer_fee_max};
 use crate::workload::{Assignment, Source, Workload, WorkloadError};
 
 /// Where validators listen for each other.

@@ -46,6 +46,9 @@ fn run_sessions(options: Sessions) -> Result<(), Failure> {
     }
     let targets = if targets.is_empty() { sessions::NAMES.to_vec() } else { targets };
     let kernel = match congestion_control {
+        Some(name) if let Err(error) = sessions::congestion_control_check(&name) => {
+            return Err(Failure::input(format_args!("congestion control `{name}`: {error}")));
+        }
         Some(name) => KernelOptions { congestion_control: Some(name) },
         None => KernelOptions::lightest(),
     };

@@ -59,7 +59,7 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "MS", default_value_t = 50)]
     pub(crate) slice_ms: u32,
 
-    /// Transfers to replay (CSV: block,index,from,to,value_wei,gas_limit,input_bytes), again and again if the run is
+    /// Transfers to replay (CSV: `block,index,from,to,value_wei,gas_limit,input_bytes`), again and again if the run is
     /// longer; without it they are drawn from a model that was fitted to Ethereum's
     #[arg(long, value_name = "FILE")]
     pub(crate) workload: Option<PathBuf>,

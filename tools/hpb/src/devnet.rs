@@ -22,10 +22,8 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         seed: options.seed,
     };
     let outcome = if options.virtual_time { run_virtual(&arguments) } else { run_live(&arguments, options.final_fd) };
-    let outcome = outcome.map_err(|error| match error.is_of_the_run() {
-        true => Failure::work(error),
-        false => Failure::input(error),
-    })?;
+    let outcome =
+        outcome.map_err(|error| if error.is_of_the_run() { Failure::work(error) } else { Failure::input(error) })?;
     report::write(&arguments.report, &outcome.report, &outcome.charts).map_err(Failure::input)?;
     let text = if options.json {
         outcome.report.to_json().map_err(Failure::work)?

@@ -11,7 +11,7 @@ use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
 
 use super::worker::Desk;
-use super::{Figures, Options, PATIENCE_NS, PhaseHistograms};
+use super::{Figures, Options, Others, PATIENCE_NS, PhaseHistograms};
 use crate::card::{End, now};
 use crate::sys;
 use crate::sys::cores;
@@ -99,7 +99,7 @@ pub(super) struct Driver<'a> {
     establish_turn_max_ns: u64,
     turns: [Histogram<u64>; 2],
     client_turns: [Histogram<u64>; 2],
-    preemptions: [u64; 2],
+    others: [Others; 2],
 }
 
 fn histogram() -> Result<Histogram<u64>, TargetError> {
@@ -116,6 +116,17 @@ fn call(from: IpAddr, keep: bool, tag: usize) -> Command {
         tag: tag as u64,
         keep,
     })
+}
+
+impl Others {
+    fn so_far() -> Result<Self, TargetError> {
+        Ok(Self { preemptions: cores::preemptions()?, waited_ns: cores::waited_ns() })
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        let waited_ns = self.waited_ns.zip(earlier.waited_ns).map(|(now_ns, then_ns)| now_ns - then_ns);
+        Self { preemptions: self.preemptions - earlier.preemptions, waited_ns }
+    }
 }
 
 impl Side {
@@ -169,7 +180,7 @@ impl<'a> Driver<'a> {
             establish_turn_max_ns: 0,
             turns: [histogram()?, histogram()?],
             client_turns: [histogram()?, histogram()?],
-            preemptions: [0; 2],
+            others: [Others::default(); 2],
         })
     }
 
@@ -187,18 +198,18 @@ impl<'a> Driver<'a> {
         self.until_ns(quiet_from_ns)?;
         self.turns[0].reset();
         self.client_turns[0].reset();
-        let preempted = cores::preemptions()?;
+        let others = Others::so_far()?;
         self.until_ns(quiet_from_ns + quiet_ns)?;
-        self.preemptions[0] = cores::preemptions()? - preempted;
+        self.others[0] = Others::so_far()?.since(others);
 
         progress("the others reconnect");
-        let (before, preempted) = (self.totals(), cores::preemptions()?);
+        let (before, others) = (self.totals(), Others::so_far()?);
         let storm_from_ns = self.quiet.storm_from(sys::wall_ns());
         self.stage = Stage::Storm;
         self.storm()?;
         let storm_ns = sys::wall_ns() - storm_from_ns;
         let after = self.totals();
-        self.preemptions[1] = cores::preemptions()? - preempted;
+        self.others[1] = Others::so_far()?.since(others);
         self.quiet.begin_ns = None;
         self.drain()?;
         Ok(self.figures(establish_ns, storm_ns, before, after))
@@ -334,13 +345,13 @@ impl<'a> Driver<'a> {
                 latency: self.quiet.alone,
                 turns: quiet_turns,
                 client_turns: quiet_client_turns,
-                preemptions: self.preemptions[0],
+                others: self.others[0],
             },
             storm: PhaseHistograms {
                 latency: self.quiet.storm,
                 turns: storm_turns,
                 client_turns: storm_client_turns,
-                preemptions: self.preemptions[1],
+                others: self.others[1],
             },
             establish_turn_max_ns: self.establish_turn_max_ns,
             reopen: self.callers.reopen,

@@ -17,7 +17,7 @@ fn histograms(latencies_ns: &[u64], turn_ns: u64) -> PhaseHistograms {
         latency: filled(latencies_ns),
         turns: filled(&[turn_ns]),
         client_turns: filled(&[2_000]),
-        preemptions: 3,
+        others: Others { preemptions: 3, waited_ns: Some(100_000) },
     }
 }
 
@@ -85,6 +85,18 @@ fn a_miss_is_said() {
 }
 
 #[test]
+fn a_quiet_phase_that_was_not_quiet_shows_nothing() {
+    let with = |waited_ns| {
+        let mut figures = figures(40_000, 900_000);
+        figures.quiet.others.waited_ns = waited_ns;
+        Report::new(&small(), "x".into(), 2, &Conditions::default(), &figures).verdicts[0].clone()
+    };
+    // Of 40 ms, half a hundredth is 0.2 ms.
+    assert!(with(Some(190_000)).met && with(None).met);
+    assert!(!with(Some(210_000)).met && with(Some(210_000)).doubt.is_some());
+}
+
+#[test]
 fn the_terminal_and_the_page_hold_every_figure_and_verdict() {
     let report =
         Report::new(&small(), "hpb bench reconnect".into(), 1, &Conditions::default(), &figures(60_000, 1_100_000));
@@ -95,7 +107,7 @@ fn the_terminal_and_the_page_hold_every_figure_and_verdict() {
             "MISSED  p99",
             "6.0",
             "1100",
-            "3 times in the storm",
+            "3 times for 0.1 ms in the storm",
             "one core",
             "24 encrypted",
         ] {

@@ -6,7 +6,7 @@ use crate::runner::{Outcome, SessionCount, TargetDetail};
 fn result(name: &str, cost: f64) -> TargetResult {
     TargetResult {
         name: name.into(),
-        sessions: 100,
+        sessions: 1_000,
         round_trips_per_s: 1e9 / cost,
         cpu_ns_per_round_trip: cost,
         ping_pong_ns: cost * 2.0,
@@ -82,6 +82,19 @@ fn misses_are_misses() {
     fat.bytes_per_session = 10_241.0;
     let verdicts = verdicts(&report(vec![result("card", 2_500.0), fat, result("kernel-epoll", 4_900.0)]));
     assert_eq!(met(&verdicts), [false, false, false, false, false, false, true, false]);
+}
+
+#[test]
+fn memory_of_few_sessions_is_not_judged() {
+    let few = TargetResult { sessions: 999, ..result("card", 2_500.0) };
+    assert!(verdicts(&report(vec![few])).is_empty());
+    assert_eq!(verdicts(&report(vec![result("card", 2_500.0)])).len(), 1);
+}
+
+#[test]
+fn a_congestion_control_is_checked_before_a_run() {
+    congestion_control_check("reno").unwrap();
+    assert!(congestion_control_check("no-such").is_err());
 }
 
 #[test]

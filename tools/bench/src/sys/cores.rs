@@ -45,6 +45,16 @@ pub fn preemptions() -> io::Result<u64> {
     Ok(u64::try_from(usage.ru_nivcsw).unwrap_or(0))
 }
 
+/// Nanoseconds for which the calling thread had work to do and no core; `None` where the kernel does not count them.
+pub fn waited_ns() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok().and_then(|text| second(&text))
+}
+
+/// The second figure of `schedstat` (Linux, `Documentation/scheduler/sched-stats.rst`).
+fn second(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().nth(1)?.parse().ok()
+}
+
 fn none() -> libc::cpu_set_t {
     // SAFETY: a mask of zeros is a valid mask: it names no core.
     unsafe { mem::zeroed() }
@@ -66,6 +76,13 @@ mod tests {
             pinned.join().unwrap()
         });
         assert_eq!(left, [core]);
+    }
+
+    #[test]
+    fn the_time_without_a_core_is_the_second_figure() {
+        assert_eq!(second("121184 3701836 2\n"), Some(3_701_836));
+        assert_eq!(second("121184"), None);
+        assert!(waited_ns() <= waited_ns());
     }
 
     #[test]

@@ -91,10 +91,8 @@ impl CardWorker {
             self.untold.push_back(told);
         }
         while let Some(batch) = self.untold.pop_front() {
-            match self.told.try_send(batch) {
-                Ok(()) => {}
-                Err(TrySendError::Full(batch)) => return self.untold.push_front(batch),
-                Err(TrySendError::Disconnected(_)) => {}
+            if let Err(TrySendError::Full(batch)) = self.told.try_send(batch) {
+                return self.untold.push_front(batch);
             }
         }
     }

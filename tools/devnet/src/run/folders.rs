@@ -66,12 +66,13 @@ impl RunFolder {
         let parties = prepared.workload.parties();
         let known = |name| genesis.accounts.binary_search_by(|account| account.name.cmp(name)).ok();
         let fits = parties.iter().all(|party| {
-            known(&party.name).is_some_and(|index| {
-                genesis.accounts[index].key == party_keys(arguments.seed, &party.name).public()
-            })
+            known(&party.name)
+                .is_some_and(|index| genesis.accounts[index].key == party_keys(arguments.seed, &party.name).public())
         });
         if !fits {
-            return Err(refuse("it was made with another --seed, --workload or --rate: its accounts are others".into()));
+            return Err(refuse(
+                "it was made with another --seed, --workload or --rate: its accounts are others".into(),
+            ));
         }
         Ok(Some(genesis))
     }

@@ -13,7 +13,9 @@ use hpb_net::port::Port;
 use hpb_net::wire::{WireBuilder, WirePort};
 use hpb_node::core::CoreConfig;
 use hpb_node::runtime::log::LogIo;
-use hpb_node::runtime::{Clock, Options, RuntimeBuilder, StopFlag, cores_allowed, heap_trim, limits_check, stop_on_signals};
+use hpb_node::runtime::{
+    BackendChoice, Clock, Options, RuntimeBuilder, StopFlag, cores_allowed, heap_trim, limits_check, stop_on_signals,
+};
 use hpb_node::topology::{Demand, Role, Seat, Topology};
 use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node, wake_wire};
 use hpb_toe::{Class, Command, Lane};
@@ -73,13 +75,12 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let folder = RunFolder::open(arguments)?;
     let known = folder.genesis(arguments, &prepared)?;
     let fresh = known.is_none();
-    let plan = match known {
-        Some(genesis) => Plan::of(arguments.seed, genesis, arguments.sessions),
-        None => {
-            let plan = arguments.plan(&prepared, started_ms + GENESIS_AHEAD_MS)?;
-            folder.keep(&plan.genesis)?;
-            plan
-        }
+    let plan = if let Some(genesis) = known {
+        Plan::of(arguments.seed, genesis, arguments.sessions)
+    } else {
+        let plan = arguments.plan(&prepared, started_ms + GENESIS_AHEAD_MS)?;
+        folder.keep(&plan.genesis)?;
+        plan
     };
     let stop = StopFlag::new().map_err(DevnetError::runtime)?;
     stop_on_signals(&stop).map_err(DevnetError::runtime)?;
@@ -96,7 +97,7 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     heap_trim();
     let memory_before = host::resident_len();
     let running = builder.start()?;
-    let mut view = View::new(running.backend().to_string(), log_io.to_string());
+    let mut view = View::new(running.backend(), &log_io);
     let mut watch = Watch { arguments, clock: &clock, cards: &cards, nodes: &nodes, stop: &stop };
 
     let all_open = |cards: &Cards| {
@@ -339,7 +340,7 @@ struct View {
 }
 
 impl View {
-    fn new(runtime: String, log: String) -> Self {
+    fn new(runtime: &BackendChoice, log: &LogIo) -> Self {
         let is_terminal = io::stderr().is_terminal();
         eprintln!("{runtime}\n{log}");
         Self { is_terminal, drawn: false }
@@ -349,7 +350,7 @@ impl View {
         if !self.is_terminal {
             return;
         }
-        let shown: Vec<_> = watch.cards.views.iter().map(|view| view.read()).collect();
+        let shown: Vec<_> = watch.cards.views.iter().map(CardView::read).collect();
         let sum = |of: fn(&CardReadout) -> u64| shown.iter().map(of).sum::<u64>();
         let chain = watch.nodes[0].chain.read();
         let slot = chain.head.height.slot.0;

@@ -77,16 +77,16 @@ pub enum DevnetError {
     },
     /// The workload.
     #[error(transparent)]
-    Workload(#[from] WorkloadError),
+    Workload(Box<WorkloadError>),
     /// The plan.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(Box<PlanError>),
     /// The terminals.
     #[error(transparent)]
     Terminals(#[from] TerminalsError),
     /// Virtual time.
     #[error(transparent)]
-    Virtual(#[from] VirtualError),
+    Virtual(Box<VirtualError>),
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -103,13 +103,13 @@ pub enum DevnetError {
     Data(#[from] FolderError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// The log.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(Box<LogError>),
     /// What the disk holds does not fit together.
     #[error(transparent)]
-    Recover(#[from] RecoverError),
+    Recover(Box<RecoverError>),
     /// The operating system refused.
     #[error("{action} {path} failed: {error}")]
     Io {
@@ -128,13 +128,36 @@ pub enum DevnetError {
     Wire(#[from] WireError),
     /// The table of cores and links.
     #[error(transparent)]
-    Topology(#[from] TopologyError),
+    Topology(Box<TopologyError>),
     /// The runtime did not start.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(Box<StartError>),
     /// The runtime ended with an error.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
+}
+
+/// Large causes are boxed: a result that is well is not to carry their size around.
+macro_rules! boxed {
+    ($($variant:ident($error:ty),)*) => {$(
+        impl From<$error> for DevnetError {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        }
+    )*};
+}
+
+boxed! {
+    Workload(WorkloadError),
+    Plan(PlanError),
+    Virtual(VirtualError),
+    Store(StoreError),
+    Log(LogError),
+    Recover(RecoverError),
+    Start(StartError),
+    Run(RunError),
+    Topology(TopologyError),
 }
 
 impl DevnetError {
@@ -194,12 +217,11 @@ impl Arguments {
     }
 
     pub(crate) fn prepare(&self) -> Result<Prepared, DevnetError> {
-        let workload = match &self.workload {
-            Some(path) => Workload::from_file(path)?,
-            None => {
-                let transfers = self.transfers().min(FITTED_TRANSFERS as u64) as usize;
-                Workload::drawn(&FITTED, self.seed, transfers.max(1))?
-            }
+        let workload = if let Some(path) = &self.workload {
+            Workload::from_file(path)?
+        } else {
+            let transfers = self.transfers().min(FITTED_TRANSFERS as u64) as usize;
+            Workload::drawn(&FITTED, self.seed, transfers.max(1))?
         };
         let workload = Arc::new(workload);
         let terminals = NonZeroU32::new(self.sessions).unwrap_or(NonZeroU32::MIN);

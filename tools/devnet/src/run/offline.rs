@@ -1,12 +1,11 @@
 //! The main job on virtual time.
 
 use hpb_base::{Duration, Instant};
-use hpb_toe::Lane;
 
 use super::summary::Ends;
 use super::{Arguments, DevnetError, Outcome};
 use crate::terminals::Terminals;
-use crate::virtual_time::{VirtualDevnet, WALL_AT_ZERO};
+use crate::virtual_time::{Card, Validator, VirtualDevnet, WALL_AT_ZERO};
 
 /// The genesis is this far ahead of the start.
 const GENESIS_AHEAD_MS: u64 = 1_500;
@@ -23,8 +22,7 @@ pub fn run_virtual(arguments: &Arguments) -> Result<Outcome, DevnetError> {
     let plan = arguments.plan(&prepared, WALL_AT_ZERO.0 + GENESIS_AHEAD_MS)?;
     let terminals = (0..plan.cards.len())
         .map(|card| {
-            let config =
-                plan.terminals(card, &prepared.source, &prepared.assignment, arguments.pace, WALL_AT_ZERO);
+            let config = plan.terminals(card, &prepared.source, &prepared.assignment, arguments.pace, WALL_AT_ZERO);
             Terminals::new(&plan.genesis, config)
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -49,7 +47,10 @@ pub fn run_virtual(arguments: &Arguments) -> Result<Outcome, DevnetError> {
     let core = &devnet.validators[0].core;
     let at = core.ledger().final_slice();
     let supply = core.ledger().supply(&at.id).map(|supply| (supply.genesis, supply.now)).unwrap_or_default();
-    let lanes = || devnet.validators.iter().map(|validator| validator.lane()).chain(devnet.cards.iter().map(card_lane));
+    let lanes = || {
+        let cards = devnet.cards.iter().map(Card::lane);
+        devnet.validators.iter().map(Validator::lane).chain(cards)
+    };
     let ends = Ends {
         cores: devnet.validators.iter().map(|validator| validator.core.stats().clone()).collect(),
         verified: devnet.validators.iter().map(|validator| validator.verify.counters().transactions).collect(),
@@ -65,15 +66,11 @@ pub fn run_virtual(arguments: &Arguments) -> Result<Outcome, DevnetError> {
     let seconds = devnet.now().since(begin_at).as_millis();
     outcome.report.run.virtual_time = true;
     outcome.report.run.trace_hash = Some(devnet.trace_hash().to_hex());
-    outcome.report.run.runtime = "virtual time, one thread".to_owned();
+    "virtual time, one thread".clone_into(&mut outcome.report.run.runtime);
     #[allow(clippy::cast_precision_loss, reason = "a run is far below 2^53 milliseconds and transactions")]
     {
         outcome.report.run.seconds = seconds as f64 / 1e3;
         outcome.report.rate_tps = outcome.report.transactions.finals as f64 * 1e3 / seconds.max(1) as f64;
     }
     Ok(outcome)
-}
-
-fn card_lane(card: &crate::virtual_time::Card) -> &Lane {
-    card.lane()
 }

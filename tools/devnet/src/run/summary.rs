@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hpb_base::Duration;
 use hpb_node::core::CoreStats;
 use hpb_types::{Amount, SliceRef};
 
@@ -56,7 +57,7 @@ impl Outcome {
             }
         }
         let establish_ms =
-            cards.iter().map(|card| card.established_after().map_or(0, |span| span.as_millis())).max().unwrap_or(0);
+            cards.iter().map(|card| card.established_after().map_or(0, Duration::as_millis)).max().unwrap_or(0);
         let workload = &prepared.workload;
         let latency_us = measurements.as_ref().map(Measurements::latencies).unwrap_or_default();
         let charts = measurements.as_ref().map(Measurements::charts).unwrap_or_default();

@@ -4,8 +4,8 @@
 mod trace;
 mod validator;
 
-
 use hpb_base::{Duration, Instant, UnixMillis};
+use hpb_ledger::chainlog::LogError;
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::{WireBuilder, WireError, WirePort};
@@ -16,7 +16,7 @@ use hpb_types::Hash;
 use crate::plan::Plan;
 use crate::terminals::Terminals;
 use trace::Trace;
-use validator::Validator;
+pub use validator::Validator;
 
 /// Frames that each card may own.
 const FRAMES: usize = 8_192;
@@ -38,10 +38,10 @@ pub enum VirtualError {
     Lane(#[from] LaneError),
     /// A ledger or log.
     #[error(transparent)]
-    Recover(#[from] RecoverError),
+    Recover(Box<RecoverError>),
     /// The log in memory.
     #[error(transparent)]
-    Log(#[from] hpb_ledger::chainlog::LogError),
+    Log(Box<LogError>),
     /// A validator stopped itself.
     #[error("validator {index} stops: {reason}")]
     Stopped {
@@ -53,6 +53,18 @@ pub enum VirtualError {
     /// The machines do not come to rest within one instant: a bug.
     #[error("the machines do not come to rest at {0:?}")]
     Restless(Instant),
+}
+
+impl From<RecoverError> for VirtualError {
+    fn from(error: RecoverError) -> Self {
+        Self::Recover(Box::new(error))
+    }
+}
+
+impl From<LogError> for VirtualError {
+    fn from(error: LogError) -> Self {
+        Self::Log(Box::new(error))
+    }
 }
 
 /// A card of terminals on virtual time.
@@ -187,4 +199,3 @@ impl Card {
         busy | (self.port.tx_burst(now, &mut self.bursts) > 0)
     }
 }
-

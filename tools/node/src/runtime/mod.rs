@@ -22,7 +22,9 @@ mod threads;
 
 pub use clock::Clock;
 pub use executor::{Activity, Context, Failure, IdlePolicy, Worker};
-pub use host::{Backend, BackendChoice, BackendWish, FILES_PER_EXECUTOR_MAX, HostLimits, LimitError, heap_trim, limits_check};
+pub use host::{
+    Backend, BackendChoice, BackendWish, FILES_PER_EXECUTOR_MAX, HostLimits, LimitError, heap_trim, limits_check,
+};
 pub use link::{LinkCounters, LinkWatch, Receiver, SendError, Sender, link};
 pub use meter::{ExecutorReport, TURN_BUCKETS, WorkerReport, turn_bucket_bound};
 pub use park::{Parker, Woken};

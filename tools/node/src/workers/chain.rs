@@ -116,9 +116,7 @@ pub struct DigestSent {
 /// The content's hash, if the command is a digest to the terminals.
 pub fn digest_of(command: &Command) -> Option<Hash> {
     match command {
-        Command::Broadcast { group: Group::Terminals, message, .. } => {
-            message.get(MESSAGE_HEADER_LEN..).map(Hash::of)
-        }
+        Command::Broadcast { group: Group::Terminals, message, .. } => message.get(MESSAGE_HEADER_LEN..).map(Hash::of),
         _ => None,
     }
 }
