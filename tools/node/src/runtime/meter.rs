@@ -2,9 +2,9 @@
 //!
 //! Counters are written by the executor's own thread and read by anyone, without locks. A turn's length is thread CPU
 //! time, but the thread's CPU clock costs 250-320 ns (a system call; the monotonic clock costs 25), so it is read only
-//! after a turn that took [`EXACT_FROM_NS`] or longer and at checkpoints at most that far apart. A turn counts as the
+//! after a turn that took `EXACT_FROM_NS` or longer and at checkpoints at most that far apart. A turn counts as the
 //! smaller of its time on the monotonic clock and the CPU time since the last checkpoint: never less than it used, at
-//! most [`EXACT_FROM_NS`] more.
+//! most `EXACT_FROM_NS` more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,7 @@
 //! Without either fence, or without the second look, both can miss each other; `park/tests.rs` explores every
 //! interleaving of this very code with loom, and of the broken variants, which must fail.
 //!
-//! The same [`Gate`] serves a producer that waits for room in a full link (`link.rs`), with the parts exchanged.
+//! The same `Gate` serves a producer that waits for room in a full link (`link.rs`), with the parts exchanged.
 //! This module refuses nothing and knows no link, port or worker.
 
 #[cfg(test)]
