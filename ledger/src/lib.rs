@@ -35,7 +35,7 @@ pub use apply::{Built, ExecuteError, Executed, Rules, SliceContext};
 pub use checked::Checked;
 pub use ledger::{AccountState, Ledger, OpenError, Supply};
 pub use mempool::{Mempool, MempoolLimits};
-pub use store::{FinalBatch, FinalPoint, MemoryStore, Store, StoreError};
+pub use store::{FinalBatch, FinalPoint, MemoryStore, SharedStore, Store, StoreError};
 pub use tree::{FinalSlice, FinaliseError, Finalised, InsertError, Switch};
 pub use view::{ChangeSet, State, StateError};
 

@@ -7,6 +7,7 @@
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hpb_base::limits::{STATE_KEY_LEN_MAX, STATE_VALUE_LEN_MAX};
 use hpb_types::SliceRef;
@@ -205,6 +206,35 @@ impl Store for MemoryStore {
 
     fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
         Ok(self.point)
+    }
+}
+
+/// A [`MemoryStore`] that several hold: the ledger that reads it, and whoever commits and outlives the ledger.
+#[derive(Clone, Default, Debug)]
+pub struct SharedStore(Arc<Mutex<MemoryStore>>);
+
+impl SharedStore {
+    fn held(&self) -> MutexGuard<'_, MemoryStore> {
+        // A holder that panicked left the store between two commits, never within one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for SharedStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.held().get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
+        self.held().scan(prefix, visit)
+    }
+
+    fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
+        self.held().commit(batch)
+    }
+
+    fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
+        self.held().final_point()
     }
 }
 

@@ -5,13 +5,10 @@ use std::collections::VecDeque;
 use hpb_base::limits::SESSIONS_MAX;
 use hpb_base::{Duration, Instant, Random};
 
-use super::{CloseReason, Event, Lane, LaneConfig, Phase, Session, body_len_max, mark};
+use super::session::{Session, Start};
+use super::{CloseReason, Event, Lane, LaneConfig, body_len_max, mark};
 use crate::card::{Call, SessionId};
-use crate::framing::Assembler;
-use crate::lane::session::Edge;
-use crate::outbox::Outbox;
 use crate::segment::FlowKey;
-use crate::stats::SessionCounters;
 use crate::wheel::Wheel;
 
 /// Tells a call's timer from a session's in the wheel.
@@ -139,35 +136,19 @@ impl Lane {
         let hash = self.flows.hash(&flow);
         self.calls.under_way += 1;
         self.flows.insert(hash, id.index);
-        let session = Session {
+        let start = Start {
+            id,
             flow,
             hash,
-            id,
-            socket,
-            dirty: false,
-            unread: false,
             class: call.class,
-            armed_ms: [u64::MAX; 2],
-            edge: Edge::new(),
-            phase: Phase::Connecting,
-            channel: None,
-            inbox: Assembler::default(),
-            outbox: Outbox::default(),
-            counters: SessionCounters::default(),
-            group: None,
-            group_position: 0,
-            broadcast_serial: 0,
             body_len_max: body_len_max(call.class),
-            tag: call.tag,
-            peer: None,
-            began_at: now,
-            deadline_at: Some(now + self.config.handshake_timeout),
-            call: Some(index),
             encrypted: call.responder.is_some(),
-            was_open: false,
+            call: Some((index, call.tag)),
+            began_at: now,
+            deadline_at: now + self.config.handshake_timeout,
         };
         let slot = &mut self.slots[id.index as usize];
-        mark(&mut self.dirty, slot.session.insert(session));
+        mark(&mut self.dirty, slot.session.insert(Session::new(start, socket)));
         true
     }
 

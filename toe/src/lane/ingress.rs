@@ -6,17 +6,15 @@ use hpb_base::Instant;
 use hpb_net::frame::Bursts;
 use hpb_net::sys::prefetch;
 
-use super::session::{Edge, Phase, Session};
+use super::session::{Edge, Phase, Session, Start};
 use super::{Lane, Listener, body_len_max, mark};
 use crate::card::{CloseReason, EventBatch};
 use crate::congestion::{Congestion, is_after};
 use crate::engine::{Stack, TcpState, TxPath};
-use crate::framing::Assembler;
-use crate::outbox::Outbox;
 use crate::registers::Register;
 use crate::secure::Channel;
 use crate::segment::{self, ACK, FIN, RST, SYN, Segment};
-use crate::stats::{Drop, SessionCounters};
+use crate::stats::Drop;
 
 /// What the first pass found out about a frame.
 pub(super) struct Seen {
@@ -150,33 +148,18 @@ impl Lane {
         let id = self.vacate().ok_or(Drop::TableFull)?;
         self.half_open += 1;
         self.flows.insert(seen.hash, id.index);
-        self.slots[id.index as usize].session = Some(Session {
+        let start = Start {
+            id,
             flow: segment.flow,
             hash: seen.hash,
-            id,
-            socket,
-            dirty: false,
-            unread: false,
             class,
-            armed_ms: [u64::MAX; 2],
-            edge: Edge::new(),
-            phase: Phase::Connecting,
-            channel: None,
-            inbox: Assembler::default(),
-            outbox: Outbox::default(),
-            counters: SessionCounters::default(),
-            group: None,
-            group_position: 0,
-            broadcast_serial: 0,
             body_len_max: body_len_max(class),
-            tag: 0,
-            peer: None,
-            began_at: now,
-            deadline_at: Some(now + self.config.handshake_timeout),
-            call: None,
             encrypted,
-            was_open: false,
-        });
+            call: None,
+            began_at: now,
+            deadline_at: now + self.config.handshake_timeout,
+        };
+        self.slots[id.index as usize].session = Some(Session::new(start, socket));
         Ok(id.index)
     }
 

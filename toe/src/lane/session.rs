@@ -84,7 +84,53 @@ pub(super) struct Session {
     pub(super) was_open: bool,
 }
 
+/// What a session starts from.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    pub(super) id: SessionId,
+    pub(super) flow: FlowKey,
+    pub(super) hash: u64,
+    pub(super) class: Class,
+    pub(super) body_len_max: u32,
+    pub(super) encrypted: bool,
+    /// The call that it answers and the call's tag; `None` for one that came in.
+    pub(super) call: Option<(u32, u64)>,
+    pub(super) began_at: Instant,
+    pub(super) deadline_at: Instant,
+}
+
 impl Session {
+    pub(super) fn new(start: Start, socket: Socket) -> Self {
+        let Start { id, flow, hash, class, body_len_max, encrypted, call, began_at, deadline_at } = start;
+        Self {
+            flow,
+            hash,
+            id,
+            socket,
+            dirty: false,
+            unread: false,
+            class,
+            armed_ms: [u64::MAX; 2],
+            edge: Edge::new(),
+            phase: Phase::Connecting,
+            channel: None,
+            inbox: Assembler::default(),
+            outbox: Outbox::default(),
+            counters: SessionCounters::default(),
+            group: None,
+            group_position: 0,
+            broadcast_serial: 0,
+            body_len_max,
+            tag: call.map_or(0, |(_, tag)| tag),
+            peer: None,
+            began_at,
+            deadline_at: Some(deadline_at),
+            call: call.map(|(index, _)| index),
+            encrypted,
+            was_open: false,
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
     }
@@ -183,7 +229,7 @@ fn seal_into(channel: &mut Channel, socket: &mut Socket, plain: &[u8], scratch: 
 }
 
 impl Edge {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             congestion: Congestion::new(1_460, 0),
             initial_sequence: 0,

@@ -8,7 +8,7 @@ use hpb_types::slice::transactions_root;
 use hpb_types::{Confirm, ConfirmBody, Hash, Slice, SliceBody, SliceRef};
 
 use super::kit::{chain, config, genesis, name, results, signature};
-use crate::dpos::{Anchor, Dpos, Input, Memory, Output, Watermark, watermark};
+use crate::dpos::{Anchor, Dpos, Input, Memory, Output, Watermark};
 use crate::engine::{Engine, Proposal, Verified};
 
 /// How the links behave.
@@ -35,7 +35,7 @@ pub(super) struct Node {
     pub(super) engine: Option<Dpos>,
     life: u32,
     store: BTreeMap<Hash, Slice>,
-    disk: [Vec<u8>; 2],
+    disk: Option<Watermark>,
     /// Slices synced with the watermark and not final.
     kept: BTreeMap<Hash, Slice>,
     log: Vec<Slice>,
@@ -70,7 +70,7 @@ impl World {
             engine: None,
             life: 0,
             store: BTreeMap::new(),
-            disk: [Vec::new(), Vec::new()],
+            disk: None,
             kept: BTreeMap::new(),
             log: Vec::new(),
             finals: Vec::new(),
@@ -122,8 +122,7 @@ impl World {
 
     /// Starts a node again with the watermark that its disk holds.
     pub(super) fn restart(&mut self, index: usize) {
-        let [first, second] = &self.nodes[index].disk;
-        let memory = watermark::newest([first, second], &chain(), &name(index));
+        let memory = self.nodes[index].disk.map_or(Memory::Lost, Memory::Known);
         self.start(index, memory);
         let kept: Vec<Slice> = self.nodes[index].kept.values().cloned().collect();
         self.deliver(index, Message::Slices(kept));
@@ -136,7 +135,7 @@ impl World {
 
     /// Loses a node's watermark.
     pub(super) fn wipe(&mut self, index: usize) {
-        self.nodes[index].disk = [Vec::new(), Vec::new()];
+        self.nodes[index].disk = None;
     }
 
     /// Ends all partitions. Sessions come up anew and say where each head is.
@@ -190,10 +189,8 @@ impl World {
             Event::Synced { node: index, life, mark, slice } => {
                 let node = &mut self.nodes[index];
                 if node.life == life {
-                    // The copies are written in turn: one torn write leaves the other.
-                    node.disk.swap(0, 1);
                     node.kept.extend(node.store.get(&slice).map(|kept| (slice, kept.clone())));
-                    node.disk[0] = mark.to_record(&chain(), &name(index)).to_vec();
+                    node.disk = Some(mark);
                     self.feed(index, Input::Persisted { slice });
                 }
             }

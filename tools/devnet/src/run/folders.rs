@@ -18,6 +18,8 @@ use crate::plan::Plan;
 use crate::terminals::party_keys;
 
 const GENESIS_FILE: &str = "genesis";
+/// A genesis whose chain has not begun: its producers' logs may still be missing.
+const DRAFT_FILE: &str = "genesis.draft";
 
 /// The folder of a run; one that nobody named goes when the run ends.
 pub(super) struct RunFolder {
@@ -42,13 +44,18 @@ impl RunFolder {
         Ok(Self { path, temporary })
     }
 
-    /// The genesis that an earlier run wrote down, if it fits the arguments.
-    pub(super) fn genesis(&self, arguments: &Arguments, prepared: &Prepared) -> Result<Option<Genesis>, DevnetError> {
-        let path = self.path.join(GENESIS_FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("reading", &path)(error)),
+    /// The genesis that an earlier run wrote down, if it fits the arguments, and whether its chain has not begun: that
+    /// run ended before every producer had its log, so nobody has confirmed anything.
+    pub(super) fn genesis(
+        &self,
+        arguments: &Arguments,
+        prepared: &Prepared,
+    ) -> Result<Option<(Genesis, bool)>, DevnetError> {
+        let (bytes, fresh) = match (self.read(GENESIS_FILE)?, self.read(DRAFT_FILE)?) {
+            (Some(bytes), _) => (bytes, false),
+            // One that is cut short was never used: folders are made after its sync.
+            (None, Some(bytes)) if Genesis::from_bytes(&bytes).is_ok() => (bytes, true),
+            (None, _) => return Ok(None),
         };
         let refuse = |reason: String| DevnetError::Folder { path: self.path.display().to_string(), reason };
         let genesis =
@@ -71,24 +78,40 @@ impl RunFolder {
         });
         if !fits {
             return Err(refuse(
-                "it was made with another --seed, --workload or --rate: its accounts are others".into(),
+                "it was made with another --seed, --workload, --rate or --seconds: its accounts are others".into(),
             ));
         }
-        Ok(Some(genesis))
+        Ok(Some((genesis, fresh)))
     }
 
-    /// Writes a new chain's genesis down, whole or not at all.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DevnetError> {
+        let path = self.path.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("reading", &path)(error)),
+        }
+    }
+
+    /// Writes a new chain's genesis down, before anything is made that belongs to it.
     pub(super) fn keep(&self, genesis: &Genesis) -> Result<(), DevnetError> {
-        let (path, draft) = (self.path.join(GENESIS_FILE), self.path.join("genesis.draft"));
+        let draft = self.path.join(DRAFT_FILE);
         let written = File::create(&draft)
             .and_then(|mut file| file.write_all(&genesis.to_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&draft, &path))
             .and_then(|()| sync_folder(&self.path));
-        written.map_err(failed("writing", &path))
+        written.map_err(failed("writing", &draft))
     }
 
-    /// Opens validator `index`'s disk. `fresh` says that this run made the chain, and its genesis time has not come:
-    /// no confirm of this producer can exist.
+    /// Notes that every producer has its log: from now on one without a log has lost it, and stays silent
+    /// (PROTOCOL.md, "Watermark"). Without this note a set-up that was cut short would silence them all for good.
+    pub(super) fn begin(&self) -> Result<(), DevnetError> {
+        let path = self.path.join(GENESIS_FILE);
+        let begun = fs::rename(self.path.join(DRAFT_FILE), &path).and_then(|()| sync_folder(&self.path));
+        begun.map_err(failed("writing", &path))
+    }
+
+    /// Opens validator `index`'s disk. `fresh` says that the chain has not begun: no confirm of this producer can
+    /// exist.
     pub(super) fn validator(
         &self,
         plan: &Plan,

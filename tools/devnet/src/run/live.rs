@@ -73,14 +73,12 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let clock = Clock::start();
     let started_ms = clock.wall(clock.now()).0;
     let folder = RunFolder::open(arguments)?;
-    let known = folder.genesis(arguments, &prepared)?;
-    let fresh = known.is_none();
-    let plan = if let Some(genesis) = known {
-        Plan::of(arguments.seed, genesis, arguments.sessions)
+    let (plan, fresh) = if let Some((genesis, fresh)) = folder.genesis(arguments, &prepared)? {
+        (Plan::of(arguments.seed, genesis, arguments.sessions), fresh)
     } else {
         let plan = arguments.plan(&prepared, started_ms + GENESIS_AHEAD_MS)?;
         folder.keep(&plan.genesis)?;
-        plan
+        (plan, true)
     };
     let stop = StopFlag::new().map_err(DevnetError::runtime)?;
     stop_on_signals(&stop).map_err(DevnetError::runtime)?;
@@ -94,6 +92,9 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let ports = wire(&plan, &builder)?;
     let log_io = LogIo::detect();
     let (nodes, cards) = workers(arguments, &prepared, &plan, &mut builder, ports, &folder, fresh, &log_io)?;
+    if fresh {
+        folder.begin()?;
+    }
     heap_trim();
     let memory_before = host::resident_len();
     let running = builder.start()?;

@@ -1,14 +1,11 @@
 //! One validator on virtual time: its card, core, verifier, log and store, driven by hand.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use hpb_base::{Duration, Instant, Machine};
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
-use hpb_ledger::store::Visit;
 use hpb_ledger::watermark::{Watermark, WatermarkState};
-use hpb_ledger::{FinalBatch, FinalPoint, MemoryStore, Store, StoreError};
+use hpb_ledger::{SharedStore, Store};
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::WirePort;
@@ -28,28 +25,6 @@ const COMMIT: Duration = Duration::from_millis(5);
 /// How long final states gather before they are committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
-/// Committed state, read by the ledger and written by the driver.
-#[derive(Clone, Default)]
-pub struct Disk(Rc<RefCell<MemoryStore>>);
-
-impl Store for Disk {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.borrow().get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
-        self.0.borrow().scan(prefix, visit)
-    }
-
-    fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
-        self.0.borrow_mut().commit(batch)
-    }
-
-    fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
-        self.0.borrow().final_point()
-    }
-}
-
 /// A validator.
 pub struct Validator {
     lane: Lane,
@@ -57,11 +32,11 @@ pub struct Validator {
     bursts: Bursts,
     events: EventBatch,
     /// The core.
-    pub core: Core<Disk>,
+    pub core: Core<SharedStore>,
     /// Its verifier.
     pub verify: Verify,
     log: ChainLog,
-    disk: Disk,
+    disk: SharedStore,
     /// Answers of the disk that are on their way.
     answers: BTreeMap<(Instant, u64), Input>,
     asked: u64,
@@ -88,7 +63,7 @@ impl Validator {
             WatermarkState::Known(mark),
             Box::new(|| Instant::ZERO),
         )?;
-        let disk = Disk::default();
+        let disk = SharedStore::default();
         let recovered = Recovered::read(&plan.genesis, disk.clone(), &mut log, Some(&own.name))?;
         let config = CoreConfig {
             genesis: plan.genesis.clone(),

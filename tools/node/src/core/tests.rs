@@ -1,13 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
-use hpb_ledger::store::Visit;
 use hpb_ledger::watermark::{Watermark, WatermarkState};
-use hpb_ledger::{FinalBatch, FinalPoint, MemoryStore, StoreError, token};
+use hpb_ledger::{SharedStore, token};
 use hpb_types::message::{Status, kind};
 use hpb_types::{Amount, Authorisation, GenesisAccount, GenesisProducer, Height, Transaction, TransactionBody};
 
@@ -19,34 +16,12 @@ const DELAY: Duration = Duration::from_millis(5);
 const SYNC: Duration = Duration::from_micros(300);
 const TERMINAL: SessionId = SessionId { index: 999, generation: 0 };
 
-/// A store whose committed state outlives the core that reads it.
-#[derive(Clone, Default)]
-struct Disk(Rc<RefCell<MemoryStore>>);
-
-impl Store for Disk {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.borrow().get(key)
-    }
-
-    fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
-        self.0.borrow().scan(prefix, visit)
-    }
-
-    fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
-        self.0.borrow_mut().commit(batch)
-    }
-
-    fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
-        self.0.borrow().final_point()
-    }
-}
-
 struct Node {
-    core: Core<Disk>,
+    core: Core<SharedStore>,
     verify: Verify,
     log: ChainLog,
     folder: MemoryFolder,
-    disk: Disk,
+    disk: SharedStore,
 }
 
 /// Validators that talk by messages with a delay, on virtual time.
@@ -131,13 +106,13 @@ impl World {
                 Box::new(|| Instant::ZERO),
             );
             drop(log.unwrap());
-            world.start(index, folder, Disk::default());
+            world.start(index, folder, SharedStore::default());
         }
         world.mesh();
         world
     }
 
-    fn start(&mut self, index: usize, folder: MemoryFolder, disk: Disk) {
+    fn start(&mut self, index: usize, folder: MemoryFolder, disk: SharedStore) {
         let options = LogOptions::new(self.genesis.chain_id());
         let (mut log, _) = ChainLog::open(Box::new(folder.clone()), options, Box::new(|| Instant::ZERO)).unwrap();
         let own = producer_name(index);
@@ -173,7 +148,7 @@ impl World {
         }
     }
 
-    fn kill(&mut self, index: usize) -> (MemoryFolder, Disk) {
+    fn kill(&mut self, index: usize) -> (MemoryFolder, SharedStore) {
         let node = self.nodes[index].take().unwrap();
         node.folder.lose_unsynced();
         (node.folder, node.disk)
@@ -279,7 +254,7 @@ impl World {
         self.told.iter().filter(|(_, told, _)| *told == id).map(|(_, _, status)| status).collect()
     }
 
-    fn core(&self, index: usize) -> &Core<Disk> {
+    fn core(&self, index: usize) -> &Core<SharedStore> {
         &self.nodes[index].as_ref().unwrap().core
     }
 

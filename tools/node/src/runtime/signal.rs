@@ -54,7 +54,8 @@ extern "C" fn raise_by_signal(_signal: libc::c_int) {
 }
 
 /// From now on Ctrl-C (`SIGINT`) and `SIGTERM` raise `stop`. The second of the same kind ends the process at once, so
-/// that a stop that hangs can be ended from the keyboard.
+/// that a stop that hangs can be ended from the keyboard. A write beyond the limit of a file's size (`ulimit -f`) becomes
+/// an error of its worker.
 ///
 /// # Errors
 /// Another flag was given before in this process, or the kernel refuses.
@@ -66,6 +67,7 @@ pub fn stop_on_signals(stop: &StopFlag) -> io::Result<()> {
             "the signals of this process raise another stop flag",
         ));
     }
+    sys::file_limit_is_an_error();
     sys::on_signal(libc::SIGINT, raise_by_signal)?;
     sys::on_signal(libc::SIGTERM, raise_by_signal)
 }

@@ -187,6 +187,12 @@ pub(super) fn on_signal(signal: libc::c_int, handler: extern "C" fn(libc::c_int)
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// From now on a write beyond the limit of a file's size is refused as an error (`EFBIG`) instead of ending the process.
+pub(super) fn file_limit_is_an_error() {
+    // SAFETY: to ignore a signal takes no handler; a refusal leaves the default, which ends the process.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Calls `body` and leaves the interrupted thread's `errno` as it was, which a signal handler must.
 pub(super) fn keeping_errno(body: impl FnOnce()) {
     // SAFETY: the C library gives every thread a valid place for its errno.
