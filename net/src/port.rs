@@ -76,3 +76,30 @@ pub trait Port: Send {
     /// What went through so far.
     fn counters(&self) -> PortCounters;
 }
+
+/// A port whose kind is known only at run time.
+impl<P: Port + ?Sized> Port for Box<P> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn rx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize {
+        (**self).rx_burst(now, bursts)
+    }
+
+    fn tx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize {
+        (**self).tx_burst(now, bursts)
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        (**self).wake_at()
+    }
+
+    fn descriptors(&self) -> &[RawFd] {
+        (**self).descriptors()
+    }
+
+    fn counters(&self) -> PortCounters {
+        (**self).counters()
+    }
+}

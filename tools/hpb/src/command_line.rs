@@ -72,6 +72,10 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "DIR", default_value = "report")]
     pub(crate) report: PathBuf,
 
+    /// Write the frames of validator 0's card to this file (pcap, at most 1 GiB; opens in Wireshark)
+    #[arg(long, value_name = "FILE", conflicts_with = "virtual_time")]
+    pub(crate) capture: Option<PathBuf>,
+
     /// Keys, workload and choices follow from it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

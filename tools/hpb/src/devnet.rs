@@ -19,6 +19,7 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         workload: options.workload,
         data: options.data,
         report: options.report,
+        capture: options.capture,
         seed: options.seed,
     };
     let outcome = if options.virtual_time { run_virtual(&arguments) } else { run_live(&arguments, options.final_fd) };

@@ -1,14 +1,16 @@
 //! The main job on this host: validators and terminals on the runtime, in real time.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration as Pause;
 
-use hpb_base::{Duration, Instant};
+use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_ledger::lmdb::StoreWriter;
 use hpb_ledger::sync_times::SyncTimes;
+use hpb_net::pcap::Captured;
 use hpb_net::port::Port;
 use hpb_net::wire::{WireBuilder, WirePort};
 use hpb_node::core::CoreConfig;
@@ -37,6 +39,8 @@ const GENESIS_AHEAD_MS: u64 = 2_000;
 const COMMIT_EVERY: Duration = Duration::from_secs(2);
 /// Batches of finality that may wait for whoever records them.
 const TOLD_DEPTH: usize = 4_096;
+/// Bytes of frames that a capture holds at most.
+const CAPTURE_LEN_MAX: u64 = 1 << 30;
 /// Digests that left and that a card has not looked at.
 const DIGESTS_DEPTH: usize = 1_024;
 /// How often the view is drawn and the run's state looked at.
@@ -111,7 +115,7 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     })?;
     let memory_open = host::resident_len();
     // The chain is under way: slot 1 has a slice.
-    let chain_at = clock.instant(hpb_base::UnixMillis(plan.genesis.time_ms + u64::from(arguments.slot_ms) + 500));
+    let chain_at = clock.instant(UnixMillis(plan.genesis.time_ms + u64::from(arguments.slot_ms) + 500));
     watch.until(&mut view, &mut recorder, "waiting for the chain", |watch| watch.clock.now() > chain_at)?;
     let begin_at = clock.now() + Duration::from_millis(100);
     let submit_until = begin_at + Duration::from_secs(arguments.seconds.into());
@@ -139,7 +143,9 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     if let Some(recorder) = &mut recorder {
         recorder.take(&cards.told)?;
     }
-    let mut outcome = assemble(arguments, &prepared, &nodes, &finished);
+    // Slots before this run are nobody's fault.
+    let first_slot = started_ms.saturating_sub(plan.genesis.time_ms) / u64::from(plan.genesis.slot_ms);
+    let mut outcome = assemble(arguments, &prepared, &nodes, &finished, first_slot);
     let report = &mut outcome.report;
     report.run.started_unix_ms = Some(started_ms);
     report.run.cores = cores_count as u32;
@@ -156,6 +162,11 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     // Both ends of each session are in this process.
     report.sessions.bytes_per_session =
         memory_open.saturating_sub(memory_before) / (2 * u64::from(arguments.sessions)).max(1);
+    let found: Vec<u64> = finished.iter().filter_map(|card| card.terminals.found_tps()).collect();
+    if !found.is_empty() {
+        let tps: u64 = found.iter().sum();
+        report.run.notes.push(format!("the highest rate at which nothing was shed: {tps} transactions a second"));
+    }
     if interrupted {
         report.run.notes.push("interrupted before its time".to_owned());
     }
@@ -207,6 +218,7 @@ fn workers(
     let wall_at_zero = clock.wall(Instant::ZERO);
     let mut ports = ports.into_iter();
     let mut nodes = Vec::new();
+    let mut capture = arguments.capture.as_deref().map(|path| capture_file(path)).transpose()?;
     // The digests that terminals hear are validator 0's.
     let (mut digest_taps, digest_ends): (Vec<_>, Vec<_>) =
         plan.cards.iter().map(|_| mpsc::sync_channel(DIGESTS_DEPTH)).unzip();
@@ -223,7 +235,13 @@ fn workers(
         let mut config = plan.validator_lane(index);
         config.secret = os_random()?;
         let parts = NodeParts {
-            lanes: vec![LaneParts { config, port, frames_max: FRAMES, announced: true, commands }],
+            lanes: vec![LaneParts {
+                config,
+                port: captured(port, capture.take(), wall_at_zero)?,
+                frames_max: FRAMES,
+                announced: true,
+                commands,
+            }],
             core: CoreConfig {
                 genesis: plan.genesis.clone(),
                 producer: Some((own.name, own.producer_keys.clone())),
@@ -264,8 +282,34 @@ fn workers(
     Ok((nodes, cards))
 }
 
+fn capture_failed(path: &Path) -> impl FnOnce(io::Error) -> DevnetError {
+    let path = path.display().to_string();
+    move |error| DevnetError::Io { action: "writing", path, error }
+}
+
+fn capture_file(path: &Path) -> Result<(&Path, File), DevnetError> {
+    File::create(path).map(|file| (path, file)).map_err(capture_failed(path))
+}
+
+/// The port, with a capture of all that passes it if there is a file for that.
+fn captured(
+    port: WirePort,
+    capture: Option<(&Path, File)>,
+    wall_at_zero: UnixMillis,
+) -> Result<Box<dyn Port>, DevnetError> {
+    let Some((path, file)) = capture else { return Ok(Box::new(port)) };
+    let port = Captured::new(port, BufWriter::new(file), wall_at_zero, CAPTURE_LEN_MAX);
+    Ok(Box::new(port.map_err(capture_failed(path))?))
+}
+
 /// The report of what the machines counted.
-fn assemble(arguments: &Arguments, prepared: &Prepared, nodes: &[NodeHandle], finished: &[Finished]) -> Outcome {
+fn assemble(
+    arguments: &Arguments,
+    prepared: &Prepared,
+    nodes: &[NodeHandle],
+    finished: &[Finished],
+    first_slot: u64,
+) -> Outcome {
     let chains: Vec<_> = nodes.iter().map(|node| node.chain.read()).collect();
     let closings: Vec<_> = chains.iter().filter_map(|chain| chain.closing).collect();
     let first = &chains[0];
@@ -278,7 +322,7 @@ fn assemble(arguments: &Arguments, prepared: &Prepared, nodes: &[NodeHandle], fi
             .iter()
             .map(|node| node.verifiers.iter().map(|verifier| verifier.read().counters.transactions).sum())
             .collect(),
-        slots: first.final_told.height.slot.0,
+        slots: first.final_told.height.slot.0.saturating_sub(first_slot),
         filled_slots: first.stats.filled_slots,
         final_slice: first.final_told,
         supply,

@@ -58,6 +58,8 @@ pub struct Arguments {
     pub data: Option<PathBuf>,
     /// Where the report goes.
     pub report: PathBuf,
+    /// Where a capture of validator 0's port goes, if one is wanted.
+    pub capture: Option<PathBuf>,
     /// The seed of keys, workload and choices.
     pub seed: u64,
 }
