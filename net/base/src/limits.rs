@@ -191,3 +191,10 @@ pub const ACCOUNT_KEYS_MAX: usize = 1 << 16;
 pub const DIGESTS_WATCHED_MAX: usize = 64;
 /// Digests of a run whose times are kept for the report; later ones are not measured.
 pub const DIGESTS_MEASURED_MAX: usize = 1 << 16;
+
+/// Broadcasts of one group that a lane has under way at once; one more sheds the oldest that is sheddable.
+pub const BROADCASTS_MAX: usize = 1_024;
+/// Final slices whose content one node core keeps for peers that missed them.
+pub const FINAL_SLICES_KEPT_MAX: usize = 1_024;
+/// Slices whose content one node core holds at once, final ones included.
+pub const SLICE_BODIES_MAX: usize = UNFINAL_SLICES_MAX + FINAL_SLICES_KEPT_MAX;

@@ -5,16 +5,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use hpb_base::limits::BURST_LEN_MAX;
+use hpb_base::limits::{BROADCASTS_MAX, BURST_LEN_MAX};
 use hpb_net::sys::prefetch;
 
 use super::{CloseReason, Lane, Session, Slot, mark};
 use crate::card::{Group, SessionId};
 use crate::class::Priority;
 use crate::outbox::Queued;
-
-/// Broadcasts of one group that may be under way at once; one more sheds the oldest that is sheddable.
-const UNDER_WAY_MAX: usize = 1_024;
 
 /// Who is in which group, and which messages are on their way to them. Groups are served in their order: the mesh of
 /// validators never waits for ten thousand terminals.
@@ -83,7 +80,7 @@ impl Lane {
         broadcasts.serial = broadcasts.serial.wrapping_add(1);
         let cursor = broadcasts.members[group as usize].len();
         let queue = &mut broadcasts.under_way[group as usize];
-        if queue.len() >= UNDER_WAY_MAX {
+        if queue.len() >= BROADCASTS_MAX {
             let oldest = queue.iter().position(|other| other.priority == Priority::Sheddable).unwrap_or(0);
             if let Some(dropped) = queue.remove(oldest) {
                 self.counters.shed_messages += dropped.cursor as u64;

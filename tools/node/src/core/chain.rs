@@ -1,6 +1,8 @@
 //! What the consensus engine asks for, and what becomes of it: execute, build, write, sign, send.
 
-use hpb_base::limits::{SLICE_BYTES_MAX, SLICES_SERVED_MAX, TRANSACTIONS_PER_SLICE_MAX};
+use hpb_base::limits::{
+    FINAL_SLICES_KEPT_MAX, SLICE_BODIES_MAX, SLICE_BYTES_MAX, SLICES_SERVED_MAX, TRANSACTIONS_PER_SLICE_MAX,
+};
 use hpb_base::{Instant, Machine};
 use hpb_consensus::dpos::{Input as EngineInput, Output as EngineOutput};
 use hpb_consensus::{Engine, HeadChange, Proposal, Verified};
@@ -60,7 +62,7 @@ impl<S: Store> Core<S> {
     /// A slice that was verified: its body is kept, the engine judges its place.
     pub(super) fn slice(&mut self, now: Instant, slice: Verified<Slice>, transactions: Vec<Checked>) {
         let id = slice.get().id();
-        if self.bodies.contains_key(&id) || self.bodies.len() >= super::BODIES_MAX {
+        if self.bodies.contains_key(&id) || self.bodies.len() >= SLICE_BODIES_MAX {
             return;
         }
         self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
@@ -255,7 +257,7 @@ impl<S: Store> Core<S> {
         self.final_told = reference;
         self.digests.finalised(reference);
         self.tally.finalised(reference);
-        while self.finals_kept.len() > super::FINAL_BODIES_KEPT
+        while self.finals_kept.len() > FINAL_SLICES_KEPT_MAX
             && let Some(id) = self.finals_kept.pop_front()
         {
             self.bodies.remove(&id);

@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hpb_base::limits::{UNFINAL_SLICES_MAX, VERIFY_REQUESTS_MAX};
+use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
 use hpb_consensus::dpos::{Config as EngineConfig, Dpos};
 use hpb_consensus::{Engine, Verified};
@@ -35,11 +35,6 @@ use io::framed;
 use journal::Journal;
 use peers::Peers;
 use pool::Senders;
-
-/// Slices whose content is held at once, final ones included.
-const BODIES_MAX: usize = UNFINAL_SLICES_MAX + FINAL_BODIES_KEPT;
-/// Final slices that are kept for peers that missed them.
-const FINAL_BODIES_KEPT: usize = 1_024;
 
 /// A slice and its transactions.
 pub(crate) struct Body {
@@ -168,7 +163,7 @@ impl<S: Store> Core<S> {
             genesis,
             producer,
         };
-        let kept = finals.len().saturating_sub(FINAL_BODIES_KEPT);
+        let kept = finals.len().saturating_sub(FINAL_SLICES_KEPT_MAX);
         for body in finals.into_iter().skip(kept) {
             let id = body.slice.id();
             core.journal.note(id);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use hpb_base::limits::FINAL_SLICES_KEPT_MAX;
 use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
@@ -13,7 +14,7 @@ use hpb_ledger::{
 };
 use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
 
-use super::{Body, FINAL_BODIES_KEPT};
+use super::Body;
 
 /// What was found.
 pub struct Recovered<S> {
@@ -173,8 +174,8 @@ impl<S: Store> Reading<S> {
             }
             self.finals.push(body);
         }
-        if self.finals.len() > 2 * FINAL_BODIES_KEPT {
-            self.finals.drain(..self.finals.len() - FINAL_BODIES_KEPT);
+        if self.finals.len() > 2 * FINAL_SLICES_KEPT_MAX {
+            self.finals.drain(..self.finals.len() - FINAL_SLICES_KEPT_MAX);
         }
         // Forks that ended below the tip.
         let tip = self.anchor.tip();
