@@ -200,9 +200,21 @@ impl Port for WirePort {
     fn rx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize {
         let before = bursts.rx.len();
         let links = self.incoming.len();
-        for turn in 0..links {
-            let link = &mut self.incoming[(self.next + turn) % links];
-            link.receive(now, bursts, &mut self.counters);
+        let busy = self.incoming.iter().filter(|link| link.has_something()).count();
+        // First an equal share for each link that has something, so that a full one does not keep the others waiting;
+        // then whatever room is left.
+        let share = bursts.rx_room().div_ceil(busy.max(1));
+        for share in [share, BURST_LEN_MAX] {
+            for turn in 0..links {
+                let link = &mut self.incoming[(self.next + turn) % links];
+                if link.has_something() {
+                    let limit = (bursts.rx.len() + share).min(BURST_LEN_MAX);
+                    link.receive(now, limit, bursts, &mut self.counters);
+                }
+            }
+            if busy < 2 || bursts.rx_room() == 0 {
+                break;
+            }
         }
         self.next = (self.next + 1) % links.max(1);
         let received = &bursts.rx[before..];
@@ -258,9 +270,15 @@ impl Port for WirePort {
 }
 
 impl Incoming {
-    fn receive(&mut self, now: Instant, bursts: &mut Bursts, counters: &mut PortCounters) {
+    /// Whether a look at it may bring frames.
+    fn has_something(&self) -> bool {
+        !self.full.is_empty() || !self.impairment.is_idle()
+    }
+
+    /// Takes frames until the burst holds `limit`.
+    fn receive(&mut self, now: Instant, limit: usize, bursts: &mut Bursts, counters: &mut PortCounters) {
         if self.impairment.is_idle() && self.impairment.is_clear() {
-            while bursts.rx.len() < BURST_LEN_MAX
+            while bursts.rx.len() < limit
                 && let Ok(stamped) = self.full.pop()
             {
                 Self::exchange(&mut self.empty, bursts);
@@ -277,7 +295,7 @@ impl Incoming {
                 bursts.pool.give(frame);
             }
         }
-        while bursts.rx.len() < BURST_LEN_MAX
+        while bursts.rx.len() < limit
             && let Some(frame) = self.impairment.take_due(now)
         {
             bursts.rx.push(frame);

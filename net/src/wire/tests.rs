@@ -173,3 +173,21 @@ fn a_bad_layout_is_refused() {
     lost.link(0, 5, LinkConfig::default());
     assert_eq!(lost.build().err(), Some(WireError::NoSuchPort(0, 5)));
 }
+
+#[test]
+fn a_full_link_does_not_keep_another_waiting() {
+    let mut builder = WireBuilder::new(0);
+    for last in 1..=3 {
+        builder.port(&[address(last)]);
+    }
+    let mut ports = builder.build().unwrap();
+    let (mut a, mut b, mut to) = (Bursts::new(512), Bursts::new(8), Bursts::new(512));
+    for n in 0..200 {
+        packet(&mut a, 3, n);
+    }
+    packet(&mut b, 3, 999);
+    ports[0].tx_burst(Instant::ZERO, &mut a);
+    ports[1].tx_burst(Instant::ZERO, &mut b);
+    assert_eq!(ports[2].rx_burst(Instant::ZERO, &mut to), BURST_LEN_MAX);
+    assert!(to.rx.iter().any(|frame| tag(frame) == 999), "the one frame of the quiet link is in the first burst");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hpb_base::limits::SESSIONS_MAX;
+use hpb_base::limits::{BURST_LEN_MAX, SESSIONS_MAX};
 use hpb_base::{Duration, Instant, Random};
 
 use super::session::{Session, Start};
@@ -107,10 +107,13 @@ impl Lane {
         calls.waiting.push_back(index);
     }
 
-    /// Makes the calls that wait, while few enough are under way.
+    /// Makes the calls that wait, while few enough are under way; as many in one turn as a burst takes.
     pub(super) fn dial(&mut self, now: Instant) -> bool {
         let mut dialled = false;
-        while self.calls.may_dial(self.config.calling_max) {
+        for _ in 0..BURST_LEN_MAX {
+            if !self.calls.may_dial(self.config.calling_max) {
+                break;
+            }
             let Some(index) = self.calls.waiting.pop_front() else { break };
             let Some(Some(known)) = self.calls.known.get(index as usize) else { continue };
             let call = known.call.clone();

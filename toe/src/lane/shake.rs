@@ -41,7 +41,6 @@ impl Lane {
 
     /// Gathers the peer's next handshake message; when it is whole, its step becomes a job.
     pub(super) fn read_handshake(&mut self, index: u32) -> Result<(), Drop> {
-        let seed = self.handshake_seed();
         let Some(session) = self.slots[index as usize].session.as_mut() else { return Ok(()) };
         let Phase::Shaking(shake) = &mut session.phase else { return Ok(()) };
         if shake.busy {
@@ -63,6 +62,8 @@ impl Lane {
             return Err(Drop::Handshake);
         }
         message.drain(..2);
+        let id = session.id;
+        shake.busy = true;
         let task = if let Some(memory) = shake.memory.take() {
             Task::Continue { memory, message }
         } else {
@@ -70,10 +71,9 @@ impl Lane {
             if !message_1_is_for_us(&message, &identity) {
                 return Err(Drop::Stranger);
             }
-            Task::Answer { identity, message, seed }
+            Task::Answer { identity, message, seed: self.handshake_seed() }
         };
-        shake.busy = true;
-        self.shaking.ready.push_back(CryptoJob { session: session.id, task });
+        self.shaking.ready.push_back(CryptoJob { session: id, task });
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! reconnect. Handshake steps run on a second thread, on another core where there is one. Echoes are sent open loop:
 //! each has a time at which it is meant to leave, and its latency counts from then, so that a stall of the lane is not
 //! hidden by the messages that it held back (coordinated omission). First the quiet sessions echo alone, then all
-//! callers close, and the storm lasts until the last of them has come back.
+//! callers close as fast as the lanes can do it, and the storm lasts until the last of them has come back.
 //!
 //! It refuses more sessions of one kind than a client's address has ports, and gives up when no caller comes back for
 //! longer than [`PATIENCE_NS`].

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hdrhistogram::Histogram;
-use hpb_base::Instant;
+use hpb_base::{Instant, Random};
 use hpb_net::wire::WireBuilder;
 use hpb_toe::stats::LaneCounters;
 use hpb_toe::{Call, Class, CloseReason, Command, Event, EventBatch, Identity, Priority, SessionId};
@@ -30,8 +30,13 @@ const SERVER_SEED: u8 = 1;
 
 /// Handshake results that a lane takes in one turn.
 const RESULTS_A_TURN: usize = 16;
-/// Echoes that the client begins, and sessions that it closes, in one turn.
-const COMMANDS_A_TURN: usize = 64;
+/// Echoes that the client begins in one turn.
+const ECHOES_A_TURN: usize = 64;
+/// Sessions that the client closes in one turn: all of them as fast as they go, in steps that leave the lanes their
+/// turns.
+const CLOSES_A_TURN: usize = 16;
+/// Keys the times of the echoes.
+const PHASES_SEED: u64 = 1;
 /// Rounds of echoes before the first that is measured.
 const WARM_UP_ROUNDS: u64 = 20;
 /// How long the last echoes may take to come back.
@@ -61,7 +66,9 @@ struct Quiet {
     lost: u64,
     body: Vec<u8>,
     interval_ns: u64,
-    /// When the first echo was meant to leave; `None` while none is sent.
+    /// When in the interval each session says something, ascending.
+    phases_ns: Vec<u64>,
+    /// When the first interval began; `None` while no echo is sent.
     begin_ns: Option<u64>,
     /// Echoes meant to leave before this are of the warm-up; then those of the quiet phase begin.
     measured_from_ns: u64,
@@ -368,13 +375,18 @@ impl<'a> Driver<'a> {
 
 impl Quiet {
     fn new(options: &Options, side: Side) -> Result<Self, TargetError> {
+        let interval_ns = options.interval.as_nanos();
+        let mut random = Random::new(PHASES_SEED);
+        let mut phases_ns: Vec<u64> = (0..options.quiet).map(|_| random.below(interval_ns)).collect();
+        phases_ns.sort_unstable();
         Ok(Self {
             side,
             sessions: vec![None; options.quiet],
             opened: 0,
             lost: 0,
             body: vec![7; options.message_len],
-            interval_ns: options.interval.as_nanos(),
+            interval_ns,
+            phases_ns,
             begin_ns: None,
             measured_from_ns: u64::MAX,
             storm_from_ns: u64::MAX,
@@ -421,13 +433,14 @@ impl Quiet {
         busy
     }
 
-    /// Sends the echoes that are due, spread evenly over the interval: the n-th is meant to leave n parts of the
-    /// interval after the first.
+    /// Sends the echoes that are due. Each session has its own moment of the interval, by chance: evenly spaced, all of
+    /// them would stand in step with the lanes' timers, which tick once a millisecond, and meet them always or never.
     fn say(&mut self, now_ns: u64) {
         let Some(begin_ns) = self.begin_ns else { return };
         let count = self.sessions.len() as u64;
-        for _ in 0..COMMANDS_A_TURN {
-            let intended_ns = begin_ns + self.sent * self.interval_ns / count;
+        for _ in 0..ECHOES_A_TURN {
+            let phase_ns = self.phases_ns[(self.sent % count) as usize];
+            let intended_ns = begin_ns + self.sent / count * self.interval_ns + phase_ns;
             if intended_ns > now_ns {
                 return;
             }
@@ -474,7 +487,7 @@ impl Callers {
 
     /// Closes the next ones; each is closed once.
     fn close(&mut self) {
-        for _ in 0..COMMANDS_A_TURN {
+        for _ in 0..CLOSES_A_TURN {
             let Some(session) = self.sessions.get(self.close_next) else { return };
             self.close_next += 1;
             // One that is just coming back by itself, because it broke, counts when it is open again.
