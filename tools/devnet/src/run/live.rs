@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration as Pause;
 
-use hpb_base::{Duration, Instant, UnixMillis};
+use hpb_base::{Duration, Instant, UnixMillis, Wake};
 use hpb_ledger::lmdb::StoreWriter;
 use hpb_ledger::sync_times::SyncTimes;
 use hpb_net::pcap::Captured;
@@ -16,7 +16,8 @@ use hpb_net::wire::{WireBuilder, WirePort};
 use hpb_node::core::CoreConfig;
 use hpb_node::runtime::log::LogIo;
 use hpb_node::runtime::{
-    BackendChoice, Clock, Options, RuntimeBuilder, StopFlag, cores_allowed, heap_trim, limits_check, stop_on_signals,
+    BackendChoice, Clock, ExecutorReport, Options, Running, RuntimeBuilder, StopFlag, cores_allowed, heap_trim,
+    limits_check, stop_on_signals,
 };
 use hpb_node::topology::{Demand, Role, Seat, Topology};
 use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node, wake_wire};
@@ -29,6 +30,7 @@ use super::host;
 use super::summary::Ends;
 use super::{Arguments, DevnetError, Outcome, Prepared};
 use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
+use crate::report::Report;
 use crate::terminals::Terminals;
 
 /// Frames that one card may own.
@@ -60,6 +62,30 @@ struct Cards {
     finished: Receiver<Finished>,
 }
 
+/// A run that is set up: its runtime is under way.
+struct Stage {
+    plan: Plan,
+    clock: Clock,
+    started_ms: u64,
+    stop: StopFlag,
+    cores: usize,
+    log_io: LogIo,
+    nodes: Vec<NodeHandle>,
+    cards: Cards,
+    memory_before: u64,
+    running: Running,
+    /// Outlives the workers, and goes with the run if nobody named it.
+    _folder: RunFolder,
+}
+
+/// When what happened.
+struct Played {
+    begin_at: Instant,
+    submit_until: Instant,
+    ended_at: Instant,
+    memory_open: u64,
+}
+
 /// Runs the main job; `final_fd` gets the id of each transaction that is told final, a line each.
 ///
 /// # Errors
@@ -69,76 +95,12 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     limits_check(arguments.validators as u64 * FILES_PER_VALIDATOR + FILES_KEPT)?;
     let mut recorder = final_fd.map(Recorder::open).transpose()?;
     let prepared = arguments.prepare()?;
-    std::fs::create_dir_all(&arguments.report).map_err(|error| DevnetError::Io {
-        action: "creating",
-        path: arguments.report.display().to_string(),
-        error,
-    })?;
-    let clock = Clock::start();
-    let started_ms = clock.wall(clock.now()).0;
-    let folder = RunFolder::open(arguments)?;
-    let (plan, fresh) = if let Some((genesis, fresh)) = folder.genesis(arguments, &prepared)? {
-        (Plan::of(arguments.seed, genesis, arguments.sessions), fresh)
-    } else {
-        let plan = arguments.plan(&prepared, started_ms + GENESIS_AHEAD_MS)?;
-        folder.keep(&plan.genesis)?;
-        (plan, true)
-    };
-    let stop = StopFlag::new().map_err(DevnetError::runtime)?;
-    stop_on_signals(&stop).map_err(DevnetError::runtime)?;
-    let cores = cores_allowed().map_err(DevnetError::runtime)?;
-    let cores_count = cores.len();
-    let mut demand = Demand::devnet(cores, plan.validators.len(), plan.cards.len());
-    demand.lanes = Some(1);
-    demand.verifiers = Some(1);
-    let topology = Topology::lay_out(&demand)?;
-    let mut builder = RuntimeBuilder::new(topology, Options::default(), clock.clone(), stop.clone())?;
-    let ports = wire(&plan, &builder)?;
-    let log_io = LogIo::detect();
-    let (nodes, cards) = workers(arguments, &prepared, &plan, &mut builder, ports, &folder, fresh, &log_io)?;
-    if fresh {
-        folder.begin()?;
-    }
-    heap_trim();
-    let memory_before = host::resident_len();
-    let running = builder.start()?;
-    let mut view = View::new(running.backend(), &log_io);
-    let mut watch = Watch { arguments, clock: &clock, cards: &cards, nodes: &nodes, stop: &stop };
-
-    let all_open = |cards: &Cards| {
-        let established: u64 = cards.views.iter().map(|view| view.read().progress.sessions.established).sum();
-        established >= u64::from(arguments.sessions)
-    };
-    let deadline = clock.now() + ESTABLISH_MAX;
-    watch.until(&mut view, &mut recorder, "opening sessions", |watch| {
-        all_open(watch.cards) || watch.clock.now() > deadline
-    })?;
-    let memory_open = host::resident_len();
-    // The chain is under way: slot 1 has a slice.
-    let chain_at = clock.instant(UnixMillis(plan.genesis.time_ms + u64::from(arguments.slot_ms) + 500));
-    watch.until(&mut view, &mut recorder, "waiting for the chain", |watch| watch.clock.now() > chain_at)?;
-    let begin_at = clock.now() + Duration::from_millis(100);
-    let submit_until = begin_at + Duration::from_secs(arguments.seconds.into());
-    for (orders, parker) in &cards.orders {
-        let _ = orders.try_send(Order::Begin(begin_at, submit_until));
-        hpb_base::Wake::wake(&**parker);
-    }
-    watch.until(&mut view, &mut recorder, "running", |watch| watch.clock.now() > submit_until)?;
-    let drain_until = submit_until + Duration::from_millis(u64::from(arguments.slot_ms) * 2);
-    watch.until(&mut view, &mut recorder, "draining", |watch| {
-        let settled = watch.cards.views.iter().all(|view| {
-            let shown = view.read();
-            shown.has_submitted && shown.progress.outstanding == 0
-        });
-        settled || watch.clock.now() > drain_until
-    })?;
-    let ended_at = clock.now();
-    view.end();
+    let stage = Stage::set(arguments, &prepared)?;
+    let played = stage.play(arguments, &mut recorder)?;
+    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, _folder, .. } = stage;
     running.stop();
     let runtime = running.backend().to_string();
     let executors = running.join()?;
-    let interrupted = ended_at < submit_until;
-
     let finished: Vec<Finished> = cards.finished.try_iter().collect();
     if let Some(recorder) = &mut recorder {
         recorder.take(&cards.told)?;
@@ -148,33 +110,138 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let mut outcome = assemble(arguments, &prepared, &nodes, &finished, first_slot);
     let report = &mut outcome.report;
     report.run.started_unix_ms = Some(started_ms);
-    report.run.cores = cores_count as u32;
+    report.run.cores = cores as u32;
     report.run.cpu = host::cpu_model();
     report.run.kernel = host::kernel();
     report.run.runtime = format!("{runtime}; {log_io}");
     report.cpu_seconds = seconds(Clock::process_cpu());
     report.rss_bytes = host::resident_len_max();
-    report.run.seconds = seconds(ended_at.min(drain_until).since(begin_at));
+    report.run.seconds = seconds(played.ended_at.since(played.begin_at));
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53 transactions")]
     {
         report.rate_tps = report.transactions.finals as f64 / report.run.seconds.max(0.001);
     }
     // Both ends of each session are in this process.
     report.sessions.bytes_per_session =
-        memory_open.saturating_sub(memory_before) / (2 * u64::from(arguments.sessions)).max(1);
+        played.memory_open.saturating_sub(memory_before) / (2 * u64::from(arguments.sessions)).max(1);
+    note(report, &played, &finished, &executors);
+    Ok(outcome)
+}
+
+impl Stage {
+    /// Plans the run, opens its disks, and starts its runtime.
+    fn set(arguments: &Arguments, prepared: &Prepared) -> Result<Self, DevnetError> {
+        std::fs::create_dir_all(&arguments.report).map_err(|error| DevnetError::Io {
+            action: "creating",
+            path: arguments.report.display().to_string(),
+            error,
+        })?;
+        let clock = Clock::start();
+        let started_ms = clock.wall(clock.now()).0;
+        let folder = RunFolder::open(arguments)?;
+        let (plan, fresh) = if let Some((genesis, fresh)) = folder.genesis(arguments, prepared)? {
+            (Plan::of(arguments.seed, genesis, arguments.sessions), fresh)
+        } else {
+            let plan = arguments.plan(prepared, started_ms + GENESIS_AHEAD_MS)?;
+            folder.keep(&plan.genesis)?;
+            (plan, true)
+        };
+        let stop = StopFlag::new().map_err(DevnetError::runtime)?;
+        stop_on_signals(&stop).map_err(DevnetError::runtime)?;
+        let allowed = cores_allowed().map_err(DevnetError::runtime)?;
+        let cores = allowed.len();
+        let mut demand = Demand::devnet(allowed, plan.validators.len(), plan.cards.len());
+        demand.lanes = Some(1);
+        demand.verifiers = Some(1);
+        let topology = Topology::lay_out(&demand)?;
+        let mut builder = RuntimeBuilder::new(topology, Options::default(), clock.clone(), stop.clone())?;
+        let ports = wire(&plan, &builder)?;
+        let log_io = LogIo::detect();
+        let (nodes, cards) = workers(arguments, prepared, &plan, &mut builder, ports, &folder, fresh, &log_io)?;
+        if fresh {
+            folder.begin()?;
+        }
+        heap_trim();
+        let memory_before = host::resident_len();
+        let running = builder.start()?;
+        Ok(Self { plan, clock, started_ms, stop, cores, log_io, nodes, cards, memory_before, running, _folder: folder })
+    }
+
+    /// Opens the sessions, waits for the chain, submits, drains.
+    fn play(&self, arguments: &Arguments, recorder: &mut Option<Recorder>) -> Result<Played, DevnetError> {
+        let (clock, cards) = (&self.clock, &self.cards);
+        let mut view = View::new(self.running.backend(), &self.log_io);
+        let mut until = |phase: &str, done: &dyn Fn() -> bool| self.watch(arguments, &mut view, recorder, phase, done);
+
+        let deadline = clock.now() + ESTABLISH_MAX;
+        until("opening sessions", &|| {
+            let established: u64 = cards.views.iter().map(|view| view.read().progress.sessions.established).sum();
+            established >= u64::from(arguments.sessions) || clock.now() > deadline
+        })?;
+        let memory_open = host::resident_len();
+        // The chain is under way: slot 1 has a slice.
+        let chain_at = clock.instant(UnixMillis(self.plan.genesis.time_ms + u64::from(arguments.slot_ms) + 500));
+        until("waiting for the chain", &|| clock.now() > chain_at)?;
+        let begin_at = clock.now() + Duration::from_millis(100);
+        let submit_until = begin_at + Duration::from_secs(arguments.seconds.into());
+        for (orders, parker) in &cards.orders {
+            // There is room for one, and this is the one.
+            let _ = orders.try_send(Order::Begin(begin_at, submit_until));
+            Wake::wake(&**parker);
+        }
+        until("running", &|| clock.now() > submit_until)?;
+        let drain_until = submit_until + Duration::from_millis(u64::from(arguments.slot_ms) * 2);
+        until("draining", &|| {
+            let settled = cards
+                .views
+                .iter()
+                .map(CardView::read)
+                .all(|shown| shown.has_submitted && shown.progress.outstanding == 0);
+            settled || clock.now() > drain_until
+        })?;
+        let ended_at = clock.now();
+        view.end();
+        Ok(Played { begin_at, submit_until, ended_at, memory_open })
+    }
+
+    /// Looks on until `done`, or until the run is stopped.
+    fn watch(
+        &self,
+        arguments: &Arguments,
+        view: &mut View,
+        recorder: &mut Option<Recorder>,
+        phase: &str,
+        done: &dyn Fn() -> bool,
+    ) -> Result<(), DevnetError> {
+        while !done() && !self.stop.is_raised() {
+            match recorder {
+                Some(recorder) => recorder.take(&self.cards.told)?,
+                None => self.cards.told.try_iter().for_each(drop),
+            }
+            view.draw(arguments, &self.cards, &self.nodes, phase);
+            #[allow(clippy::disallowed_methods, reason = "the looking thread decides nothing; it only rests")]
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+}
+
+/// What else a reader of the report should know.
+fn note(report: &mut Report, played: &Played, finished: &[Finished], executors: &[ExecutorReport]) {
+    let notes = &mut report.run.notes;
     let found: Vec<u64> = finished.iter().filter_map(|card| card.terminals.found_tps()).collect();
     if !found.is_empty() {
         let tps: u64 = found.iter().sum();
-        report.run.notes.push(format!("the highest rate at which nothing was shed: {tps} transactions a second"));
+        notes.push(format!("the highest rate at which nothing was shed: {tps} transactions a second"));
     }
-    if interrupted {
-        report.run.notes.push("interrupted before its time".to_owned());
+    if played.ended_at < played.submit_until {
+        notes.push("interrupted before its time".to_owned());
     }
-    for executor in &executors {
+    for executor in executors {
         let longest = executor.workers.iter().max_by_key(|worker| worker.turn_cpu_max);
         if let Some(worker) = longest {
             let micros = worker.turn_cpu_max.as_micros();
-            report.run.notes.push(format!(
+            notes.push(format!(
                 "executor {}: {:.1} s of CPU, longest turn {micros} us of CPU by {}",
                 executor.name,
                 seconds(executor.cpu),
@@ -182,7 +249,6 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
             ));
         }
     }
-    Ok(outcome)
 }
 
 fn seconds(span: Duration) -> f64 {
@@ -348,36 +414,6 @@ fn assemble(
     outcome
 }
 
-struct Watch<'a> {
-    arguments: &'a Arguments,
-    clock: &'a Clock,
-    cards: &'a Cards,
-    nodes: &'a [NodeHandle],
-    stop: &'a StopFlag,
-}
-
-impl Watch<'_> {
-    /// Looks on until `done`, or until the run is stopped.
-    fn until(
-        &mut self,
-        view: &mut View,
-        recorder: &mut Option<Recorder>,
-        phase: &str,
-        done: impl Fn(&Self) -> bool,
-    ) -> Result<(), DevnetError> {
-        while !done(self) && !self.stop.is_raised() {
-            match recorder {
-                Some(recorder) => recorder.take(&self.cards.told)?,
-                None => self.cards.told.try_iter().for_each(drop),
-            }
-            view.draw(self, phase);
-            #[allow(clippy::disallowed_methods, reason = "the looking thread decides nothing; it only rests")]
-            std::thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
-    }
-}
-
 /// One line that is drawn again and again on a terminal; silent elsewhere.
 struct View {
     is_terminal: bool,
@@ -391,19 +427,19 @@ impl View {
         Self { is_terminal, drawn: false }
     }
 
-    fn draw(&mut self, watch: &Watch<'_>, phase: &str) {
+    fn draw(&mut self, arguments: &Arguments, cards: &Cards, nodes: &[NodeHandle], phase: &str) {
         if !self.is_terminal {
             return;
         }
-        let shown: Vec<_> = watch.cards.views.iter().map(CardView::read).collect();
+        let shown: Vec<_> = cards.views.iter().map(CardView::read).collect();
         let sum = |of: fn(&CardReadout) -> u64| shown.iter().map(of).sum::<u64>();
-        let chain = watch.nodes[0].chain.read();
+        let chain = nodes[0].chain.read();
         let slot = chain.head.height.slot.0;
-        let producer = slot % watch.arguments.validators as u64;
+        let producer = slot % arguments.validators as u64;
         let text = format!(
             "{phase:<22} sessions {}/{}  slot {slot} (validator {producer})  {} tx/s  submitted {}  final {}  p50 confirmed {:.0} ms, final {:.0} ms",
             sum(|card| card.progress.sessions.open),
-            watch.arguments.sessions,
+            arguments.sessions,
             sum(|card| card.progress.rate_tps),
             sum(|card| card.progress.transactions.submitted),
             sum(|card| card.progress.transactions.finals),
