@@ -11,11 +11,11 @@ use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_node::core::Recovered;
 use hpb_node::runtime::Clock;
 use hpb_node::runtime::log::{LogIo, log_folder};
-use hpb_types::{Canonical, Genesis};
+use hpb_types::{Amount, Canonical, Genesis};
 
 use super::{Arguments, DevnetError, Prepared};
 use crate::plan::Plan;
-use crate::terminals::party_keys;
+use crate::terminals::{party_keys, transfer_fee_max};
 
 const GENESIS_FILE: &str = "genesis";
 /// A genesis whose chain has not begun: its producers' logs may still be missing.
@@ -70,15 +70,18 @@ impl RunFolder {
                 return Err(refuse(format!("it was made with --{option} {then}, not {now}")));
             }
         }
-        let parties = prepared.workload.parties();
-        let known = |name| genesis.accounts.binary_search_by(|account| account.name.cmp(name)).ok();
-        let fits = parties.iter().all(|party| {
-            known(&party.name)
-                .is_some_and(|index| genesis.accounts[index].key == party_keys(arguments.seed, &party.name).public())
+        let fee_each = transfer_fee_max(genesis.fee_per_byte).unwrap_or(Amount(u128::MAX));
+        let needed = prepared.workload.endow(arguments.transfers(), fee_each)?;
+        let fits = needed.iter().all(|needed| {
+            let found = genesis.accounts.binary_search_by(|account| account.name.cmp(&needed.name));
+            found.is_ok_and(|index| {
+                let account = &genesis.accounts[index];
+                account.key == party_keys(arguments.seed, &needed.name).public() && account.balance >= needed.balance
+            })
         });
         if !fits {
             return Err(refuse(
-                "it was made with another --seed, --workload, --rate or --seconds: its accounts are others".into(),
+                "it was made with another --seed, --workload, --rate or --seconds: its accounts are others or hold less than this run needs".into(),
             ));
         }
         Ok(Some((genesis, fresh)))

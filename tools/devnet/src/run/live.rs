@@ -117,9 +117,10 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     report.cpu_seconds = seconds(Clock::process_cpu());
     report.rss_bytes = host::resident_len_max();
     report.run.seconds = seconds(played.ended_at.since(played.begin_at));
+    let submitting = seconds(played.ended_at.min(played.submit_until).since(played.begin_at));
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53 transactions")]
     {
-        report.rate_tps = report.transactions.finals as f64 / report.run.seconds.max(0.001);
+        report.rate_tps = report.transactions.finals as f64 / submitting.max(0.001);
     }
     // Both ends of each session are in this process.
     report.sessions.bytes_per_session =

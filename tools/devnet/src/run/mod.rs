@@ -18,7 +18,7 @@ use hpb_ledger::folder::FolderError;
 use hpb_net::wire::WireError;
 use hpb_node::core::RecoverError;
 use hpb_node::runtime::{LimitError, RunError, StartError};
-use hpb_node::topology::TopologyError;
+use hpb_node::topology::{Role, TopologyError};
 
 use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX, WIRE_PORTS_MAX};
 
@@ -163,9 +163,19 @@ boxed! {
 }
 
 impl DevnetError {
-    /// Whether it went wrong on the way; otherwise what was asked can't be done, and nothing was begun.
+    /// Whether it went wrong on the way; otherwise what was asked can't be done here: a wrong argument, a disk that is
+    /// full or fails (the workers of log and store end a run for nothing else).
     pub fn is_of_the_run(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Virtual(_))
+        match self {
+            Self::Run(error) => match &**error {
+                RunError::Failed { worker, .. } => {
+                    let role = worker.rsplit('.').next().unwrap_or_default();
+                    role != Role::Log.to_string() && role != Role::Store.to_string()
+                }
+                RunError::Panicked { .. } => true,
+            },
+            error => matches!(error, Self::Virtual(_)),
+        }
     }
 
     fn runtime(error: io::Error) -> Self {

@@ -70,7 +70,7 @@ pub fn run_virtual(arguments: &Arguments) -> Result<Outcome, DevnetError> {
     #[allow(clippy::cast_precision_loss, reason = "a run is far below 2^53 milliseconds and transactions")]
     {
         outcome.report.run.seconds = seconds as f64 / 1e3;
-        outcome.report.rate_tps = outcome.report.transactions.finals as f64 * 1e3 / seconds.max(1) as f64;
+        outcome.report.rate_tps = outcome.report.transactions.finals as f64 / f64::from(arguments.seconds);
     }
     Ok(outcome)
 }
