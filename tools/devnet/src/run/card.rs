@@ -19,7 +19,7 @@ use crate::terminals::{Progress, Terminals};
 const JOBS_PER_TURN: usize = 2;
 
 /// Bursts each way in one turn, while there is something to move.
-const BURSTS_PER_TURN: usize = 6;
+const BURSTS_PER_TURN: usize = 3;
 
 /// What the run tells a card.
 pub(super) enum Order {

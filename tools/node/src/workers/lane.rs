@@ -120,7 +120,7 @@ pub struct LaneSetup<P> {
 
 /// Bursts each way in one turn, as long as there is something to move: below half a millisecond of CPU, so that what
 /// else lives on the executor is not kept waiting, and enough that it does not keep the lane waiting.
-const BURSTS_PER_TURN: usize = 6;
+const BURSTS_PER_TURN: usize = 3;
 
 /// The worker. See the module.
 pub struct LaneWorker<P> {
