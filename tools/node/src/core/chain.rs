@@ -284,15 +284,15 @@ impl<S: Store> Core<S> {
     pub(super) fn serve(&mut self, session: SessionId, request: &SliceRequest) {
         let mut chain = Vec::new();
         let mut id = request.want;
-        while let Some(body) = self.bodies.get(&id) {
-            if body.slice.body.height() <= request.from.height {
-                break;
-            }
-            chain.push(framed(&bundle(body)));
+        while let Some(body) = self.bodies.get(&id).filter(|body| body.slice.body.height() > request.from.height) {
+            chain.push(id);
             id = body.slice.body.parent;
         }
-        for message in chain.into_iter().rev().take(SLICES_SERVED_MAX) {
-            self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+        for id in chain.iter().rev().take(SLICES_SERVED_MAX) {
+            if let Some(body) = self.bodies.get(id) {
+                let message = framed(&bundle(body));
+                self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+            }
         }
     }
 
