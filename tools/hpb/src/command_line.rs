@@ -22,6 +22,12 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
     /// Run validators and thousands of terminals on one virtual wire, and report how soon transactions are confirmed
+    ///
+    /// Two roles. Validators produce in turn, one slot each, and send each other slices and confirms (critical: never
+    /// shed) and users' transactions (normal: shed only for a slow peer). Every terminal is a TCP session of its own with
+    /// validator 0's card, with keys and a handshake of its own; it sends signed transfers, and is sent the status of
+    /// its own transactions (normal) and one digest a slice with the confirms so far (sheddable: the next one replaces
+    /// it). The digest interval stretches, and is reported, where it would cost more than half a core.
     Devnet(Devnet),
     /// Measure the card, and the kernel's TCP beside it
     Bench {
@@ -30,9 +36,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// Validators produce in turn, one slot each; every terminal is a TCP session of its own with validator 0's card and
-/// does its own handshake. Validators send each other transactions, slices and confirms; every terminal is sent the
-/// status of its own transactions, and one digest a slice with the confirms so far.
+/// Options of `hpb devnet`.
 #[derive(Args, Debug)]
 pub(crate) struct Devnet {
     /// Validators, each with a card, an address, a ledger and a disk folder of its own
