@@ -11,15 +11,28 @@ use hpb_base::limits::{BURST_LEN_MAX, FRAME_LEN_MAX, POOL_FRAMES_MAX};
 pub const HEADROOM_LEN: usize = 64;
 const BUFFER_LEN: usize = HEADROOM_LEN + FRAME_LEN_MAX;
 
+/// Where a checksum is missing: the bytes from `start` on are summed, the result goes to `start + offset`
+/// (virtio 1.2, section 5.1.6.2, `csum_start` and `csum_offset`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Partial {
+    /// Where the sum begins, in bytes from the frame's start.
+    pub start: u16,
+    /// Where the checksum stands, in bytes from `start`; its field holds the pseudo-header's sum until then.
+    pub offset: u16,
+}
+
 /// One frame: at most [`FRAME_LEN_MAX`] bytes in a buffer of its own.
 pub struct Frame {
     buffer: Box<[u8; BUFFER_LEN]>,
+    start: u16,
     len: u16,
+    verified: bool,
+    partial: Option<Partial>,
 }
 
 impl Frame {
     fn new() -> Self {
-        Self { buffer: Box::new([0; BUFFER_LEN]), len: 0 }
+        Self { buffer: Box::new([0; BUFFER_LEN]), start: HEADROOM_LEN as u16, len: 0, verified: false, partial: None }
     }
 
     /// The frame's length in bytes.
@@ -34,17 +47,67 @@ impl Frame {
 
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[HEADROOM_LEN..HEADROOM_LEN + self.len as usize]
+        &self.buffer[self.start as usize..self.start as usize + self.len as usize]
     }
 
     /// Its bytes, to be rewritten in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[HEADROOM_LEN..HEADROOM_LEN + self.len as usize]
+        &mut self.buffer[self.start as usize..self.start as usize + self.len as usize]
     }
 
-    /// Makes it `len` bytes long (held at [`FRAME_LEN_MAX`]); what the new bytes hold is unspecified.
+    /// Begins a new frame of `len` bytes (held at [`FRAME_LEN_MAX`]) behind the whole headroom; what they hold is
+    /// unspecified.
     pub fn set_len(&mut self, len: usize) {
+        self.start = HEADROOM_LEN as u16;
         self.len = len.min(FRAME_LEN_MAX) as u16;
+        self.verified = false;
+        self.partial = None;
+    }
+
+    /// Cuts what lies past the first `len` bytes, such as padding.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len.min(FRAME_LEN_MAX) as u16);
+    }
+
+    /// Takes `len` bytes (held at the frame's length) off its front: they become headroom.
+    pub fn strip(&mut self, len: usize) {
+        let len = (len.min(self.len())) as u16;
+        self.start += len;
+        self.len -= len;
+        self.partial =
+            self.partial.and_then(|partial| partial.start.checked_sub(len).map(|start| Partial { start, ..partial }));
+    }
+
+    /// Puts `header` in front of it; false, and nothing changed, if the headroom is too short.
+    pub fn prepend(&mut self, header: &[u8]) -> bool {
+        let Some(start) = (self.start as usize).checked_sub(header.len()) else { return false };
+        self.buffer[start..start + header.len()].copy_from_slice(header);
+        self.start = start as u16;
+        self.len += header.len() as u16;
+        if let Some(partial) = &mut self.partial {
+            partial.start += header.len() as u16;
+        }
+        true
+    }
+
+    /// Whether its port has verified its TCP checksum, or vouches for a frame that never left this host.
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// Says that the TCP checksum need not be looked at; for ports.
+    pub fn set_verified(&mut self, verified: bool) {
+        self.verified = verified;
+    }
+
+    /// Which checksum its port is to complete; `None` if it is whole.
+    pub fn partial(&self) -> Option<Partial> {
+        self.partial
+    }
+
+    /// Leaves a checksum to the port, which must have said that it completes them.
+    pub fn set_partial(&mut self, partial: Option<Partial>) {
+        self.partial = partial;
     }
 
     /// Takes a copy of `bytes`; what is past [`FRAME_LEN_MAX`] is cut.
@@ -116,6 +179,9 @@ pub struct Bursts {
     pub rx: Vec<Frame>,
     /// To send, oldest first; at most [`BURST_LEN_MAX`].
     pub tx: VecDeque<Frame>,
+    /// Received and not the card's: for the host behind the same device, where the port has a twin there; at most
+    /// [`BURST_LEN_MAX`].
+    pub host: VecDeque<Frame>,
     /// Where frames come from and go back to.
     pub pool: FramePool,
 }
@@ -126,6 +192,7 @@ impl Bursts {
         Self {
             rx: Vec::with_capacity(BURST_LEN_MAX),
             tx: VecDeque::with_capacity(BURST_LEN_MAX),
+            host: VecDeque::new(),
             pool: FramePool::new(frames),
         }
     }
@@ -163,6 +230,27 @@ mod tests {
         pool.give(first);
         assert_eq!(pool.take().expect("again").bytes(), [1, 2, 3]);
         assert_eq!(pool.owned(), 2);
+    }
+
+    #[test]
+    fn headers_come_off_and_go_on_without_moving_the_rest() {
+        let mut frame = Frame::new();
+        frame.copy_from(&[1, 2, 3, 4]);
+        frame.set_partial(Some(Partial { start: 3, offset: 0 }));
+        frame.strip(2);
+        assert_eq!((frame.bytes(), frame.partial()), (&[3, 4][..], Some(Partial { start: 1, offset: 0 })));
+        assert!(frame.prepend(&[9; 5]));
+        assert_eq!(
+            (frame.bytes(), frame.partial().map(|partial| partial.start)),
+            (&[9, 9, 9, 9, 9, 3, 4][..], Some(6))
+        );
+        assert!(!frame.prepend(&[0; HEADROOM_LEN]), "more than the headroom");
+        frame.truncate(3);
+        assert_eq!(frame.bytes(), [9, 9, 9]);
+        frame.strip(100);
+        assert!(frame.is_empty());
+        frame.set_len(FRAME_LEN_MAX);
+        assert_eq!((frame.len(), frame.partial(), frame.is_verified()), (FRAME_LEN_MAX, None, false));
     }
 
     #[test]

@@ -15,21 +15,49 @@ pub enum Medium {
     Ethernet,
 }
 
+/// An Ethernet address.
+pub type HardwareAddress = [u8; 6];
+
 /// What a port does, so that the card need not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capabilities {
     /// What its frames start with.
     pub medium: Medium,
+    /// Its own Ethernet address; all zeros where frames start with an IP header.
+    pub hardware: HardwareAddress,
     /// The largest IP packet in bytes.
     pub mtu: usize,
-    /// Receive queues.
+    /// Receive queues of the device, each with a port of its own.
     pub queues: usize,
-    /// It verifies the checksums of received frames.
+    /// Which of them this port is: 0 to `queues` - 1.
+    pub queue: usize,
+    /// It says of each received frame whether it has verified the TCP checksum ([`crate::Frame::is_verified`]); the
+    /// card looks at the others itself.
     pub checksum_rx: bool,
-    /// It fills the checksums of sent frames.
+    /// It completes the TCP checksum of sent frames whose field holds the sum of the pseudo-header only
+    /// ([`crate::Frame::set_partial`]).
     pub checksum_tx: bool,
-    /// It cuts large TCP segments by itself.
+    /// It joins consecutive segments of a session, and the device cuts them apart again.
     pub tso: bool,
+    /// Frames that the card leaves in [`Bursts::host`] go to the host behind the same device.
+    pub twin: bool,
+}
+
+impl Capabilities {
+    /// A port of one queue that does nothing by itself, with frames that start with an IP header.
+    pub const fn plain(mtu: usize) -> Self {
+        Self {
+            medium: Medium::Ip,
+            hardware: [0; 6],
+            mtu,
+            queues: 1,
+            queue: 0,
+            checksum_rx: false,
+            checksum_tx: false,
+            tso: false,
+            twin: false,
+        }
+    }
 }
 
 /// What went through a port, and what did not.
@@ -47,8 +75,18 @@ pub struct PortCounters {
     pub tx_full: u64,
     /// Frames to send that no one answers for.
     pub tx_unroutable: u64,
+    /// Frames to send that the device refused for good: its link is down, or it calls them malformed.
+    pub tx_refused: u64,
     /// Received frames lost for want of a place.
     pub rx_dropped: u64,
+    /// Received frames that no frame of ours can hold, or whose offload header contradicts itself.
+    pub rx_malformed: u64,
+    /// Received frames larger than the MTU that were cut into segments.
+    pub rx_split: u64,
+    /// Frames passed to the host.
+    pub host_frames: u64,
+    /// Frames for the host lost because it does not take them.
+    pub host_dropped: u64,
 }
 
 /// A device under one lane. One thread drives it.
@@ -60,7 +98,8 @@ pub trait Port: Send {
     fn rx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize;
 
     /// Takes frames from the front of `bursts.tx` as far as the device has room; returns how many. What is left
-    /// waits there: a frame is never lost for want of room.
+    /// waits there: a frame is never lost for want of room. A frame that the device refuses for good goes back to the
+    /// pool and is counted.
     fn tx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize;
 
     /// When a frame that the port holds back falls due; `None` if it holds none.

@@ -20,7 +20,7 @@ use impairment::{Impairment, Verdict};
 pub use impairment::{LinkConfig, LinkCounters};
 
 use crate::frame::{Bursts, Frame};
-use crate::port::{Capabilities, Medium, Port, PortCounters};
+use crate::port::{Capabilities, Port, PortCounters};
 
 /// The largest IP packet on the wire in bytes.
 pub const WIRE_MTU: usize = 1_500;
@@ -187,14 +187,7 @@ impl WirePort {
 
 impl Port for WirePort {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            medium: Medium::Ip,
-            mtu: WIRE_MTU,
-            queues: 1,
-            checksum_rx: false,
-            checksum_tx: false,
-            tso: false,
-        }
+        Capabilities::plain(WIRE_MTU)
     }
 
     fn rx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize {

@@ -3,7 +3,7 @@
 //! A burst is read in passes, so that the cache misses of its sessions overlap instead of adding up.
 
 use hpb_base::Instant;
-use hpb_net::frame::Bursts;
+use hpb_net::frame::{Bursts, Frame};
 use hpb_net::sys::prefetch;
 
 use super::session::{Edge, Phase, Session, Start};
@@ -39,7 +39,7 @@ impl Lane {
                     *byte ^= 0x55;
                 }
             }
-            match self.see(frame.bytes(), at as u32) {
+            match self.see(frame, at as u32) {
                 Ok(seen) => burst.push(seen),
                 Err(reason) => self.counters.drops.count(reason),
             }
@@ -54,9 +54,10 @@ impl Lane {
     }
 
     /// First pass: is it whole, and whose is it?
-    fn see(&self, packet: &[u8], frame: u32) -> Result<Seen, Drop> {
+    fn see(&self, frame: &Frame, at: u32) -> Result<Seen, Drop> {
+        let packet = frame.bytes();
         let segment = segment::parse(packet)?;
-        if !self.capabilities.checksum_rx && !segment::checksums_hold(packet, &segment) {
+        if !frame.is_verified() && !segment::checksums_hold(packet, &segment) {
             return Err(Drop::Checksum);
         }
         let hash = self.flows.hash(&segment.flow);
@@ -64,7 +65,7 @@ impl Lane {
         if let Some(index) = index {
             prefetch(&self.slots[index as usize].session);
         }
-        Ok(Seen { segment, hash, index, frame })
+        Ok(Seen { segment, hash, index, frame: at })
     }
 
     fn find(&self, hash: u64, segment: &Segment) -> Option<u32> {
