@@ -50,6 +50,8 @@ pub(crate) struct Stack {
 pub(crate) struct Socket {
     set: SocketSet<'static>,
     handle: SocketHandle,
+    /// Received bytes that were taken, modulo 2^32.
+    taken: u32,
 }
 
 /// Where emitted frames go.
@@ -76,10 +78,10 @@ impl<'a> TxPath<'a> {
 }
 
 impl Stack {
-    /// A stack that owns `addresses` with their prefix lengths. `seed` keys its initial sequence numbers.
-    pub(crate) fn new(addresses: &[(IpAddr, u8)], seed: u64, mtu: usize) -> Self {
-        let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = seed;
+    /// A stack that owns `addresses` with their prefix lengths. Its sequence numbers are anyone's guess; the edge moves
+    /// them (RFC 6528).
+    pub(crate) fn new(addresses: &[(IpAddr, u8)], mtu: usize) -> Self {
+        let config = Config::new(HardwareAddress::Ip);
         let mut device = Pass { rx: None, tx: None, mtu };
         let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
         interface.update_ip_addrs(|own| {
@@ -151,7 +153,7 @@ impl Socket {
     fn alone(socket: tcp::Socket<'static>) -> Self {
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle }
+        Self { set, handle, taken: 0 }
     }
 
     fn get(&self) -> &tcp::Socket<'static> {
@@ -212,6 +214,25 @@ impl Socket {
         self.get().recv_queue()
     }
 
+    /// How far the peer's numbers have come past its SYN, modulo 2^32: its contiguous bytes, taken or not, and its FIN.
+    pub(crate) fn received_len(&self) -> u32 {
+        let fin = matches!(
+            self.get().state(),
+            tcp::State::CloseWait | tcp::State::LastAck | tcp::State::Closing | tcp::State::TimeWait
+        );
+        self.taken.wrapping_add(self.recv_len() as u32).wrapping_add(u32::from(fin))
+    }
+
+    /// Bytes that the receive buffer still takes.
+    pub(crate) fn recv_room(&self) -> usize {
+        self.get().recv_capacity() - self.recv_len()
+    }
+
+    /// Whether both sides have said SYN and ours is not acknowledged.
+    pub(crate) fn is_syn_received(&self) -> bool {
+        self.get().state() == tcp::State::SynReceived
+    }
+
     /// Whether the peer has said FIN and all its bytes were taken.
     pub(crate) fn is_drained(&self) -> bool {
         let socket = self.get();
@@ -225,7 +246,14 @@ impl Socket {
 
     /// Hands the contiguous received bytes to `take`, which says how many it took.
     pub(crate) fn recv<R>(&mut self, take: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
-        self.get_mut().recv(take).ok()
+        let mut taken = 0;
+        let result = self.get_mut().recv(|bytes| {
+            let (len, result) = take(bytes);
+            taken = len;
+            (len, result)
+        });
+        self.taken = self.taken.wrapping_add(taken as u32);
+        result.ok()
     }
 
     /// Takes exactly `out.len()` bytes, which are there.
@@ -233,7 +261,10 @@ impl Socket {
         let mut filled = 0;
         while filled < out.len() {
             match self.get_mut().recv_slice(&mut out[filled..]) {
-                Ok(len) if len > 0 => filled += len,
+                Ok(len) if len > 0 => {
+                    filled += len;
+                    self.taken = self.taken.wrapping_add(len as u32);
+                }
                 _ => return false,
             }
         }

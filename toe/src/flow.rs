@@ -68,7 +68,8 @@ impl FlowTable {
     }
 }
 
-fn folded(a: u64, b: u64) -> u64 {
+/// The halves of a 64 x 64 product, folded: a step of a keyed hash.
+pub(crate) fn folded(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }

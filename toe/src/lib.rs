@@ -10,6 +10,7 @@ pub mod congestion;
 mod engine;
 pub mod flow;
 pub mod framing;
+pub mod guard;
 pub mod lane;
 pub mod outbox;
 pub mod registers;
@@ -21,6 +22,7 @@ pub mod wheel;
 
 pub use card::{Call, CloseReason, Command, Event, EventBatch, Group, SessionId, SessionRow};
 pub use class::{Class, Priority};
+pub use guard::GuardConfig;
 pub use lane::{Lane, LaneConfig, LaneError, SendError};
 pub use secure::{CryptoJob, CryptoResult, Identity};
 pub use tally::{Count, Reached, Tally, TallyCounters};

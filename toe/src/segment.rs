@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hpb_net::frame::Frame;
+use hpb_net::frame::{Frame, Partial};
 
 use crate::stats::Drop;
 
@@ -41,6 +41,16 @@ impl FlowKey {
     /// The peer's end.
     pub fn remote(&self) -> SocketAddr {
         SocketAddr::new(unmapped(self.remote), self.ports.0)
+    }
+
+    /// Both ends as bytes, for a keyed hash.
+    pub fn to_bytes(&self) -> [u8; 36] {
+        let mut bytes = [0; 36];
+        bytes[..16].copy_from_slice(&self.remote.to_be_bytes());
+        bytes[16..32].copy_from_slice(&self.local.to_be_bytes());
+        bytes[32..34].copy_from_slice(&self.ports.0.to_be_bytes());
+        bytes[34..].copy_from_slice(&self.ports.1.to_be_bytes());
+        bytes
     }
 
     /// The card's end.
@@ -165,46 +175,117 @@ pub fn checksums_hold(packet: &[u8], segment: &Segment) -> bool {
 
 /// Fills the checksums of a packet that smoltcp emitted, without options of IP, in place.
 pub fn fill_checksums(packet: &mut [u8]) {
-    let tcp_at = if packet[0] >> 4 == 4 {
-        packet[10..12].fill(0);
-        let header = !fold(sum(&packet[..20]));
-        packet[10..12].copy_from_slice(&header.to_ne_bytes());
-        20
-    } else {
-        IPV6_HEADER_LEN
-    };
+    let tcp_at = fill_ip_checksum(packet);
     packet[tcp_at + 16..tcp_at + 18].fill(0);
     let tcp_len = packet.len() - tcp_at;
     let checksum = !fold(pseudo_header_sum(packet, tcp_len) + sum(&packet[tcp_at..]));
     packet[tcp_at + 16..tcp_at + 18].copy_from_slice(&checksum.to_ne_bytes());
 }
 
-/// Writes the reset that answers a segment of no session (RFC 9293 section 3.10.7.1), checksums filled.
-pub fn write_reset(segment: &Segment, frame: &mut Frame) {
-    let (seq, ack, flags) = if segment.has(ACK) {
-        (segment.ack, 0, RST)
-    } else {
-        (0, segment.seq.wrapping_add(segment.sequence_len()), RST | ACK)
-    };
-    let (source, destination) = (segment.flow.local(), segment.flow.remote());
-    let ip = if let (IpAddr::V4(source), IpAddr::V4(destination)) = (source.ip(), destination.ip()) {
-        let head = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0];
-        [head.as_slice(), &source.octets(), &destination.octets()].concat()
-    } else {
-        let head = [0x60, 0, 0, 0, 0, 20, PROTOCOL_TCP, 64];
-        let (source, destination) = (segment.flow.local.to_be_bytes(), segment.flow.remote.to_be_bytes());
-        [head.as_slice(), &source, &destination].concat()
-    };
-    let tcp = [
-        source.port().to_be_bytes().as_slice(),
-        &destination.port().to_be_bytes(),
-        &seq.to_be_bytes(),
-        &ack.to_be_bytes(),
-        &[0x50, flags, 0, 0, 0, 0, 0, 0],
-    ]
-    .concat();
-    frame.copy_from(&[ip, tcp].concat());
-    fill_checksums(frame.bytes_mut());
+/// Returns where the TCP header starts.
+fn fill_ip_checksum(packet: &mut [u8]) -> usize {
+    if packet[0] >> 4 != 4 {
+        return IPV6_HEADER_LEN;
+    }
+    packet[10..12].fill(0);
+    let header = !fold(sum(&packet[..20]));
+    packet[10..12].copy_from_slice(&header.to_ne_bytes());
+    20
+}
+
+/// Completes a packet that smoltcp emitted as far as a port that sums the segment itself wants it: the IPv4 header's
+/// checksum, and in TCP's field the pseudo-header's sum. Says where the rest goes.
+pub fn fill_partial_checksum(packet: &mut [u8]) -> Partial {
+    let tcp_at = fill_ip_checksum(packet);
+    let sum = fold(pseudo_header_sum(packet, packet.len() - tcp_at));
+    packet[tcp_at + 16..tcp_at + 18].copy_from_slice(&sum.to_ne_bytes());
+    Partial { start: tcp_at as u16, offset: 16 }
+}
+
+/// What the card itself says in a session's name, without the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    /// Whose, seen from the card.
+    pub flow: FlowKey,
+    /// The sequence number.
+    pub seq: u32,
+    /// The acknowledgement number; zero where ACK is not among the flags.
+    pub ack: u32,
+    /// The flags.
+    pub flags: u8,
+    /// The window, unscaled.
+    pub window: u16,
+    /// The segment size option (RFC 9293 section 3.7.1), for a SYN.
+    pub mss: Option<u16>,
+}
+
+impl Spoken {
+    /// The reset that answers a segment of no session (RFC 9293 section 3.10.7.1).
+    pub fn reset(segment: &Segment) -> Self {
+        let (seq, ack, flags) = if segment.has(ACK) {
+            (segment.ack, 0, RST)
+        } else {
+            (0, segment.seq.wrapping_add(segment.sequence_len()), RST | ACK)
+        };
+        Self { flow: segment.flow, seq, ack, flags, window: 0, mss: None }
+    }
+
+    /// Writes it from the card to the peer, checksums filled.
+    pub fn write(&self, frame: &mut Frame) {
+        self.write_between(self.flow.local(), self.flow.remote(), frame);
+    }
+
+    /// Writes it as if the peer had sent it, for the engine; its checksums need not hold.
+    pub fn write_as_received(&self, frame: &mut Frame) {
+        self.write_between(self.flow.remote(), self.flow.local(), frame);
+    }
+
+    fn write_between(&self, source: SocketAddr, destination: SocketAddr, frame: &mut Frame) {
+        let option = self.mss.map(|mss| [2, 4, mss.to_be_bytes()[0], mss.to_be_bytes()[1]]);
+        let option = option.as_ref().map_or(&[][..], |option| &option[..]);
+        let tcp_len = TCP_HEADER_LEN_MIN + option.len();
+        let (ip, tcp_at) = match (source.ip(), destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let len = (20 + tcp_len) as u8;
+                let mut ip = [0; IPV6_HEADER_LEN];
+                ip[..12].copy_from_slice(&[0x45, 0, 0, len, 0, 0, 0x40, 0, 64, PROTOCOL_TCP, 0, 0]);
+                ip[12..16].copy_from_slice(&source.octets());
+                ip[16..20].copy_from_slice(&destination.octets());
+                (ip, 20)
+            }
+            (source, destination) => {
+                let mut ip = [0; IPV6_HEADER_LEN];
+                ip[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, tcp_len as u8, PROTOCOL_TCP, 64]);
+                ip[8..24].copy_from_slice(&mapped(source).to_be_bytes());
+                ip[24..40].copy_from_slice(&mapped(destination).to_be_bytes());
+                (ip, IPV6_HEADER_LEN)
+            }
+        };
+        frame.set_len(tcp_at + tcp_len);
+        let packet = frame.bytes_mut();
+        packet[..tcp_at].copy_from_slice(&ip[..tcp_at]);
+        let tcp = &mut packet[tcp_at..];
+        tcp[..2].copy_from_slice(&source.port().to_be_bytes());
+        tcp[2..4].copy_from_slice(&destination.port().to_be_bytes());
+        tcp[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        tcp[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        tcp[12..14].copy_from_slice(&[(tcp_len as u8 / 4) << 4, self.flags]);
+        tcp[14..16].copy_from_slice(&self.window.to_be_bytes());
+        tcp[16..20].fill(0);
+        tcp[20..].copy_from_slice(option);
+        fill_checksums(packet);
+    }
+}
+
+/// Puts another sequence number into a packet; its checksum has to be filled anew.
+pub fn set_seq(packet: &mut [u8], segment: &Segment, seq: u32) {
+    packet[segment.tcp_at + 4..segment.tcp_at + 8].copy_from_slice(&seq.to_be_bytes());
+}
+
+/// Puts another acknowledgement number into a received segment. The checksum no longer holds: nothing behind the edge
+/// looks at it.
+pub fn set_ack(packet: &mut [u8], segment: &Segment, ack: u32) {
+    packet[segment.tcp_at + 8..segment.tcp_at + 12].copy_from_slice(&ack.to_be_bytes());
 }
 
 /// Puts another window into a received segment. The checksum no longer holds: nothing behind the edge looks at it.
@@ -212,23 +293,36 @@ pub fn set_window(packet: &mut [u8], segment: &Segment, window: u16) {
     packet[segment.tcp_at + 14..segment.tcp_at + 16].copy_from_slice(&window.to_be_bytes());
 }
 
-/// The window scale option of a SYN (RFC 7323 section 2); `None` if it has none.
-pub fn window_scale(packet: &[u8], segment: &Segment) -> Option<u8> {
+/// What a SYN says in its options, as far as the card cares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SynOptions {
+    /// The largest segment that the peer takes (RFC 9293 section 3.7.1).
+    pub mss: Option<u16>,
+    /// By how many bits it shifts its windows (RFC 7323 section 2), held at 14.
+    pub window_scale: Option<u8>,
+}
+
+/// The options of a SYN. What breaks their format ends them.
+pub fn syn_options(packet: &[u8], segment: &Segment) -> SynOptions {
+    let mut found = SynOptions::default();
     let mut options = &packet[segment.tcp_at + TCP_HEADER_LEN_MIN..segment.payload_at];
-    loop {
-        match *options.first()? {
-            0 => return None,
-            1 => options = &options[1..],
-            kind => {
-                let len = usize::from(*options.get(1)?);
-                let option = options.get(..len.max(2))?;
-                if kind == 3 {
-                    return option.get(2).map(|shift| (*shift).min(14));
+    while let Some((kind, rest)) = options.split_first() {
+        match (*kind, rest.first()) {
+            (0, _) | (2.., None) => break,
+            (1, _) => options = rest,
+            (kind, Some(len)) => {
+                let len = usize::from(*len).max(2);
+                let Some(option) = options.get(..len) else { break };
+                match (kind, &option[2..]) {
+                    (2, [high, low]) => found.mss = Some(u16::from_be_bytes([*high, *low])),
+                    (3, [shift]) => found.window_scale = Some((*shift).min(14)),
+                    _ => {}
                 }
-                options = &options[len.max(2)..];
+                options = &options[len..];
             }
         }
     }
+    found
 }
 
 // Sums are over native-endian words: one's complement addition commutes with swapping bytes (RFC 1071 section 2).
@@ -276,7 +370,8 @@ fn mapped_v4(address: u32) -> u128 {
     0xffff_0000_0000 | u128::from(address)
 }
 
-fn mapped(address: IpAddr) -> u128 {
+/// An address as one number; IPv4 is mapped into IPv6.
+pub(crate) fn mapped(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => mapped_v4(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
@@ -316,8 +411,34 @@ mod tests {
         assert_eq!(segment.flow.remote(), "10.0.0.2:1025".parse().unwrap());
         assert_eq!(segment.flow.local(), "10.0.0.1:80".parse().unwrap());
         assert_eq!((segment.seq, segment.sequence_len(), segment.window), (9, 1, 0xffff));
-        assert_eq!(window_scale(&packet, &segment), Some(7));
+        assert_eq!(syn_options(&packet, &segment), SynOptions { mss: Some(1_460), window_scale: Some(7) });
         assert!(checksums_hold(&packet, &segment));
+    }
+
+    #[test]
+    fn what_the_card_says_is_read_back() {
+        for remote in ["10.0.0.2:9", "[2001:db8::2]:9"] {
+            let remote: SocketAddr = remote.parse().unwrap();
+            let local = if remote.is_ipv4() { "10.0.0.1:80" } else { "[2001:db8::1]:80" }.parse().unwrap();
+            let flow = FlowKey::new(remote, local);
+            let said = Spoken { flow, seq: 7, ack: 8, flags: SYN | ACK, window: 1_000, mss: Some(1_220) };
+            let mut pool = hpb_net::FramePool::new(1);
+            let mut frame = pool.take().unwrap();
+            said.write(&mut frame);
+            let segment = parse(frame.bytes()).unwrap();
+            assert!(checksums_hold(frame.bytes(), &segment));
+            assert_eq!(segment.flow, FlowKey::new(local, remote), "from the card, seen by the peer");
+            assert_eq!((segment.seq, segment.ack, segment.flags, segment.window), (7, 8, SYN | ACK, 1_000));
+            assert_eq!(syn_options(frame.bytes(), &segment).mss, Some(1_220));
+            said.write_as_received(&mut frame);
+            assert_eq!(parse(frame.bytes()).unwrap().flow, flow);
+            // What is left to the port comes to the same checksum.
+            let whole = frame.bytes().to_vec();
+            let partial = fill_partial_checksum(frame.bytes_mut());
+            let (start, at) = (partial.start as usize, (partial.start + partial.offset) as usize);
+            let checksum = !fold(sum(&frame.bytes()[start..]));
+            assert_eq!(checksum.to_ne_bytes(), whole[at..at + 2]);
+        }
     }
 
     #[test]
@@ -359,7 +480,7 @@ mod tests {
             }
             if let Ok(segment) = parse(&bytes) {
                 let _ = checksums_hold(&bytes, &segment);
-                let _ = window_scale(&bytes, &segment);
+                let _ = syn_options(&bytes, &segment);
                 prop_assert!(segment.payload_at <= segment.end_at && segment.end_at <= bytes.len());
             }
         }

@@ -35,7 +35,15 @@ drops! {
     NotOurs = "not_ours",
     /// For no session and no listener.
     UnknownFlow = "unknown_flow",
-    /// A SYN while too many sessions are half open.
+    /// For a session that is closed: its old duplicates are waited out.
+    TimeWait = "time_wait",
+    /// A SYN that was answered by a cookie and left no trace.
+    Cookie = "cookie",
+    /// An address or prefix that has as many sessions as it may.
+    SourceFull = "source_full",
+    /// A reset, a SYN or an ACK that the session's peer would not send.
+    Unacceptable = "unacceptable",
+    /// A session that came to its handshake while too many others are at theirs.
     HalfOpenFull = "half_open_full",
     /// A SYN while the session table is full.
     TableFull = "table_full",
@@ -101,6 +109,14 @@ pub struct LaneCounters {
     pub diffie_hellmans: u64,
     /// Reconnects tried.
     pub reconnects: u64,
+    /// SYNs answered by a cookie.
+    pub cookies_sent: u64,
+    /// Sessions opened by a cookie that came back.
+    pub cookies_taken: u64,
+    /// Challenge ACKs sent (RFC 5961).
+    pub challenges: u64,
+    /// Resets sent for segments of no session.
+    pub resets: u64,
     /// Not taken, by reason.
     pub drops: DropCounters,
 }

@@ -17,6 +17,8 @@ pub const WIRE_PORTS_MAX: usize = 256;
 pub const SESSIONS_MAX: usize = 1 << 20;
 /// Half-open sessions of one lane: no handshake finished yet.
 pub const HALF_OPEN_MAX: usize = 4_096;
+/// Closed sessions of one lane whose old duplicates are waited out.
+pub const TIME_WAIT_MAX: usize = 1 << 16;
 /// Handshake jobs that one lane has out at once.
 pub const CRYPTO_JOBS_MAX: usize = 256;
 /// A message's largest body in bytes.

@@ -133,7 +133,7 @@ impl Lane {
 
     fn connect(&mut self, now: Instant, index: u32, call: &Call) -> bool {
         let options = self.socket_options();
-        let Some(flow) = self.free_flow(call) else { return false };
+        let Some(flow) = self.free_flow(now, call) else { return false };
         let Some(socket) = self.stack.connect(call.class, &flow, &options) else { return false };
         let Some(id) = self.vacate() else { return false };
         let hash = self.flows.hash(&flow);
@@ -155,8 +155,8 @@ impl Lane {
         true
     }
 
-    /// The flow of a call; where the port is left to the card, one that no session of this lane uses.
-    fn free_flow(&mut self, call: &Call) -> Option<FlowKey> {
+    /// The flow of a call; where the port is left to the card, one that no session of this lane uses or has just left.
+    fn free_flow(&mut self, now: Instant, call: &Call) -> Option<FlowKey> {
         let mut local = call.local;
         for _ in PORT_FIRST..=u16::MAX {
             if call.local.port() == 0 {
@@ -169,6 +169,7 @@ impl Lane {
                 .flows
                 .find(hash, |index| slots[index as usize].session.as_ref().is_some_and(|session| session.flow == flow));
             match taken {
+                None if self.guard.time_wait.holds(now, &flow) => {}
                 None => return Some(flow),
                 Some(_) if call.local.port() != 0 => return None,
                 Some(_) => {}

@@ -3,7 +3,7 @@
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 
-use super::session::{Phase, Session};
+use super::session::{HalfOpen, Phase, Session};
 use super::{Lane, mark};
 use crate::card::CloseReason;
 use crate::engine::{TcpState, TxPath, Wake};
@@ -57,6 +57,10 @@ impl Lane {
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
         session.dirty = false;
         if !session.was_open && session.deadline_at.is_some_and(|deadline_at| deadline_at <= now) {
+            if session.half_open == HalfOpen::Answering {
+                // Whoever it was never answered: a reset would only reach who is not concerned.
+                return Some(Flushed::Over(CloseReason::HandshakeTimeout));
+            }
             self.end(index, None, CloseReason::HandshakeTimeout);
         }
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
@@ -76,7 +80,7 @@ impl Lane {
             }
             let before = bursts.tx.len();
             self.stack.egress(now, &mut session.socket, TxPath::of(bursts), self.capabilities.mtu);
-            self.finish(index, before, bursts);
+            self.finish(now, index, before, bursts);
             let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
             let wake = self.stack.wake_at(now, &session.socket);
             if let Some(over) = over(session, wake, now + self.config.ack_delay.unwrap_or_default()) {
@@ -98,13 +102,20 @@ impl Lane {
     }
 
     /// The edge's work on frames that the engine has just emitted for a session: from `before` on in the send burst.
-    pub(super) fn finish(&mut self, index: u32, before: usize, bursts: &mut Bursts) {
+    pub(super) fn finish(&mut self, now: Instant, index: u32, before: usize, bursts: &mut Bursts) {
         let mut at = before;
         while at < bursts.tx.len() {
-            let packet = bursts.tx[at].bytes_mut();
-            let Ok(segment) = segment::parse(packet) else { return };
-            if !self.capabilities.checksum_tx {
-                segment::fill_checksums(packet);
+            let Ok(segment) = segment::parse(bursts.tx[at].bytes()) else { return };
+            if let Some(session) = self.slots[index as usize].session.as_mut() {
+                session.edge.move_numbers(&segment, bursts.tx[at].bytes_mut(), || {
+                    self.guard.numbers.initial(now, &session.flow)
+                });
+            }
+            if self.capabilities.checksum_tx {
+                let partial = segment::fill_partial_checksum(bursts.tx[at].bytes_mut());
+                bursts.tx[at].set_partial(Some(partial));
+            } else {
+                segment::fill_checksums(bursts.tx[at].bytes_mut());
             }
             self.counters.tx_segments += 1;
             // A reset may leave after its session.

@@ -6,20 +6,20 @@ use hpb_base::Instant;
 use hpb_net::frame::{Bursts, Frame};
 use hpb_net::sys::prefetch;
 
-use super::session::{Edge, Phase, Session, Start};
-use super::{Lane, Listener, body_len_max, mark};
+use super::session::{Phase, Session};
+use super::{Lane, mark};
 use crate::card::{CloseReason, EventBatch};
-use crate::congestion::{Congestion, is_after};
-use crate::engine::{Stack, TcpState, TxPath};
+use crate::engine::{TcpState, TxPath};
+use crate::guard::verdict::{self, Verdict};
 use crate::registers::Register;
 use crate::secure::Channel;
-use crate::segment::{self, ACK, FIN, RST, SYN, Segment};
+use crate::segment::{self, ACK, RST, Segment};
 use crate::stats::Drop;
 
 /// What the first pass found out about a frame.
 pub(super) struct Seen {
-    segment: Segment,
-    hash: u64,
+    pub(super) segment: Segment,
+    pub(super) hash: u64,
     index: Option<u32>,
     frame: u32,
 }
@@ -89,25 +89,22 @@ impl Lane {
 
     /// Third pass: to its session.
     fn take(&mut self, now: Instant, seen: &Seen, packet: &mut [u8], bursts: &mut Bursts) {
-        let segment = &seen.segment;
         // The guess went by the hash alone, and an earlier frame of this burst may have opened or ended the session.
-        let still = seen.index.filter(|index| self.is_of(*index, segment)).or_else(|| self.find(seen.hash, segment));
-        let index = match still {
+        let still = seen.index.filter(|index| self.is_of(*index, &seen.segment));
+        let index = match still.or_else(|| self.find(seen.hash, &seen.segment)) {
             Some(index) => index,
-            None => match self.admit(now, seen) {
+            None => match self.admit(now, seen, packet, bursts) {
                 Ok(index) => index,
-                Err(reason) => {
-                    self.counters.drops.count(reason);
-                    if reason == Drop::UnknownFlow && self.registers.acts(Register::NoSession) {
-                        self.refuse(segment, bursts);
-                    }
-                    return;
-                }
+                Err(reason) => return self.counters.drops.count(reason),
             },
         };
+        let mut segment = seen.segment;
+        if !self.accept(now, index, &mut segment, packet, bursts) {
+            return;
+        }
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         self.counters.rx_segments += 1;
-        let out_of_order = session.edge.on_received(now, segment, packet, session.class.tx_len());
+        let out_of_order = session.edge.on_received(now, &segment, packet, session.class.tx_len());
         session.counters.rx_bytes += u64::from(segment.payload_len());
         if out_of_order {
             self.counters.out_of_order += 1;
@@ -125,54 +122,60 @@ impl Lane {
             self.capabilities.mtu,
         );
         mark(&mut self.dirty, session);
-        self.finish(index, before, bursts);
+        self.finish(now, index, before, bursts);
         self.advance(now, index);
     }
 
-    /// A segment of no session: a SYN for a listener opens one.
-    fn admit(&mut self, now: Instant, seen: &Seen) -> Result<u32, Drop> {
-        let segment = &seen.segment;
-        let local = segment.flow.local();
-        if !self.config.addresses.iter().any(|(address, _)| *address == local.ip()) {
-            return Err(Drop::NotOurs);
+    /// Moves a segment's numbers to the engine's and judges it by them; false if the engine must not see it.
+    fn accept(
+        &mut self,
+        now: Instant,
+        index: u32,
+        segment: &mut Segment,
+        packet: &mut [u8],
+        bursts: &mut Bursts,
+    ) -> bool {
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return false };
+        // SACK blocks stay as they are: the engine does not read them.
+        if let (true, Some(offset)) = (segment.has(ACK), session.edge.offset) {
+            segment.ack = segment.ack.wrapping_sub(offset);
+            segment::set_ack(packet, segment, segment.ack);
         }
-        if segment.flags & (SYN | ACK | RST | FIN) != SYN {
-            return Err(Drop::UnknownFlow);
+        let is_answered = !session.socket.is_syn_received();
+        if session.socket.state() == TcpState::Opening && is_answered {
+            // Its first SYN, or what answers ours: the engine knows the numbers that count.
+            return true;
         }
-        let listener = self.listeners.iter().find(|listener| listener.port == local.port());
-        let Some(&Listener { class, encrypted, .. }) = listener else { return Err(Drop::UnknownFlow) };
-        if self.half_open >= self.config.half_open_max {
-            return Err(Drop::HalfOpenFull);
+        match verdict::judge(segment, &session.expected(), is_answered) {
+            Verdict::Feed => return true,
+            Verdict::FeedRaised => {
+                segment.ack = session.edge.congestion.unacknowledged();
+                segment::set_ack(packet, segment, segment.ack);
+                return true;
+            }
+            Verdict::Reset => {
+                session.edge.flags_seen |= RST;
+                let reason = match session.phase {
+                    Phase::Ending(reason) => reason,
+                    _ => CloseReason::Remote,
+                };
+                self.remove(index, reason);
+                return false;
+            }
+            Verdict::Challenge => {
+                let since = session.edge.challenged_at.map(|challenged_at| now.since(challenged_at));
+                if since.is_none_or(|since| since >= self.guard.config.challenge_interval) {
+                    session.edge.challenged_at = Some(now);
+                    let standing = session.standing();
+                    if self.say(&standing, bursts) {
+                        self.counters.challenges += 1;
+                    }
+                }
+            }
+            Verdict::Ignore => {}
         }
-        let options = self.socket_options();
-        let socket = Stack::accept(class, &segment.flow, &options).ok_or(Drop::Malformed)?;
-        let id = self.vacate().ok_or(Drop::TableFull)?;
-        self.half_open += 1;
-        self.flows.insert(seen.hash, id.index);
-        let start = Start {
-            id,
-            flow: segment.flow,
-            hash: seen.hash,
-            class,
-            body_len_max: body_len_max(class),
-            encrypted,
-            call: None,
-            began_at: now,
-            deadline_at: now + self.config.handshake_timeout,
-        };
-        self.slots[id.index as usize].session = Some(Session::new(start, socket));
-        Ok(id.index)
-    }
-
-    /// Answers a segment of no session by a reset (RFC 9293 section 3.5.2), if a frame is free.
-    fn refuse(&mut self, segment: &Segment, bursts: &mut Bursts) {
-        if segment.has(RST) || bursts.tx_room() == 0 {
-            return;
-        }
-        let Some(mut frame) = bursts.pool.take() else { return self.counters.drops.count(Drop::NoFrame) };
-        segment::write_reset(segment, &mut frame);
-        bursts.tx.push_back(frame);
-        self.counters.tx_segments += 1;
+        self.counters.drops.count(Drop::Unacceptable);
+        false
     }
 
     /// Goes on with sessions whose bytes had to wait because the host was behind.
@@ -280,68 +283,5 @@ fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8]) -> R
             return Err(Drop::Record);
         }
         feed(channel.open(&mut record[2..])?)?;
-    }
-}
-
-impl Edge {
-    /// Notes a received segment, and shows the engine no more window than the card's own congestion window. Returns
-    /// whether the segment came out of order.
-    fn on_received(&mut self, now: Instant, segment: &Segment, packet: &mut [u8], tx_len: usize) -> bool {
-        self.flags_seen |= segment.flags;
-        let len = segment.sequence_len();
-        let mut out_of_order = false;
-        if segment.has(SYN) {
-            self.initial_sequence = segment.seq;
-            self.next_sequence = segment.seq.wrapping_add(1);
-            self.window_scale = segment::window_scale(packet, segment).unwrap_or(0);
-        } else if len > 0 {
-            self.last_data_at = now;
-            if is_after(segment.seq, self.next_sequence) {
-                out_of_order = true;
-                self.out_of_order_count = self.out_of_order_count.saturating_add(1);
-            } else {
-                let end = segment.seq.wrapping_add(len);
-                if is_after(end, self.next_sequence) {
-                    self.next_sequence = end;
-                }
-            }
-        }
-        if segment.has(ACK) {
-            let pure = len == 0 && segment.window == self.peer_window;
-            if pure && segment.ack == self.last_ack && self.congestion.flight_len() > 0 {
-                self.duplicate_acks_received = self.duplicate_acks_received.saturating_add(1);
-            }
-            self.congestion.on_ack(segment.ack, pure);
-            self.last_ack = segment.ack;
-        }
-        self.peer_window = segment.window;
-        let shown = self.congestion.window_len();
-        if !segment.has(SYN) && (shown as usize) < tx_len {
-            let offered = u32::from(segment.window) << self.window_scale;
-            if offered > shown {
-                let window = (shown >> self.window_scale).clamp(1, u32::from(u16::MAX));
-                segment::set_window(packet, segment, window as u16);
-            }
-        }
-        out_of_order
-    }
-
-    /// Notes a segment that leaves. Returns (it was sent before, it repeats the last ACK and says nothing else).
-    pub(super) fn on_sent(&mut self, segment: &Segment) -> (bool, bool) {
-        if segment.has(SYN) {
-            self.congestion = Congestion::new(1_460, segment.seq.wrapping_add(1));
-        }
-        let repeated = !segment.has(SYN) && self.congestion.on_sent(segment.seq, segment.sequence_len());
-        let idle = segment.sequence_len() == 0 && !segment.has(RST);
-        let duplicate = idle && segment.ack == self.last_ack_sent && segment.window == self.local_window;
-        if duplicate {
-            self.duplicate_acks_sent = self.duplicate_acks_sent.saturating_add(1);
-        }
-        self.last_ack_sent = segment.ack;
-        self.local_window = segment.window;
-        if is_after(segment.ack, self.next_sequence) {
-            self.next_sequence = segment.ack;
-        }
-        (repeated, duplicate)
     }
 }

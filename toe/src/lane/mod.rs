@@ -4,8 +4,10 @@
 //! handshake jobs leave and come back. A turn takes at most [`BURST_LEN_MAX`] frames, serves as many sessions of a
 //! broadcast, and sends as many frames: the lane is never held long.
 
+mod admit;
 mod broadcast;
 mod calls;
+mod edge;
 mod egress;
 mod ingress;
 mod session;
@@ -27,18 +29,19 @@ use hpb_net::port::Capabilities;
 
 use crate::card::{CloseReason, Command, Event, EventBatch, SessionId, SessionRow};
 use crate::class::{Class, Priority};
-use crate::engine::{SocketOptions, Stack};
+use crate::engine::{SocketOptions, Stack, TcpState};
 use crate::flow::FlowTable;
 use crate::framing::MESSAGE_HEADER_LEN;
+use crate::guard::{Guard, GuardConfig};
 use crate::outbox::Queued;
 use crate::registers::{Register, Registers};
 use crate::secure::{CryptoJob, Identity, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
-use crate::segment;
+use crate::segment::{self, Spoken};
 use crate::stats::LaneCounters;
 use crate::wheel::Wheel;
 use broadcast::Broadcasts;
 use calls::Calls;
-use session::{Phase, Session};
+use session::{HalfOpen, Phase, Session};
 
 /// Addresses of one lane (smoltcp's own bound).
 pub const ADDRESSES_MAX: usize = 2;
@@ -54,7 +57,8 @@ pub struct LaneConfig {
     pub secret: [u8; 32],
     /// Sessions it holds at most.
     pub sessions_max: usize,
-    /// Sessions that may be half open because others call.
+    /// Sessions that others call and that may be half open: so many whose SYN|ACK is not acknowledged (beyond it, SYNs
+    /// are answered by cookies), and so many whose handshake is under way.
     pub half_open_max: usize,
     /// Calls of its own that may be under way at once; others wait.
     pub calling_max: usize,
@@ -70,6 +74,8 @@ pub struct LaneConfig {
     pub reconnect_min: Duration,
     /// The longest wait before a reconnect.
     pub reconnect_max: Duration,
+    /// How strangers are met.
+    pub guard: GuardConfig,
 }
 
 impl LaneConfig {
@@ -88,6 +94,7 @@ impl LaneConfig {
             ack_delay: Some(Duration::from_millis(10)),
             reconnect_min: Duration::from_millis(250),
             reconnect_max: Duration::from_secs(30),
+            guard: GuardConfig::default(),
         }
     }
 }
@@ -153,7 +160,11 @@ pub struct Lane {
     dirty: VecDeque<u32>,
     unread: Vec<u32>,
     listeners: Vec<Listener>,
-    half_open: usize,
+    /// Sessions others opened whose SYN|ACK is not acknowledged.
+    answering: usize,
+    /// Sessions others opened whose handshake is under way.
+    shaking_in: usize,
+    guard: Guard,
     calls: Calls,
     broadcasts: Broadcasts,
     shaking: shake::Queue,
@@ -191,7 +202,7 @@ impl Lane {
             [word(0), word(8)]
         };
         Ok(Self {
-            stack: Stack::new(&config.addresses, key("hpb lane sequence numbers")[0], capabilities.mtu),
+            stack: Stack::new(&config.addresses, capabilities.mtu),
             slots: Vec::with_capacity(config.sessions_max),
             free: Vec::new(),
             flows: FlowTable::new(config.sessions_max, key("hpb lane flow hash")),
@@ -199,7 +210,9 @@ impl Lane {
             dirty: VecDeque::new(),
             unread: Vec::new(),
             listeners: Vec::new(),
-            half_open: 0,
+            answering: 0,
+            shaking_in: 0,
+            guard: Guard::new(config.guard, &config.secret, now),
             calls: Calls::default(),
             broadcasts: Broadcasts::default(),
             shaking: shake::Queue::default(),
@@ -378,6 +391,16 @@ impl Lane {
         self.flows.len()
     }
 
+    /// Sessions that others opened and that are not open yet: whose SYN|ACK is not acknowledged, and at their handshake.
+    pub fn half_open(&self) -> (usize, usize) {
+        (self.answering, self.shaking_in)
+    }
+
+    /// Closed sessions whose old duplicates are waited out.
+    pub fn waiting_out(&self) -> usize {
+        self.guard.time_wait.len()
+    }
+
     /// Timers armed.
     pub fn timers(&self) -> usize {
         self.wheel.armed()
@@ -443,11 +466,16 @@ impl Lane {
         self.free.push(index);
         self.flows.remove(session.hash, index);
         self.broadcasts.leave(&session, &mut self.slots);
-        if !session.was_open {
-            match session.call {
-                Some(_) => self.calls.settled(),
-                None => self.half_open -= 1,
-            }
+        if session.call.is_some() && !session.was_open {
+            self.calls.settled();
+        }
+        self.count_half_open(session.half_open, HalfOpen::No);
+        if session.call.is_none() {
+            self.guard.sources.remove(session.flow.remote().ip());
+        }
+        if session.socket.state() == TcpState::TimeWait {
+            let Spoken { flow, seq, ack, .. } = session.standing();
+            self.guard.time_wait.insert(self.now, flow, seq, ack);
         }
         if let Some(call) = session.call {
             self.calls.lost(call, &self.config, &mut self.random, &mut self.wheel, self.now, session.was_open);
@@ -455,6 +483,18 @@ impl Lane {
         self.counters.closed += 1;
         let (id, tag, was_open) = (session.id, session.tag, session.was_open);
         self.events.push(Event::Closed { session: id, tag, reason, was_open });
+    }
+
+    /// A session that others opened went from one way of being half open to another.
+    fn count_half_open(&mut self, from: HalfOpen, to: HalfOpen) {
+        for (state, by) in [(from, -1), (to, 1)] {
+            let count = match state {
+                HalfOpen::No => continue,
+                HalfOpen::Answering => &mut self.answering,
+                HalfOpen::Shaking => &mut self.shaking_in,
+            };
+            *count = count.saturating_add_signed(by);
+        }
     }
 
     /// Turns the wheel: whoever's timer rang gets looked at.
@@ -510,7 +550,7 @@ fn row(session: &Session) -> SessionRow {
         last_data_at: edge.last_data_at,
         initial_sequence: edge.initial_sequence,
         next_sequence: edge.next_sequence,
-        last_ack: edge.last_ack,
+        last_ack: edge.last_ack.wrapping_add(edge.offset.unwrap_or(0)),
         peer_window: edge.peer_window,
         duplicate_acks_sent: edge.duplicate_acks_sent,
         duplicate_acks_received: edge.duplicate_acks_received,

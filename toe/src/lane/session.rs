@@ -5,14 +5,15 @@ use std::sync::Arc;
 use hpb_base::Instant;
 use hpb_types::keys::PublicKey;
 
+use super::edge::Edge;
 use crate::card::{CloseReason, Group, SessionId};
 use crate::class::{Class, Priority};
-use crate::congestion::Congestion;
 use crate::engine::Socket;
 use crate::framing::Assembler;
+use crate::guard::verdict::Expected;
 use crate::outbox::{Outbox, Queued};
 use crate::secure::{Channel, HandshakeMemory, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
-use crate::segment::FlowKey;
+use crate::segment::{ACK, FlowKey, Spoken};
 use crate::stats::{Drop, SessionCounters};
 
 /// A record is not begun for less than this while more waits: slivers cost as much as whole ones.
@@ -37,21 +38,15 @@ pub(super) struct Shake {
     pub(super) busy: bool,
 }
 
-/// What the edge knows of a session: the original card's table entry, and the congestion window.
-pub(super) struct Edge {
-    pub(super) congestion: Congestion,
-    pub(super) initial_sequence: u32,
-    pub(super) next_sequence: u32,
-    pub(super) last_ack: u32,
-    pub(super) last_ack_sent: u32,
-    pub(super) last_data_at: Instant,
-    pub(super) peer_window: u16,
-    pub(super) local_window: u16,
-    pub(super) window_scale: u8,
-    pub(super) flags_seen: u8,
-    pub(super) out_of_order_count: u8,
-    pub(super) duplicate_acks_sent: u8,
-    pub(super) duplicate_acks_received: u8,
+/// What a session that somebody opened counts as, until it is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HalfOpen {
+    /// Nothing: it is open, or this side called.
+    No,
+    /// Its SYN|ACK is not acknowledged.
+    Answering,
+    /// TCP is open, its handshake is not finished.
+    Shaking,
 }
 
 pub(super) struct Session {
@@ -82,6 +77,7 @@ pub(super) struct Session {
     pub(super) call: Option<u32>,
     pub(super) encrypted: bool,
     pub(super) was_open: bool,
+    pub(super) half_open: HalfOpen,
 }
 
 /// What a session starts from.
@@ -128,6 +124,32 @@ impl Session {
             call: call.map(|(index, _)| index),
             encrypted,
             was_open: false,
+            half_open: if call.is_some() { HalfOpen::No } else { HalfOpen::Answering },
+        }
+    }
+
+    /// What the guard judges its segments by.
+    pub(super) fn expected(&self) -> Expected {
+        let edge = &self.edge;
+        Expected {
+            send_unacknowledged: edge.congestion.unacknowledged(),
+            send_next: edge.congestion.unacknowledged().wrapping_add(edge.congestion.flight_len()),
+            peer_window_max: edge.peer_window_max,
+            receive_next: edge.initial_sequence.wrapping_add(1).wrapping_add(self.socket.received_len()),
+            receive_window: self.socket.recv_room() as u32,
+        }
+    }
+
+    /// Where the session stands, as the wire counts: what a segment that says nothing else carries.
+    pub(super) fn standing(&self) -> Spoken {
+        let expected = self.expected();
+        Spoken {
+            flow: self.flow,
+            seq: expected.send_next.wrapping_add(self.edge.offset.unwrap_or(0)),
+            ack: expected.receive_next,
+            flags: ACK,
+            window: self.edge.local_window,
+            mss: None,
         }
     }
 
@@ -225,25 +247,5 @@ fn seal_into(channel: &mut Channel, socket: &mut Socket, plain: &[u8], scratch: 
             if socket.send(&scratch[..len]) == len { Ok(()) } else { Err(Drop::Record) }
         }
         None => Err(Drop::Record),
-    }
-}
-
-impl Edge {
-    fn new() -> Self {
-        Self {
-            congestion: Congestion::new(1_460, 0),
-            initial_sequence: 0,
-            next_sequence: 0,
-            last_ack: 0,
-            last_ack_sent: 0,
-            last_data_at: Instant::ZERO,
-            peer_window: 0,
-            local_window: 0,
-            window_scale: 0,
-            flags_seen: 0,
-            out_of_order_count: 0,
-            duplicate_acks_sent: 0,
-            duplicate_acks_received: 0,
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hpb_base::Instant;
 use hpb_base::limits::CRYPTO_JOBS_MAX;
 
-use super::session::{Phase, Shake};
+use super::session::{HalfOpen, Phase, Shake};
 use super::{Lane, live, mark};
 use crate::card::{CloseReason, Event};
 use crate::secure::{CryptoJob, CryptoResult, HANDSHAKE_LEN_MAX, Next, Step, Task, message_1_is_for_us};
@@ -26,6 +26,15 @@ impl Lane {
             return self.open(now, index);
         }
         let (id, call) = (session.id, session.call);
+        if call.is_none() {
+            if self.shaking_in >= self.config.half_open_max {
+                self.counters.drops.count(Drop::HalfOpenFull);
+                return self.end(index, None, CloseReason::Broken(Drop::HalfOpenFull));
+            }
+            let from = std::mem::replace(&mut session.half_open, HalfOpen::Shaking);
+            self.count_half_open(from, HalfOpen::Shaking);
+        }
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         session.phase = Phase::Shaking(Box::new(Shake { memory: None, busy: call.is_some() }));
         let Some(call) = call else { return };
         let seed = self.handshake_seed();
@@ -140,13 +149,12 @@ impl Lane {
             tag: session.tag,
             took: now.since(session.began_at),
         };
-        match session.call {
-            Some(call) => {
-                self.calls.settled();
-                self.calls.established(call);
-            }
-            None => self.half_open -= 1,
+        let from = std::mem::replace(&mut session.half_open, HalfOpen::No);
+        if let Some(call) = session.call {
+            self.calls.settled();
+            self.calls.established(call);
         }
+        self.count_half_open(from, HalfOpen::No);
         self.events.push(event);
     }
 

@@ -469,6 +469,81 @@ fn half_open_sessions_are_bounded() {
 }
 
 #[test]
+fn cookies_open_what_finds_no_half_open_place() {
+    for encrypted in [false, true] {
+        let link = LinkConfig { delay: Duration::from_millis(20), ..LinkConfig::default() };
+        // Both sides' places for handshakes are wide, those for unacknowledged SYN|ACKs are few.
+        let mut world = World::with(31, link, |host| LaneConfig { half_open_max: 300, ..config(host) });
+        world.hosts[0].lane.config.half_open_max = 8;
+        world.listen(Class::Terminal, encrypted);
+        for tag in 0..200 {
+            world.call(Class::Uplink, encrypted, false, tag);
+        }
+        world.run_for(Duration::from_millis(30));
+        assert_eq!(world.hosts[0].lane.half_open(), (8, 0));
+        assert_eq!(world.hosts[0].lane.counters().cookies_sent, 192);
+        world.hosts[0].lane.config.half_open_max = 300;
+        world.hosts[0].echo = true;
+        world.run_for(Duration::from_secs(5));
+        assert_eq!((world.opened(0).len(), world.opened(1).len()), (200, 200));
+        assert_eq!(world.hosts[0].lane.counters().cookies_taken, 192);
+        for session in world.opened(1) {
+            world.send(1, session, 1, &body(3_000, 5)).unwrap();
+        }
+        world.run_for(Duration::from_secs(5));
+        assert!(world.messages(1) == vec![(1, body(3_000, 5)); 200], "{}", world.messages(1).len());
+        assert_eq!(world.hosts[0].lane.half_open(), (0, 0));
+    }
+}
+
+#[test]
+fn a_closed_session_waits_without_memory_and_its_ports_rest() {
+    let mut world = open_pair(32, LinkConfig::default(), Class::Terminal, false);
+    let near = world.opened(1)[0];
+    world.hosts[1].lane.handle(world.now, Command::Close { session: near });
+    world.run_for(Duration::from_secs(2));
+    let waiting = |world: &World| (world.hosts[0].lane.waiting_out(), world.hosts[1].lane.waiting_out());
+    assert_eq!(waiting(&world), (0, 1), "who closes first waits");
+    assert_eq!(world.hosts[1].lane.sessions() + world.hosts[0].lane.sessions(), 0);
+    world.call(Class::Uplink, false, false, 1);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.opened(1).len(), 2);
+}
+
+#[test]
+fn a_session_is_numbered_by_its_ends_and_the_clock() {
+    let initial = |seed, ms| {
+        let mut world = World::new(seed, LinkConfig::default());
+        world.now = Instant::from_millis(ms);
+        world.listen(Class::Terminal, false);
+        world.call(Class::Uplink, false, false, 0);
+        world.run_for(Duration::from_secs(1));
+        let (rows, _) = world.hosts[0].lane.table(0, 1);
+        rows[0].initial_sequence
+    };
+    assert_eq!(initial(1, 5_000).wrapping_add(250_000), initial(2, 6_000), "RFC 6528: 4 us a tick");
+}
+
+#[test]
+fn sessions_of_one_source_are_capped() {
+    let mut world = World::with(33, LinkConfig::default(), |host| {
+        let guard = GuardConfig { sessions_per_source_max: 3, ..GuardConfig::default() };
+        LaneConfig { guard, ..config(host) }
+    });
+    world.listen(Class::Terminal, false);
+    for tag in 0..5 {
+        world.call(Class::Uplink, false, false, tag);
+    }
+    world.run_for(Duration::from_millis(500));
+    assert_eq!(world.opened(0).len(), 3);
+    let first = world.opened(0)[0];
+    world.hosts[0].lane.handle(world.now, Command::Close { session: first });
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.opened(0).len(), 4, "a place that is given back is taken by a repeated SYN");
+    assert!(world.hosts[0].lane.counters().drops.get(Reason::SourceFull) >= 2);
+}
+
+#[test]
 fn any_bytes_cost_at_most_their_own_session() {
     let mut world = open_pair(11, LinkConfig::default(), Class::Terminal, true);
     let (far, near) = (world.opened(0)[0], world.opened(1)[0]);
