@@ -9,6 +9,7 @@ use hpb_types::keys::PublicKey;
 use crate::class::{Class, Priority};
 use crate::registers::Register;
 use crate::secure::{HandshakeError, Identity};
+use crate::service::Service;
 use crate::stats::{Drop, SessionCounters};
 
 /// Names one session of one lane; never used again for another.
@@ -54,6 +55,7 @@ pub struct Call {
 }
 
 /// What the host asks of a lane.
+#[derive(Clone)]
 pub enum Command {
     /// Take sessions at a port of every own address.
     Listen {
@@ -63,6 +65,13 @@ pub enum Command {
         class: Class,
         /// Whether they must do the handshake.
         encrypted: bool,
+    },
+    /// Take sessions at a port of every own address and let a plain service answer them.
+    Serve {
+        /// The port.
+        port: u16,
+        /// Who answers.
+        service: Service,
     },
     /// Open a session.
     Open(Call),
@@ -112,6 +121,8 @@ pub enum CloseReason {
     Local,
     /// The peer said FIN or RST, or did not answer.
     Remote,
+    /// No data came for as long as the card waits for some.
+    Idle,
     /// The peer did not finish the handshake in time.
     HandshakeTimeout,
     /// The handshake failed.

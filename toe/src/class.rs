@@ -9,6 +9,8 @@ pub enum Class {
     Terminal,
     /// A terminal's session with its node: the mirror of [`Class::Terminal`].
     Uplink,
+    /// A session of a plain byte-stream service.
+    Stream,
 }
 
 impl Class {
@@ -18,6 +20,7 @@ impl Class {
             Self::Validator => 256 << 10,
             Self::Terminal => 2 << 10,
             Self::Uplink => 4 << 10,
+            Self::Stream => 64 << 10,
         }
     }
 
@@ -27,6 +30,7 @@ impl Class {
             Self::Validator => 256 << 10,
             Self::Terminal => 4 << 10,
             Self::Uplink => 2 << 10,
+            Self::Stream => 64 << 10,
         }
     }
 
@@ -34,7 +38,7 @@ impl Class {
     pub const fn outbox_len_max(self) -> usize {
         match self {
             Self::Validator => 16 << 20,
-            Self::Terminal | Self::Uplink => 64 << 10,
+            Self::Terminal | Self::Uplink | Self::Stream => 64 << 10,
         }
     }
 }

@@ -9,11 +9,11 @@ use super::ingress::Seen;
 use super::session::{HalfOpen, Session, Start};
 use super::{Lane, Listener, body_len_max};
 use crate::card::CloseReason;
-use crate::class::Class;
 use crate::engine::{Stack, TxPath};
 use crate::guard::time_wait::Reply;
 use crate::registers::Register;
 use crate::segment::{self, ACK, FIN, RST, SYN, Segment, Spoken};
+use crate::service::Serving;
 use crate::stats::Drop;
 
 /// The window that a cookie's SYN|ACK offers: any class takes so much, and the first ACK of the session says more.
@@ -38,28 +38,28 @@ impl Lane {
                 return Err(Drop::TimeWait);
             }
         }
-        let listener = self.listeners.iter().find(|listener| listener.port == local.port());
+        let listener = self.listeners.iter().find(|listener| listener.port == local.port()).cloned();
         match (segment.flags & (SYN | ACK | RST | FIN), listener) {
-            (SYN, Some(&Listener { class, encrypted, .. })) => {
-                if encrypted && self.shaking_in >= self.config.half_open_max {
+            (SYN, Some(listener)) => {
+                if listener.encrypted && self.shaking_in >= self.config.half_open_max {
                     return Err(Drop::HalfOpenFull);
                 }
                 if self.answering >= self.config.half_open_max || !self.guard.syns.take(now) {
                     self.send_cookie(now, segment, packet, bursts);
                     return Err(Drop::Cookie);
                 }
-                let index = self.place(now, seen, class, encrypted)?;
+                let index = self.place(now, seen, listener)?;
                 if let Some(session) = self.slots[index as usize].session.as_mut() {
                     session.edge.offset_after = reopened_after;
                 }
                 Ok(index)
             }
-            (flags, Some(&Listener { class, encrypted, .. })) if flags & !FIN == ACK => {
+            (flags, Some(listener)) if flags & !FIN == ACK => {
                 let syn_seq = segment.seq.wrapping_sub(1);
                 let cookie = segment.ack.wrapping_sub(1);
                 match self.guard.cookies.check(now, &segment.flow, syn_seq, cookie) {
                     Some(mss) => {
-                        let index = self.place(now, seen, class, encrypted)?;
+                        let index = self.place(now, seen, listener)?;
                         self.resume(now, index, segment, mss, bursts)?;
                         Ok(index)
                     }
@@ -141,8 +141,9 @@ impl Lane {
     }
 
     /// Makes a session for a flow that has none.
-    fn place(&mut self, now: Instant, seen: &Seen, class: Class, encrypted: bool) -> Result<u32, Drop> {
+    fn place(&mut self, now: Instant, seen: &Seen, listener: Listener) -> Result<u32, Drop> {
         let flow = seen.segment.flow;
+        let Listener { class, encrypted, service, .. } = listener;
         let options = self.socket_options();
         let socket = Stack::accept(class, &flow, &options).ok_or(Drop::Malformed)?;
         if !self.guard.sources.add(flow.remote().ip()) {
@@ -165,7 +166,8 @@ impl Lane {
             began_at: now,
             deadline_at: now + self.config.handshake_timeout,
         };
-        self.slots[id.index as usize].session = Some(Session::new(start, socket));
+        let session = self.slots[id.index as usize].session.insert(Session::new(start, socket));
+        session.serving = service.as_ref().map(Serving::new);
         Ok(id.index)
     }
 

@@ -63,6 +63,10 @@ impl Lane {
             }
             self.end(index, None, CloseReason::HandshakeTimeout);
         }
+        let idle_at = self.idle_at(index);
+        if idle_at.is_some_and(|idle_at| idle_at <= now) {
+            self.end(index, None, CloseReason::Idle);
+        }
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
         if session.is_open() && session.fill(&mut self.scratch.out).is_err() {
             self.end(index, None, CloseReason::Broken(crate::stats::Drop::Record));
@@ -135,15 +139,23 @@ impl Lane {
         }
     }
 
+    /// When an open session that goes on bringing no data is to end.
+    fn idle_at(&self, index: u32) -> Option<Instant> {
+        let session = self.slots.get(index as usize)?.session.as_ref()?;
+        session.is_open().then_some(session.edge.last_data_at + self.config.idle_timeout?)
+    }
+
     /// Rings for a session at the sooner of `engine_at` and its own deadline, unless it will look before that anyway.
     /// So a session that talks all the time, and whose time-out moves all the time, has two entries in the wheel: the
     /// next delayed ACK and the last time-out that was armed.
     fn arm(&mut self, index: u32, engine_at: Instant) {
+        let idle_at = self.idle_at(index);
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         let mut at = engine_at;
         if let (false, Some(deadline_at)) = (session.was_open, session.deadline_at) {
             at = at.min(deadline_at);
         }
+        at = idle_at.map_or(at, |idle_at| at.min(idle_at));
         if at.as_nanos() == u64::MAX {
             return;
         }

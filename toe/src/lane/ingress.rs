@@ -14,6 +14,7 @@ use crate::guard::verdict::{self, Verdict};
 use crate::registers::Register;
 use crate::secure::Channel;
 use crate::segment::{self, ACK, RST, Segment};
+use crate::service::Served;
 use crate::stats::Drop;
 
 /// What the first pass found out about a frame.
@@ -201,7 +202,12 @@ impl Lane {
         }
         let stuffed = self.is_stuffed();
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
+        let mut owes = false;
         let result = match &mut session.phase {
+            Phase::Open if session.serving.is_some() => {
+                owes = self.serve_stream(index);
+                Ok(())
+            }
             _ if session.socket.recv_len() == 0 => Ok(()),
             Phase::Connecting => Ok(()),
             Phase::Shaking(_) => self.read_handshake(index),
@@ -233,11 +239,28 @@ impl Lane {
         if let Some(session) = self.slots[index as usize].session.as_mut()
             && session.socket.state() == TcpState::Closing
             && session.socket.is_drained()
+            && !owes
             && !matches!(session.phase, Phase::Ending(_))
         {
             // The peer has said FIN; ours follows what waits.
             session.phase = Phase::Ending(CloseReason::Remote);
             mark(&mut self.dirty, session);
+        }
+    }
+}
+
+impl Lane {
+    /// Lets a session's plain service go on; whether it owes its peer bytes.
+    fn serve_stream(&mut self, index: u32) -> bool {
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return false };
+        let Some(serving) = &mut session.serving else { return false };
+        match serving.run(&mut session.socket, &mut self.scratch.record) {
+            Served::Idle => false,
+            Served::Owes => true,
+            Served::Finished => {
+                self.end(index, None, CloseReason::Local);
+                false
+            }
         }
     }
 }

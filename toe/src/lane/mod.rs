@@ -37,6 +37,7 @@ use crate::outbox::Queued;
 use crate::registers::{Register, Registers};
 use crate::secure::{CryptoJob, Identity, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
 use crate::segment::{self, Spoken};
+use crate::service::Service;
 use crate::stats::LaneCounters;
 use crate::wheel::Wheel;
 use broadcast::Broadcasts;
@@ -68,6 +69,8 @@ pub struct LaneConfig {
     pub keep_alive: Option<Duration>,
     /// A peer that leaves data or probes unanswered this long is gone.
     pub peer_timeout: Option<Duration>,
+    /// An open session that brings no data this long is ended; `None` keeps it as long as its peer answers.
+    pub idle_timeout: Option<Duration>,
     /// How long an ACK may wait for data to ride on.
     pub ack_delay: Option<Duration>,
     /// The first wait before a reconnect; doubles up to `reconnect_max`.
@@ -91,6 +94,7 @@ impl LaneConfig {
             handshake_timeout: Duration::from_secs(10),
             keep_alive: Some(Duration::from_secs(15)),
             peer_timeout: Some(Duration::from_secs(45)),
+            idle_timeout: None,
             ack_delay: Some(Duration::from_millis(10)),
             reconnect_min: Duration::from_millis(250),
             reconnect_max: Duration::from_secs(30),
@@ -132,10 +136,12 @@ struct Slot {
     session: Option<Session>,
 }
 
+#[derive(Clone)]
 struct Listener {
     port: u16,
     class: Class,
     encrypted: bool,
+    service: Option<Service>,
 }
 
 /// Buffers that every session uses in turn.
@@ -240,8 +246,10 @@ impl Lane {
         self.now = now;
         match command {
             Command::Listen { port, class, encrypted } => {
-                self.listeners.retain(|listener| listener.port != port);
-                self.listeners.push(Listener { port, class, encrypted });
+                self.listen(Listener { port, class, encrypted, service: None });
+            }
+            Command::Serve { port, service } => {
+                self.listen(Listener { port, class: Class::Stream, encrypted: false, service: Some(service) });
             }
             Command::Open(call) => self.call(call),
             Command::Send { session, priority, message } => {
@@ -253,6 +261,11 @@ impl Lane {
             Command::Close { session } => self.end(session.index, Some(session), CloseReason::Local),
             Command::SetRegister { register, value } => self.registers.set(register, value),
         }
+    }
+
+    fn listen(&mut self, listener: Listener) {
+        self.listeners.retain(|other| other.port != listener.port);
+        self.listeners.push(listener);
     }
 
     /// Does one bounded turn: takes `bursts.rx`, leaves frames in `bursts.tx`. Returns whether it did anything.
@@ -450,7 +463,7 @@ impl Lane {
         if id.is_some_and(|id| id != session.id) || matches!(session.phase, Phase::Ending(_)) {
             return;
         }
-        let gently = reason == CloseReason::Local && session.is_open();
+        let gently = matches!(reason, CloseReason::Local | CloseReason::Idle) && session.is_open();
         session.phase = Phase::Ending(reason);
         if !gently {
             session.socket.abort();
@@ -529,7 +542,7 @@ fn mark(dirty: &mut VecDeque<u32>, session: &mut Session) {
 fn body_len_max(class: Class) -> u32 {
     match class {
         Class::Validator | Class::Uplink => MESSAGE_LEN_MAX as u32,
-        Class::Terminal => TERMINAL_MESSAGE_LEN_MAX as u32,
+        Class::Terminal | Class::Stream => TERMINAL_MESSAGE_LEN_MAX as u32,
     }
 }
 

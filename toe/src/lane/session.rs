@@ -14,6 +14,7 @@ use crate::guard::verdict::Expected;
 use crate::outbox::{Outbox, Queued};
 use crate::secure::{Channel, HandshakeMemory, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
 use crate::segment::{ACK, FlowKey, Spoken};
+use crate::service::Serving;
 use crate::stats::{Drop, SessionCounters};
 
 /// A record is not begun for less than this while more waits: slivers cost as much as whole ones.
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) encrypted: bool,
     pub(super) was_open: bool,
     pub(super) half_open: HalfOpen,
+    /// The plain service that answers it; `None` for a session of messages.
+    pub(super) serving: Option<Serving>,
 }
 
 /// What a session starts from.
@@ -124,6 +127,7 @@ impl Session {
             call: call.map(|(index, _)| index),
             encrypted,
             was_open: false,
+            serving: None,
             half_open: if call.is_some() { HalfOpen::No } else { HalfOpen::Answering },
         }
     }

@@ -139,6 +139,7 @@ impl Lane {
         session.phase = Phase::Open;
         session.was_open = true;
         session.deadline_at = None;
+        session.edge.last_data_at = now;
         self.counters.opened += 1;
         let event = Event::Opened {
             session: session.id,

@@ -544,6 +544,46 @@ fn sessions_of_one_source_are_capped() {
 }
 
 #[test]
+fn an_echo_service_sends_everything_back() {
+    let link = LinkConfig { delay: Duration::from_millis(1), loss_ppm: 10_000, ..LinkConfig::default() };
+    let mut world = World::new(34, link);
+    world.hosts[0].lane.handle(world.now, Command::Serve { port: PORT, service: Service::Echo });
+    world.call(Class::Validator, false, false, 0);
+    world.run_for(Duration::from_secs(5));
+    let near = world.opened(1)[0];
+    let sent: Vec<Vec<u8>> = [0, 1, 70_000, 300_000].map(|len| body(len, 3)).to_vec();
+    for message in &sent {
+        world.send(1, near, 1, message).unwrap();
+    }
+    world.run_for(Duration::from_secs(60));
+    let got: Vec<Vec<u8>> = world.messages(1).into_iter().map(|(_, body)| body).collect();
+    assert!(got == sent, "{:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
+    world.hosts[1].lane.handle(world.now, Command::Close { session: near });
+    world.run_for(Duration::from_secs(5));
+    assert_eq!((world.hosts[0].lane.sessions(), world.hosts[1].lane.sessions()), (0, 0));
+}
+
+#[test]
+fn an_idle_session_is_ended_and_a_talking_one_is_not() {
+    let mut world = World::with(35, LinkConfig::default(), |host| {
+        let idle_timeout = (host == 0).then_some(Duration::from_secs(10));
+        LaneConfig { idle_timeout, ..config(host) }
+    });
+    world.listen(Class::Terminal, false);
+    world.call(Class::Uplink, false, false, 0);
+    world.run_for(Duration::from_secs(1));
+    let near = world.opened(1)[0];
+    for _ in 0..5 {
+        world.run_for(Duration::from_secs(8));
+        world.send(1, near, 1, b"here").unwrap();
+    }
+    assert!(world.closed(0).is_empty());
+    world.run_for(Duration::from_secs(11));
+    assert_eq!(world.closed(0), [(CloseReason::Idle, true)]);
+    assert_eq!(world.closed(1), [(CloseReason::Remote, true)]);
+}
+
+#[test]
 fn any_bytes_cost_at_most_their_own_session() {
     let mut world = open_pair(11, LinkConfig::default(), Class::Terminal, true);
     let (far, near) = (world.opened(0)[0], world.opened(1)[0]);

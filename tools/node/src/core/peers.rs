@@ -26,7 +26,7 @@ impl Peers {
         let (roles, group) = match class {
             Class::Validator if known => (Roles::VALIDATOR, Some(Group::Validators)),
             Class::Terminal => (Roles::TERMINAL, Some(Group::Terminals)),
-            Class::Validator | Class::Uplink => (Roles::default(), None),
+            Class::Validator | Class::Uplink | Class::Stream => (Roles::default(), None),
         };
         self.roles.insert(session, roles);
         if group == Some(Group::Validators) {

@@ -266,7 +266,10 @@ impl<S: Store> ChainWorker<S> {
                 Some(lane_of(*session))
             }
             Command::Open(call) => Some(call.tag as usize % self.lanes.len().max(1)),
-            Command::Listen { .. } | Command::Broadcast { .. } | Command::SetRegister { .. } => None,
+            Command::Listen { .. }
+            | Command::Serve { .. }
+            | Command::Broadcast { .. }
+            | Command::SetRegister { .. } => None,
         };
         if let Some(number) = number {
             if let Some(lane) = self.lanes.get_mut(number) {
@@ -275,9 +278,7 @@ impl<S: Store> ChainWorker<S> {
             return;
         }
         for lane in &mut self.lanes {
-            if let Some(command) = for_every_lane(&command) {
-                lane.commands.put(command);
-            }
+            lane.commands.put(command.clone());
         }
     }
 
@@ -312,20 +313,6 @@ fn verifier_of(request: &Request, count: usize) -> usize {
             1 + *index as usize % (count - 1)
         }
         Request::Transactions(..) | Request::Slice(..) | Request::Confirm(_) => 0,
-    }
-}
-
-/// A copy of a command that every lane gets.
-fn for_every_lane(command: &Command) -> Option<Command> {
-    match command {
-        Command::Listen { port, class, encrypted } => {
-            Some(Command::Listen { port: *port, class: *class, encrypted: *encrypted })
-        }
-        Command::Broadcast { group, priority, message } => {
-            Some(Command::Broadcast { group: *group, priority: *priority, message: message.clone() })
-        }
-        Command::SetRegister { register, value } => Some(Command::SetRegister { register: *register, value: *value }),
-        Command::Open(_) | Command::Send { .. } | Command::Join { .. } | Command::Close { .. } => None,
     }
 }
 

@@ -61,7 +61,11 @@ fn command_inside(mut command: Command) -> Command {
         Command::Send { session, .. } | Command::Join { session, .. } | Command::Close { session } => {
             *session = inside(*session);
         }
-        Command::Listen { .. } | Command::Open(_) | Command::Broadcast { .. } | Command::SetRegister { .. } => {}
+        Command::Listen { .. }
+        | Command::Serve { .. }
+        | Command::Open(_)
+        | Command::Broadcast { .. }
+        | Command::SetRegister { .. } => {}
     }
     command
 }
