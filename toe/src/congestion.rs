@@ -4,6 +4,18 @@
 //! window starts at ten segments (RFC 6928) and is held constant while duplicate ACKs come, because the engine takes
 //! an ACK with another window for a new one and would not count it (RFC 5681 section 2).
 
+/// What an ACK brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Nothing new.
+    None,
+    /// It acknowledges something.
+    Some,
+    /// It acknowledges something, but not all that was in flight when a loss was found: the next segment is lost too
+    /// (RFC 6582 section 3.2).
+    Partial,
+}
+
 /// One session's congestion state. Lengths in bytes; sequence numbers as the engine counts them.
 #[derive(Clone, Copy, Debug)]
 pub struct Congestion {
@@ -69,14 +81,39 @@ impl Congestion {
         again
     }
 
-    /// Takes an ACK. `pure` says that it carries neither data nor a change of the peer's window.
-    pub fn on_ack(&mut self, ack: u32, pure: bool) {
+    /// The peer takes segments of `mss` bytes: what the first window was counted in is counted again.
+    pub fn set_mss(&mut self, mss: u16) {
+        *self = Self { highest_sent: self.highest_sent, recover: self.recover, ..Self::new(mss, self.unacknowledged) };
+    }
+
+    /// The oldest segment is sent again because nothing came for a while: a loss at the tail, treated as one that
+    /// duplicate ACKs told of (RFC 8985 section 7.4.2); but what was sent says little of what may be sent.
+    pub fn on_probe(&mut self) {
+        if !self.recovering {
+            self.threshold_len = (self.window_len / 2).max(2 * u32::from(self.mss));
+            self.recovering = true;
+            self.recover = self.highest_sent;
+        }
+    }
+
+    /// It is sent again and again: the window falls to one segment (RFC 5681 section 3.1).
+    pub fn on_timeout(&mut self) {
+        self.threshold_len = self.half_flight();
+        self.window_len = u32::from(self.mss);
+        self.recovering = true;
+        self.recover = self.highest_sent;
+    }
+
+    /// Takes an ACK. `pure` says that it carries neither data nor a change of the peer's window. What it means for the
+    /// segments in flight is returned.
+    pub fn on_ack(&mut self, ack: u32, pure: bool) -> Progress {
         if is_after(ack, self.highest_sent) {
-            return;
+            return Progress::None;
         }
         if is_after(ack, self.unacknowledged) {
-            self.on_new_ack(ack);
-        } else if ack == self.unacknowledged && pure && self.flight_len() > 0 {
+            return self.on_new_ack(ack);
+        }
+        if ack == self.unacknowledged && pure && self.flight_len() > 0 {
             self.duplicates = self.duplicates.saturating_add(1);
             if self.duplicates == 3 && !self.recovering {
                 self.threshold_len = self.half_flight();
@@ -84,19 +121,20 @@ impl Congestion {
                 self.recover = self.highest_sent;
             }
         }
+        Progress::None
     }
 
-    fn on_new_ack(&mut self, ack: u32) {
+    fn on_new_ack(&mut self, ack: u32) -> Progress {
         let acked = ack.wrapping_sub(self.unacknowledged);
         self.unacknowledged = ack;
         self.duplicates = 0;
         if self.recovering {
             if is_after(self.recover, ack) {
-                return;
+                return Progress::Partial;
             }
             self.recovering = false;
             self.window_len = self.threshold_len.max(2 * u32::from(self.mss));
-            return;
+            return Progress::Some;
         }
         let mss = u32::from(self.mss);
         let growth = if self.window_len < self.threshold_len {
@@ -105,6 +143,7 @@ impl Congestion {
             (u64::from(mss) * u64::from(acked) / u64::from(self.window_len.max(1))).max(1) as u32
         };
         self.window_len = self.window_len.saturating_add(growth).min(WINDOW_LEN_MAX);
+        Progress::Some
     }
 
     fn half_flight(&self) -> u32 {
@@ -168,6 +207,31 @@ mod tests {
         assert_eq!(congestion.window_len(), 5 * MSS, "slow start up to half the flight");
         congestion.on_ack(1_000 + 5 * MSS, true);
         assert_eq!(congestion.window_len(), 5 * MSS + MSS / 5, "congestion avoidance past it");
+    }
+
+    #[test]
+    fn a_partial_ack_says_that_more_is_lost() {
+        let mut congestion = sent(10);
+        for _ in 0..3 {
+            assert_eq!(congestion.on_ack(1_000, true), Progress::None);
+        }
+        assert_eq!(congestion.on_ack(1_000 + MSS, true), Progress::Partial);
+        assert_eq!(congestion.on_ack(1_000 + 10 * MSS, true), Progress::Some);
+        assert_eq!(congestion.window_len(), 5 * MSS);
+    }
+
+    #[test]
+    fn a_probe_halves_and_a_time_out_falls_to_one() {
+        let mut congestion = sent(1);
+        congestion.on_probe();
+        assert!(congestion.on_sent(1_000, MSS));
+        assert_eq!(congestion.window_len(), 10 * MSS, "until it is answered");
+        congestion.on_ack(1_000 + MSS, true);
+        assert_eq!(congestion.window_len(), 5 * MSS);
+        let mut congestion = sent(1);
+        congestion.on_probe();
+        congestion.on_timeout();
+        assert_eq!(congestion.window_len(), MSS);
     }
 
     #[test]

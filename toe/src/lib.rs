@@ -13,6 +13,7 @@ pub mod framing;
 pub mod guard;
 pub mod lane;
 pub mod outbox;
+pub mod recovery;
 pub mod registers;
 pub mod secure;
 pub mod segment;

@@ -91,6 +91,8 @@ pub struct LaneCounters {
     pub tx_segments: u64,
     /// Segments sent again.
     pub retransmitted: u64,
+    /// Times that the card sent a session's oldest segment again because nothing came for too long.
+    pub probes: u64,
     /// Segments that came out of order.
     pub out_of_order: u64,
     /// Messages delivered to the host.

@@ -81,8 +81,7 @@ impl Lane {
 
     /// Answers a SYN by a SYN|ACK that carries all that must be remembered of it.
     fn send_cookie(&mut self, now: Instant, segment: &Segment, packet: &[u8], bursts: &mut Bursts) {
-        let is_v4 = segment.flow.local().is_ipv4();
-        let (header_len, mss_default) = if is_v4 { (40, 536) } else { (60, 1_220) };
+        let mss_default = if segment.flow.local().is_ipv4() { 536 } else { 1_220 };
         let mss = segment::syn_options(packet, segment).mss.unwrap_or(mss_default);
         let seq = self.guard.cookies.make(now, &segment.flow, segment.seq, mss);
         let answer = Spoken {
@@ -91,7 +90,7 @@ impl Lane {
             ack: segment.seq.wrapping_add(1),
             flags: SYN | ACK,
             window: COOKIE_WINDOW,
-            mss: Some((self.capabilities.mtu - header_len) as u16),
+            mss: Some(self.mss_local(&segment.flow)),
         };
         if self.say(&answer, bursts) {
             self.counters.cookies_sent += 1;
@@ -135,7 +134,7 @@ impl Lane {
             return Err(Drop::NoFrame);
         };
         session.edge.offset = Some(segment.ack.wrapping_sub(1).wrapping_sub(answer.seq));
-        session.edge.on_sent(&answer);
+        session.edge.on_sent(now, &answer);
         self.counters.cookies_taken += 1;
         Ok(())
     }
@@ -165,6 +164,7 @@ impl Lane {
             call: None,
             began_at: now,
             deadline_at: now + self.config.handshake_timeout,
+            mss_local: self.mss_local(&flow),
         };
         let session = self.slots[id.index as usize].session.insert(Session::new(start, socket));
         session.serving = service.as_ref().map(Serving::new);

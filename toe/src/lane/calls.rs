@@ -149,6 +149,7 @@ impl Lane {
             call: Some((index, call.tag)),
             began_at: now,
             deadline_at: now + self.config.handshake_timeout,
+            mss_local: self.mss_local(&flow),
         };
         let slot = &mut self.slots[id.index as usize];
         mark(&mut self.dirty, slot.session.insert(Session::new(start, socket)));

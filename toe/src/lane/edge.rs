@@ -2,7 +2,8 @@
 
 use hpb_base::Instant;
 
-use crate::congestion::{Congestion, is_after};
+use crate::congestion::{Congestion, Progress, is_after};
+use crate::recovery::Recovery;
 use crate::segment::{self, ACK, RST, SYN, Segment};
 
 /// What the edge knows of a session: the original card's table entry, and the congestion window.
@@ -14,6 +15,14 @@ pub(super) struct Edge {
     pub(super) peer_window_max: u32,
     pub(super) challenged_at: Option<Instant>,
     pub(super) congestion: Congestion,
+    pub(super) recovery: Recovery,
+    /// The window that the engine was shown last, as it stood in the header.
+    pub(super) shown_window: u16,
+    /// The largest segment in bytes, the smaller of what both sides take.
+    pub(super) mss: u16,
+    /// The largest segment in bytes that this side takes.
+    mss_local: u16,
+    said_syn: bool,
     pub(super) initial_sequence: u32,
     pub(super) next_sequence: u32,
     pub(super) last_ack: u32,
@@ -28,14 +37,29 @@ pub(super) struct Edge {
     pub(super) duplicate_acks_received: u8,
 }
 
+/// What a received segment told.
+#[derive(Clone, Copy)]
+pub(super) struct Noted {
+    /// It came out of order.
+    pub(super) out_of_order: bool,
+    /// It shows that the oldest segment in flight is lost.
+    pub(super) is_next_lost: bool,
+}
+
 impl Edge {
-    pub(super) fn new() -> Self {
+    /// A session that has seen nothing yet; it takes segments of up to `mss_local` bytes.
+    pub(super) fn new(mss_local: u16) -> Self {
         Self {
             offset: None,
             offset_after: None,
             peer_window_max: 0,
             challenged_at: None,
-            congestion: Congestion::new(1_460, 0),
+            congestion: Congestion::new(mss_local, 0),
+            recovery: Recovery::default(),
+            shown_window: 0,
+            mss: mss_local,
+            mss_local,
+            said_syn: false,
             initial_sequence: 0,
             next_sequence: 0,
             last_ack: 0,
@@ -51,17 +75,22 @@ impl Edge {
         }
     }
 
-    /// Notes a received segment, and shows the engine no more window than the card's own congestion window. Returns
-    /// whether the segment came out of order.
-    pub(super) fn on_received(&mut self, now: Instant, segment: &Segment, packet: &mut [u8], tx_len: usize) -> bool {
+    /// Notes a received segment, and shows the engine no more window than the card's own congestion window.
+    pub(super) fn on_received(&mut self, now: Instant, segment: &Segment, packet: &mut [u8], tx_len: usize) -> Noted {
         self.flags_seen |= segment.flags;
         let len = segment.sequence_len();
         let mut out_of_order = false;
+        let mut progress = Progress::None;
         if segment.has(SYN) {
             self.initial_sequence = segment.seq;
             self.next_sequence = segment.seq.wrapping_add(1);
             let options = segment::syn_options(packet, segment);
             self.window_scale = options.window_scale.unwrap_or(0);
+            // The defaults of RFC 9293 section 3.7.1 and RFC 8200 section 5; the engine takes no less than 64.
+            let is_v4 = segment.flow.local().is_ipv4();
+            let offered = options.mss.filter(|mss| *mss > 0).unwrap_or(if is_v4 { 536 } else { 1_220 });
+            self.mss = self.mss_local.min(offered.max(64));
+            self.congestion.set_mss(self.mss);
         } else if len > 0 {
             self.last_data_at = now;
             if is_after(segment.seq, self.next_sequence) {
@@ -79,21 +108,32 @@ impl Edge {
             if pure && segment.ack == self.last_ack && self.congestion.flight_len() > 0 {
                 self.duplicate_acks_received = self.duplicate_acks_received.saturating_add(1);
             }
-            self.congestion.on_ack(segment.ack, pure);
+            progress = self.congestion.on_ack(segment.ack, pure);
+            if progress != Progress::None {
+                self.recovery.on_progress(now, segment.ack);
+            }
             self.last_ack = segment.ack;
         }
         self.peer_window = segment.window;
         let scale = if segment.has(SYN) { 0 } else { self.window_scale };
         self.peer_window_max = self.peer_window_max.max(u32::from(segment.window) << scale);
+        self.shown_window = segment.window;
         let shown = self.congestion.window_len();
         if !segment.has(SYN) && (shown as usize) < tx_len {
             let offered = u32::from(segment.window) << self.window_scale;
             if offered > shown {
                 let window = (shown >> self.window_scale).clamp(1, u32::from(u16::MAX));
                 segment::set_window(packet, segment, window as u16);
+                self.shown_window = window as u16;
             }
         }
-        out_of_order
+        Noted { out_of_order, is_next_lost: progress == Progress::Partial }
+    }
+
+    /// When the oldest segment in flight is to be sent again; `None` if none is in flight.
+    pub(super) fn recovery_at(&self) -> Option<Instant> {
+        let in_flight = self.congestion.flight_len();
+        if in_flight == 0 { None } else { self.recovery.due_at(in_flight <= u32::from(self.mss)) }
     }
 
     /// Moves the engine's numbers in a segment that leaves to the session's own. The first SYN decides how far; it asks
@@ -115,11 +155,17 @@ impl Edge {
     }
 
     /// Notes a segment that leaves. Returns (it was sent before, it repeats the last ACK and says nothing else).
-    pub(super) fn on_sent(&mut self, segment: &Segment) -> (bool, bool) {
+    pub(super) fn on_sent(&mut self, now: Instant, segment: &Segment) -> (bool, bool) {
         if segment.has(SYN) {
-            self.congestion = Congestion::new(1_460, segment.seq.wrapping_add(1));
+            self.congestion = Congestion::new(self.mss, segment.seq.wrapping_add(1));
         }
-        let repeated = !segment.has(SYN) && self.congestion.on_sent(segment.seq, segment.sequence_len());
+        let len = segment.sequence_len();
+        let repeated = !segment.has(SYN) && self.congestion.on_sent(segment.seq, len);
+        if len > 0 {
+            let again = repeated || (segment.has(SYN) && self.said_syn);
+            self.recovery.on_sent(now, segment.seq.wrapping_add(len), again);
+            self.said_syn |= segment.has(SYN);
+        }
         let idle = segment.sequence_len() == 0 && !segment.has(RST);
         let duplicate = idle && segment.ack == self.last_ack_sent && segment.window == self.local_window;
         if duplicate {

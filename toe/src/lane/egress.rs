@@ -8,7 +8,8 @@ use super::{Lane, mark};
 use crate::card::CloseReason;
 use crate::engine::{TcpState, TxPath, Wake};
 use crate::registers::Register;
-use crate::segment;
+use crate::segment::{self, ACK, Spoken};
+use crate::stats::Drop;
 
 /// Frames that one session may send before the next has its turn.
 const FRAMES_A_TURN: usize = 16;
@@ -63,13 +64,14 @@ impl Lane {
             }
             self.end(index, None, CloseReason::HandshakeTimeout);
         }
+        self.recover(now, index, bursts);
         let idle_at = self.idle_at(index);
         if idle_at.is_some_and(|idle_at| idle_at <= now) {
             self.end(index, None, CloseReason::Idle);
         }
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
         if session.is_open() && session.fill(&mut self.scratch.out).is_err() {
-            self.end(index, None, CloseReason::Broken(crate::stats::Drop::Record));
+            self.end(index, None, CloseReason::Broken(Drop::Record));
         }
         for _ in 0..FRAMES_A_TURN {
             if bursts.tx_room() == 0 {
@@ -124,7 +126,7 @@ impl Lane {
             self.counters.tx_segments += 1;
             // A reset may leave after its session.
             if let Some(session) = self.slots[index as usize].session.as_mut() {
-                let (repeated, duplicate) = session.edge.on_sent(&segment);
+                let (repeated, duplicate) = session.edge.on_sent(now, &segment);
                 session.counters.tx_bytes += u64::from(segment.payload_len());
                 session.counters.retransmitted += u32::from(repeated);
                 self.counters.retransmitted += u64::from(repeated);
@@ -137,6 +139,44 @@ impl Lane {
             }
             at += 1;
         }
+    }
+
+    /// Sends the oldest segment in flight again if nothing has come for too long.
+    fn recover(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
+        let Some(session) = self.slots.get_mut(index as usize).and_then(|slot| slot.session.as_mut()) else { return };
+        if session.socket.state() == TcpState::Opening || session.edge.recovery_at().is_none_or(|at| at > now) {
+            return;
+        }
+        if session.edge.recovery.on_due(now) {
+            session.edge.congestion.on_timeout();
+        } else {
+            session.edge.congestion.on_probe();
+        }
+        self.counters.probes += 1;
+        self.nudge(now, index, bursts);
+    }
+
+    /// Has the engine send its oldest segment in flight again: three copies of the last ACK do that (RFC 5681
+    /// section 3.2). One with another window before them makes the engine count from zero.
+    pub(super) fn nudge(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return };
+        let expected = session.expected();
+        let shown = session.edge.shown_window;
+        if shown == 0 {
+            return;
+        }
+        let window = if shown > 1 { shown - 1 } else { shown + 1 };
+        let Some(mut frame) = bursts.pool.take() else { return self.counters.drops.count(Drop::NoFrame) };
+        let (flow, seq, ack) = (session.flow, expected.receive_next, expected.send_unacknowledged);
+        Spoken { flow, seq, ack, flags: ACK, window, mss: None }.write_as_received(&mut frame);
+        session.edge.shown_window = window;
+        let before = bursts.tx.len();
+        for _ in 0..4 {
+            self.stack.ingress(now, &mut session.socket, frame.bytes(), TxPath::of(bursts), self.capabilities.mtu);
+        }
+        bursts.pool.give(frame);
+        mark(&mut self.dirty, session);
+        self.finish(now, index, before, bursts);
     }
 
     /// When an open session that goes on bringing no data is to end.
@@ -155,7 +195,9 @@ impl Lane {
         if let (false, Some(deadline_at)) = (session.was_open, session.deadline_at) {
             at = at.min(deadline_at);
         }
-        at = idle_at.map_or(at, |idle_at| at.min(idle_at));
+        for sooner in [idle_at, session.edge.recovery_at()].into_iter().flatten() {
+            at = at.min(sooner);
+        }
         if at.as_nanos() == u64::MAX {
             return;
         }

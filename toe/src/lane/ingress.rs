@@ -105,9 +105,9 @@ impl Lane {
         }
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         self.counters.rx_segments += 1;
-        let out_of_order = session.edge.on_received(now, &segment, packet, session.class.tx_len());
+        let noted = session.edge.on_received(now, &segment, packet, session.class.tx_len());
         session.counters.rx_bytes += u64::from(segment.payload_len());
-        if out_of_order {
+        if noted.out_of_order {
             self.counters.out_of_order += 1;
             if self.registers.acts(Register::Reorder) {
                 self.counters.drops.count(Drop::Fault);
@@ -124,6 +124,9 @@ impl Lane {
         );
         mark(&mut self.dirty, session);
         self.finish(now, index, before, bursts);
+        if noted.is_next_lost {
+            self.nudge(now, index, bursts);
+        }
         self.advance(now, index);
     }
 

@@ -36,7 +36,7 @@ use crate::guard::{Guard, GuardConfig};
 use crate::outbox::Queued;
 use crate::registers::{Register, Registers};
 use crate::secure::{CryptoJob, Identity, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
-use crate::segment::{self, Spoken};
+use crate::segment::{self, FlowKey, Spoken};
 use crate::service::Service;
 use crate::stats::LaneCounters;
 use crate::wheel::Wheel;
@@ -434,6 +434,12 @@ impl Lane {
 
     fn is_stuffed(&self) -> bool {
         self.events.len() >= LANE_EVENTS_MAX || self.events.bytes_len() >= LANE_EVENT_BYTES_MAX
+    }
+
+    /// The largest segment in bytes that this side takes of a flow (RFC 9293 section 3.7.1).
+    fn mss_local(&self, flow: &FlowKey) -> u16 {
+        let headers_len = if flow.local().is_ipv4() { 40 } else { 60 };
+        self.capabilities.mtu.saturating_sub(headers_len).min(usize::from(u16::MAX)) as u16
     }
 
     fn socket_options(&self) -> SocketOptions {

@@ -96,11 +96,13 @@ pub(super) struct Start {
     pub(super) call: Option<(u32, u64)>,
     pub(super) began_at: Instant,
     pub(super) deadline_at: Instant,
+    /// The largest segment in bytes that this side takes.
+    pub(super) mss_local: u16,
 }
 
 impl Session {
     pub(super) fn new(start: Start, socket: Socket) -> Self {
-        let Start { id, flow, hash, class, body_len_max, encrypted, call, began_at, deadline_at } = start;
+        let Start { id, flow, hash, class, body_len_max, encrypted, call, began_at, deadline_at, mss_local } = start;
         Self {
             flow,
             hash,
@@ -110,7 +112,7 @@ impl Session {
             unread: false,
             class,
             armed_ms: [u64::MAX; 2],
-            edge: Edge::new(),
+            edge: Edge::new(mss_local),
             phase: Phase::Connecting,
             channel: None,
             inbox: Assembler::default(),

@@ -583,6 +583,38 @@ fn an_idle_session_is_ended_and_a_talking_one_is_not() {
     assert_eq!(world.closed(1), [(CloseReason::Remote, true)]);
 }
 
+/// The time of each of `count` echoes, one in flight, in milliseconds, ascending.
+fn echo_times_ms(seed: u64, link: LinkConfig, count: usize) -> Vec<u64> {
+    let mut world = World::new(seed, link);
+    world.hosts[0].echo = true;
+    world.listen(Class::Validator, false);
+    world.call(Class::Validator, false, false, 0);
+    world.run_for(Duration::from_secs(30));
+    let near = world.opened(1)[0];
+    let mut times = Vec::new();
+    for round in 0..count {
+        let sent_at = world.now;
+        world.send(1, near, 1, &body(64, 1)).unwrap();
+        while world.messages(1).len() <= round {
+            world.run_for(Duration::from_millis(1));
+        }
+        times.push(world.now.since(sent_at).as_nanos() / 1_000_000);
+    }
+    times.sort_unstable();
+    times
+}
+
+#[test]
+fn a_lost_tail_comes_again_after_round_trips_and_not_after_a_second() {
+    let link = LinkConfig { delay: Duration::from_millis(5), loss_ppm: 50_000, ..LinkConfig::default() };
+    let times = echo_times_ms(36, link, 1_000);
+    assert!(times[500] <= 11, "p50 {}", times[500]);
+    // One loss: two round trips, what the peer may delay its ACK by, and the margin.
+    assert!(times[950] <= 80, "p95 {}", times[950]);
+    // Two in a row: the shortest time-out as well.
+    assert!(times[990] <= 300, "p99 {}", times[990]);
+}
+
 #[test]
 fn any_bytes_cost_at_most_their_own_session() {
     let mut world = open_pair(11, LinkConfig::default(), Class::Terminal, true);

@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
         self.others[1] = Others::so_far()?.since(others);
         self.quiet.begin_ns = None;
         self.drain()?;
-        Ok(self.figures(establish_ns, storm_ns, before, after))
+        Ok(self.figures(establish_ns, storm_ns, &before, &after))
     }
 
     fn establish(&mut self) -> Result<(), TargetError> {
@@ -339,8 +339,8 @@ impl<'a> Driver<'a> {
         self,
         establish_ns: u64,
         storm_ns: u64,
-        before: (LaneCounters, u64, u64),
-        after: (LaneCounters, u64, u64),
+        before: &(LaneCounters, u64, u64),
+        after: &(LaneCounters, u64, u64),
     ) -> Figures {
         let retransmitted = self.totals().2;
         let [quiet_turns, storm_turns] = self.turns;
