@@ -41,9 +41,18 @@ pub(crate) enum Wake {
     Never,
 }
 
+/// The largest packet that a session's path takes: which of the lane's classes. The engine knows no size a session, only
+/// one an interface (RFC 8201, RFC 1191), so there is an interface for each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct PathClass(u8);
+
+/// The sizes below a port's own: a tunnel's or PPPoE's, IPv6's smallest (RFC 8200 section 5), IPv4's (RFC 791).
+const PATH_MTUS: [usize; 4] = [1_492, 1_400, 1_280, 576];
+
 /// What all sessions of a lane share.
 pub(crate) struct Stack {
-    interface: Interface,
+    /// By class, from the largest packet down.
+    interfaces: Vec<(usize, Interface)>,
 }
 
 /// One session's TCP.
@@ -52,6 +61,8 @@ pub(crate) struct Socket {
     handle: SocketHandle,
     /// Received bytes that were taken, modulo 2^32.
     taken: u32,
+    /// What its path takes.
+    pub(crate) path: PathClass,
 }
 
 /// Where emitted frames go.
@@ -78,26 +89,54 @@ impl<'a> TxPath<'a> {
 }
 
 impl Stack {
-    /// A stack that owns `addresses` with their prefix lengths. Its sequence numbers are anyone's guess; the edge moves
-    /// them (RFC 6528).
+    /// A stack that owns `addresses` with their prefix lengths, on a port that takes packets of `mtu` bytes. Its sequence
+    /// numbers are anyone's guess; the edge moves them (RFC 6528).
     pub(crate) fn new(addresses: &[(IpAddr, u8)], mtu: usize) -> Self {
-        let config = Config::new(HardwareAddress::Ip);
-        let mut device = Pass { rx: None, tx: None, mtu };
-        let mut interface = Interface::new(config, &mut device, smoltcp::time::Instant::ZERO);
-        interface.update_ip_addrs(|own| {
-            for (address, prefix_len) in addresses {
-                // The caller checked their number against `ADDRESSES_MAX`.
-                let _ = own.push(IpCidr::new((*address).into(), *prefix_len));
-            }
-        });
-        Self { interface }
+        let mtus = std::iter::once(mtu).chain(PATH_MTUS.into_iter().filter(|smaller| *smaller < mtu));
+        let interface = |mtu| {
+            let mut device = Pass { rx: None, tx: None, mtu };
+            let config = Config::new(HardwareAddress::Ip);
+            (mtu, Interface::new(config, &mut device, smoltcp::time::Instant::ZERO))
+        };
+        let mut stack = Self { interfaces: mtus.map(interface).collect() };
+        stack.set_addresses(addresses);
+        stack
+    }
+
+    /// Owns these addresses from now on; a socket of another one is closed without a word at its next poll.
+    pub(crate) fn set_addresses(&mut self, addresses: &[(IpAddr, u8)]) {
+        for (_, interface) in &mut self.interfaces {
+            interface.update_ip_addrs(|own| {
+                own.clear();
+                for (address, prefix_len) in addresses {
+                    // The caller checked their number against `ADDRESSES_MAX`.
+                    let _ = own.push(IpCidr::new((*address).into(), *prefix_len));
+                }
+            });
+        }
+    }
+
+    /// The class of a path that takes packets of `mtu` bytes.
+    pub(crate) fn class_of(&self, mtu: usize) -> PathClass {
+        let fits = self.interfaces.iter().position(|(own, _)| *own <= mtu);
+        PathClass(fits.unwrap_or(self.interfaces.len() - 1) as u8)
+    }
+
+    /// The largest packet of a class in bytes.
+    pub(crate) fn mtu_of(&self, class: PathClass) -> usize {
+        self.interfaces[usize::from(class.0)].0
+    }
+
+    /// The next smaller class; `None` if there is none.
+    pub(crate) fn below(&self, class: PathClass) -> Option<PathClass> {
+        (usize::from(class.0) + 1 < self.interfaces.len()).then_some(PathClass(class.0 + 1))
     }
 
     /// A socket that calls `flow.remote()`.
     pub(crate) fn connect(&mut self, class: Class, flow: &FlowKey, options: &SocketOptions) -> Option<Socket> {
         let mut socket = new_socket(class, options);
         let (remote, local) = (endpoint(flow.remote()), listen_endpoint(flow.local()));
-        socket.connect(self.interface.context(), remote, local).ok()?;
+        socket.connect(self.interfaces[0].1.context(), remote, local).ok()?;
         Some(Socket::alone(socket))
     }
 
@@ -109,20 +148,23 @@ impl Stack {
     }
 
     /// Feeds one packet of the socket's own session; a reply goes to `tx`, or is dropped if there is no frame.
-    pub(crate) fn ingress(&mut self, now: Instant, socket: &mut Socket, packet: &[u8], tx: TxPath<'_>, mtu: usize) {
-        let mut device = Pass { rx: Some(packet), tx: Some(tx), mtu };
-        self.interface.poll_ingress_single(engine_time(now), &mut device, &mut socket.set);
+    pub(crate) fn ingress(&mut self, now: Instant, socket: &mut Socket, packet: &[u8], tx: TxPath<'_>) {
+        let (mtu, interface) = &mut self.interfaces[usize::from(socket.path.0)];
+        let mut device = Pass { rx: Some(packet), tx: Some(tx), mtu: *mtu };
+        interface.poll_ingress_single(engine_time(now), &mut device, &mut socket.set);
     }
 
     /// Emits at most one segment; `tx` has room.
-    pub(crate) fn egress(&mut self, now: Instant, socket: &mut Socket, tx: TxPath<'_>, mtu: usize) {
-        let mut device = Pass { rx: None, tx: Some(tx), mtu };
-        self.interface.poll_egress(engine_time(now), &mut device, &mut socket.set);
+    pub(crate) fn egress(&mut self, now: Instant, socket: &mut Socket, tx: TxPath<'_>) {
+        let (mtu, interface) = &mut self.interfaces[usize::from(socket.path.0)];
+        let mut device = Pass { rx: None, tx: Some(tx), mtu: *mtu };
+        interface.poll_egress(engine_time(now), &mut device, &mut socket.set);
     }
 
     /// When to call [`egress`](Self::egress) next.
     pub(crate) fn wake_at(&mut self, now: Instant, socket: &Socket) -> Wake {
-        match self.interface.poll_at(engine_time(now), &socket.set) {
+        let (_, interface) = &mut self.interfaces[usize::from(socket.path.0)];
+        match interface.poll_at(engine_time(now), &socket.set) {
             None => Wake::Never,
             Some(at) if at.total_micros() <= 0 => Wake::Now,
             Some(at) => Wake::At(Instant::from_micros(at.total_micros().cast_unsigned())),
@@ -153,7 +195,7 @@ impl Socket {
     fn alone(socket: tcp::Socket<'static>) -> Self {
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle, taken: 0 }
+        Self { set, handle, taken: 0, path: PathClass::default() }
     }
 
     fn get(&self) -> &tcp::Socket<'static> {

@@ -93,6 +93,8 @@ pub struct LaneCounters {
     pub retransmitted: u64,
     /// Times that the card sent a session's oldest segment again because nothing came for too long.
     pub probes: u64,
+    /// Sessions whose packets were made smaller because larger ones do not arrive.
+    pub paths_narrowed: u64,
     /// Segments that came out of order.
     pub out_of_order: u64,
     /// Messages delivered to the host.

@@ -107,7 +107,6 @@ impl Lane {
         mss: u16,
         bursts: &mut Bursts,
     ) -> Result<(), Drop> {
-        let mtu = self.capabilities.mtu;
         let Some(mut frame) = bursts.pool.take() else {
             self.remove(index, CloseReason::NoRoom);
             return Err(Drop::NoFrame);
@@ -121,10 +120,10 @@ impl Lane {
         session.edge.on_received(now, &syn_segment, frame.bytes_mut(), session.class.tx_len());
         let mut said = VecDeque::new();
         let path = TxPath { tx: &mut said, pool: &mut bursts.pool, room: 1 };
-        self.stack.ingress(now, &mut session.socket, frame.bytes(), path, mtu);
+        self.stack.ingress(now, &mut session.socket, frame.bytes(), path);
         bursts.pool.give(frame);
         let path = TxPath { tx: &mut said, pool: &mut bursts.pool, room: 1 };
-        self.stack.egress(now, &mut session.socket, path, mtu);
+        self.stack.egress(now, &mut session.socket, path);
         let answer = said.front().and_then(|frame| segment::parse(frame.bytes()).ok());
         for frame in said {
             bursts.pool.give(frame);

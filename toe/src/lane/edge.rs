@@ -16,6 +16,8 @@ pub(super) struct Edge {
     pub(super) challenged_at: Option<Instant>,
     pub(super) congestion: Congestion,
     pub(super) recovery: Recovery,
+    /// The largest packet in bytes sent since something was acknowledged.
+    pub(super) sent_len_max: u16,
     /// The window that the engine was shown last, as it stood in the header.
     pub(super) shown_window: u16,
     /// The largest segment in bytes, the smaller of what both sides take.
@@ -56,6 +58,7 @@ impl Edge {
             challenged_at: None,
             congestion: Congestion::new(mss_local, 0),
             recovery: Recovery::default(),
+            sent_len_max: 0,
             shown_window: 0,
             mss: mss_local,
             mss_local,
@@ -77,6 +80,7 @@ impl Edge {
 
     /// Notes a received segment, and shows the engine no more window than the card's own congestion window.
     pub(super) fn on_received(&mut self, now: Instant, segment: &Segment, packet: &mut [u8], tx_len: usize) -> Noted {
+        let is_first_ack = segment.has(ACK) && self.flags_seen & ACK == 0;
         self.flags_seen |= segment.flags;
         let len = segment.sequence_len();
         let mut out_of_order = false;
@@ -111,6 +115,10 @@ impl Edge {
             progress = self.congestion.on_ack(segment.ack, pure);
             if progress != Progress::None {
                 self.recovery.on_progress(now, segment.ack);
+                self.sent_len_max = 0;
+            } else if is_first_ack {
+                // It acknowledges our SYN, whose round trip is the first one known.
+                self.recovery.on_progress(now, segment.ack);
             }
             self.last_ack = segment.ack;
         }
@@ -119,13 +127,9 @@ impl Edge {
         self.peer_window_max = self.peer_window_max.max(u32::from(segment.window) << scale);
         self.shown_window = segment.window;
         let shown = self.congestion.window_len();
-        if !segment.has(SYN) && (shown as usize) < tx_len {
-            let offered = u32::from(segment.window) << self.window_scale;
-            if offered > shown {
-                let window = (shown >> self.window_scale).clamp(1, u32::from(u16::MAX));
-                segment::set_window(packet, segment, window as u16);
-                self.shown_window = window as u16;
-            }
+        if (shown as usize) < tx_len && u32::from(segment.window) << scale > shown {
+            self.shown_window = (shown >> scale).clamp(1, u32::from(u16::MAX)) as u16;
+            segment::set_window(packet, segment, self.shown_window);
         }
         Noted { out_of_order, is_next_lost: progress == Progress::Partial }
     }
@@ -162,6 +166,7 @@ impl Edge {
         let len = segment.sequence_len();
         let repeated = !segment.has(SYN) && self.congestion.on_sent(segment.seq, len);
         if len > 0 {
+            self.sent_len_max = self.sent_len_max.max(segment.end_at as u16);
             let again = repeated || (segment.has(SYN) && self.said_syn);
             self.recovery.on_sent(now, segment.seq.wrapping_add(len), again);
             self.said_syn |= segment.has(SYN);

@@ -85,7 +85,7 @@ impl Lane {
                 }
             }
             let before = bursts.tx.len();
-            self.stack.egress(now, &mut session.socket, TxPath::of(bursts), self.capabilities.mtu);
+            self.stack.egress(now, &mut session.socket, TxPath::of(bursts));
             self.finish(now, index, before, bursts);
             let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
             let wake = self.stack.wake_at(now, &session.socket);
@@ -149,6 +149,13 @@ impl Lane {
         }
         if session.edge.recovery.on_due(now) {
             session.edge.congestion.on_timeout();
+            // Large packets that vanish again and again meet a router that does not say what it takes (RFC 4821).
+            if let Some(smaller) = self.stack.below(session.socket.path)
+                && session.edge.sent_len_max as usize > self.stack.mtu_of(smaller)
+            {
+                session.socket.path = smaller;
+                self.counters.paths_narrowed += 1;
+            }
         } else {
             session.edge.congestion.on_probe();
         }
@@ -172,7 +179,7 @@ impl Lane {
         session.edge.shown_window = window;
         let before = bursts.tx.len();
         for _ in 0..4 {
-            self.stack.ingress(now, &mut session.socket, frame.bytes(), TxPath::of(bursts), self.capabilities.mtu);
+            self.stack.ingress(now, &mut session.socket, frame.bytes(), TxPath::of(bursts));
         }
         bursts.pool.give(frame);
         mark(&mut self.dirty, session);

@@ -115,13 +115,7 @@ impl Lane {
             }
         }
         let before = bursts.tx.len();
-        self.stack.ingress(
-            now,
-            &mut session.socket,
-            &packet[..segment.end_at],
-            TxPath::of(bursts),
-            self.capabilities.mtu,
-        );
+        self.stack.ingress(now, &mut session.socket, &packet[..segment.end_at], TxPath::of(bursts));
         mark(&mut self.dirty, session);
         self.finish(now, index, before, bursts);
         if noted.is_next_lost {

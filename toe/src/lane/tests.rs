@@ -39,6 +39,8 @@ struct Host {
 struct World {
     hosts: Vec<Host>,
     now: Instant,
+    /// Packets larger than this vanish on their way without a word.
+    hole_len: usize,
 }
 
 fn address(host: usize) -> IpAddr {
@@ -71,7 +73,7 @@ impl World {
             echo: false,
             reap: true,
         });
-        Self { hosts: hosts.collect(), now }
+        Self { hosts: hosts.collect(), now, hole_len: usize::MAX }
     }
 
     fn listen(&mut self, class: Class, encrypted: bool) {
@@ -100,6 +102,14 @@ impl World {
             while let Some(job) = host.lane.take_job() {
                 busy = true;
                 host.lane.finish_job(self.now, job.run());
+            }
+            for _ in 0..host.bursts.tx.len() {
+                let Some(frame) = host.bursts.tx.pop_front() else { break };
+                if frame.len() > self.hole_len {
+                    host.bursts.pool.give(frame);
+                } else {
+                    host.bursts.tx.push_back(frame);
+                }
             }
             busy |= host.port.tx_burst(self.now, &mut host.bursts) > 0;
             if host.reap {
@@ -613,6 +623,26 @@ fn a_lost_tail_comes_again_after_round_trips_and_not_after_a_second() {
     assert!(times[950] <= 80, "p95 {}", times[950]);
     // Two in a row: the shortest time-out as well.
     assert!(times[990] <= 300, "p99 {}", times[990]);
+}
+
+#[test]
+fn a_path_that_swallows_large_packets_is_narrowed() {
+    for (hole_len, encrypted) in [(1_492, false), (1_300, true), (576, false)] {
+        let link = LinkConfig { delay: Duration::from_millis(2), ..LinkConfig::default() };
+        let mut world = open_pair(37, link, Class::Validator, encrypted);
+        let (far, near) = (world.opened(0)[0], world.opened(1)[0]);
+        world.hole_len = hole_len;
+        world.send(1, near, 1, &body(200_000, 1)).unwrap();
+        world.send(0, far, 1, &body(200_000, 2)).unwrap();
+        world.run_for(Duration::from_secs(30));
+        assert!(
+            world.messages(0) == [(1, body(200_000, 1))] && world.messages(1) == [(1, body(200_000, 2))],
+            "{hole_len}"
+        );
+        assert!(world.hosts[1].lane.counters().paths_narrowed >= 1);
+    }
+    let world = open_pair(38, LinkConfig::default(), Class::Validator, true);
+    assert_eq!(world.hosts[1].lane.counters().paths_narrowed, 0);
 }
 
 #[test]
