@@ -1,6 +1,9 @@
-//! What the tests of the whole share: where the workspace lies and which sources it has.
+//! What the tests of the whole share: where the workspace lies and which sources it has, and the kernel's TCP as a peer.
 //!
 //! It refuses nothing and decides nothing; a file that can't be read is the caller's error.
+
+pub mod kernel;
+mod sys;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -133,6 +133,8 @@ pub enum CloseReason {
     SlowPeer,
     /// The card has no room or no free port for it.
     NoRoom,
+    /// The network says that the peer cannot be reached.
+    Unreachable,
 }
 
 /// What a lane tells its host. Bodies are borrowed from the batch.

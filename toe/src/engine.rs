@@ -46,7 +46,7 @@ pub(crate) enum Wake {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct PathClass(u8);
 
-/// The sizes below a port's own: a tunnel's or PPPoE's, IPv6's smallest (RFC 8200 section 5), IPv4's (RFC 791).
+/// The sizes below a port's own: those of tunnels and of lines that wrap Ethernet, IPv6's smallest (RFC 8200 section 5), IPv4's (RFC 791).
 const PATH_MTUS: [usize; 4] = [1_492, 1_400, 1_280, 576];
 
 /// What all sessions of a lane share.

@@ -12,6 +12,7 @@ pub mod flow;
 pub mod framing;
 pub mod guard;
 pub mod lane;
+pub mod neighbor;
 pub mod outbox;
 pub mod recovery;
 pub mod registers;

@@ -25,7 +25,7 @@ impl Lane {
     pub(super) fn admit(&mut self, now: Instant, seen: &Seen, packet: &[u8], bursts: &mut Bursts) -> Result<u32, Drop> {
         let segment = &seen.segment;
         let local = segment.flow.local();
-        if !self.config.addresses.iter().any(|(address, _)| *address == local.ip()) {
+        if !self.addresses().any(|address| address == local.ip()) {
             return Err(Drop::NotOurs);
         }
         let mut reopened_after = None;

@@ -44,6 +44,8 @@ pub(super) struct Edge {
 pub(super) struct Noted {
     /// It came out of order.
     pub(super) out_of_order: bool,
+    /// It acknowledges something new.
+    pub(super) is_progress: bool,
     /// It shows that the oldest segment in flight is lost.
     pub(super) is_next_lost: bool,
 }
@@ -131,7 +133,7 @@ impl Edge {
             self.shown_window = (shown >> scale).clamp(1, u32::from(u16::MAX)) as u16;
             segment::set_window(packet, segment, self.shown_window);
         }
-        Noted { out_of_order, is_next_lost: progress == Progress::Partial }
+        Noted { out_of_order, is_progress: progress != Progress::None, is_next_lost: progress == Progress::Partial }
     }
 
     /// When the oldest segment in flight is to be sent again; `None` if none is in flight.

@@ -42,6 +42,7 @@ impl Lane {
             }
             match self.see(frame, at as u32) {
                 Ok(seen) => burst.push(seen),
+                Err(Drop::NotTcp) => self.answer(now, frame.bytes(), bursts),
                 Err(reason) => self.counters.drops.count(reason),
             }
         }
@@ -52,6 +53,20 @@ impl Lane {
         self.burst = burst;
         bursts.rx = frames;
         bursts.recycle_rx();
+    }
+
+    /// A packet that is no TCP, on a port without a link layer: a ping, or an ICMP error.
+    fn answer(&mut self, now: Instant, packet: &[u8], bursts: &mut Bursts) {
+        self.counters.drops.count(Drop::NotTcp);
+        if bursts.tx_room() == 0 {
+            return;
+        }
+        let Some(mut frame) = bursts.pool.take() else { return self.counters.drops.count(Drop::NoFrame) };
+        if self.neighbor.answer_ip(now, packet, &mut frame) {
+            bursts.tx.push_back(frame);
+        } else {
+            bursts.pool.give(frame);
+        }
     }
 
     /// First pass: is it whole, and whose is it?
@@ -118,6 +133,9 @@ impl Lane {
         self.stack.ingress(now, &mut session.socket, &packet[..segment.end_at], TxPath::of(bursts));
         mark(&mut self.dirty, session);
         self.finish(now, index, before, bursts);
+        if noted.is_progress {
+            self.neighbor.confirm(now, &segment.flow);
+        }
         if noted.is_next_lost {
             self.nudge(now, index, bursts);
         }

@@ -10,6 +10,7 @@ mod calls;
 mod edge;
 mod egress;
 mod ingress;
+mod notices;
 mod session;
 mod shake;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::engine::{SocketOptions, Stack, TcpState};
 use crate::flow::FlowTable;
 use crate::framing::MESSAGE_HEADER_LEN;
 use crate::guard::{Guard, GuardConfig};
+use crate::neighbor::{Neighbor, NeighborConfig, NeighborCounters, NeighborError};
 use crate::outbox::Queued;
 use crate::registers::{Register, Registers};
 use crate::secure::{CryptoJob, Identity, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
@@ -50,8 +52,14 @@ pub const ADDRESSES_MAX: usize = 2;
 /// How a lane is set up.
 #[derive(Clone)]
 pub struct LaneConfig {
-    /// Its addresses with their prefix lengths; at most [`ADDRESSES_MAX`].
+    /// Its addresses with their prefix lengths; at most [`ADDRESSES_MAX`], one that is leased included.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// Where packets for other networks go, on a port that speaks Ethernet; at most one a family.
+    pub gateways: Vec<IpAddr>,
+    /// Whether to lease an IPv4 address by DHCP.
+    pub dhcp: bool,
+    /// The VLAN that its frames are tagged with.
+    pub vlan: Option<u16>,
     /// Who it is; `None` for a card whose sessions are all without encryption.
     pub identity: Option<Arc<Identity>>,
     /// Keys flow hash, sequence numbers and handshake randomness. From the operating system on a live node.
@@ -86,6 +94,9 @@ impl LaneConfig {
     pub fn new(addresses: Vec<(IpAddr, u8)>, identity: Option<Arc<Identity>>, secret: [u8; 32]) -> Self {
         Self {
             addresses,
+            gateways: Vec::new(),
+            dhcp: false,
+            vlan: None,
             identity,
             secret,
             sessions_max: 65_536,
@@ -109,6 +120,9 @@ pub enum LaneError {
     /// No address, or too many.
     #[error("a lane has 1 to {ADDRESSES_MAX} addresses, not {0}")]
     Addresses(usize),
+    /// A link layer outside its limits.
+    #[error(transparent)]
+    Link(#[from] NeighborError),
     /// More sessions than the card's bound.
     #[error("a lane holds at most {SESSIONS_MAX} sessions, not {0}")]
     Sessions(usize),
@@ -158,6 +172,9 @@ struct Scratch {
 pub struct Lane {
     config: LaneConfig,
     capabilities: Capabilities,
+    neighbor: Neighbor,
+    /// Frames at the front of the send burst that have their link header.
+    linked: usize,
     stack: Stack,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -192,8 +209,9 @@ impl Lane {
     /// # Errors
     /// A set-up outside the limits.
     pub fn new(config: LaneConfig, capabilities: Capabilities, now: Instant) -> Result<Self, LaneError> {
-        if !(1..=ADDRESSES_MAX).contains(&config.addresses.len()) {
-            return Err(LaneError::Addresses(config.addresses.len()));
+        let addresses = config.addresses.len() + usize::from(config.dhcp);
+        if !(1..=ADDRESSES_MAX).contains(&addresses) {
+            return Err(LaneError::Addresses(addresses));
         }
         if config.sessions_max > SESSIONS_MAX {
             return Err(LaneError::Sessions(config.sessions_max));
@@ -207,7 +225,20 @@ impl Lane {
             };
             [word(0), word(8)]
         };
+        let link = NeighborConfig {
+            medium: capabilities.medium,
+            hardware: capabilities.hardware,
+            vlan: config.vlan,
+            twin: capabilities.twin,
+            addresses: config.addresses.clone(),
+            gateways: config.gateways.clone(),
+            dhcp: config.dhcp,
+            mtu: capabilities.mtu,
+            secret: key("hpb lane neighbours")[0],
+        };
         Ok(Self {
+            neighbor: Neighbor::new(link, now)?,
+            linked: 0,
             stack: Stack::new(&config.addresses, capabilities.mtu),
             slots: Vec::with_capacity(config.sessions_max),
             free: Vec::new(),
@@ -277,13 +308,20 @@ impl Lane {
     /// saves its peers a turn.
     pub fn receive(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
         self.now = now;
-        self.unloop(bursts);
-        let busy = !bursts.rx.is_empty();
+        // Frames that are held back stay in the burst as they are, and what follows stays with the port.
+        let is_held = self.registers.holds_back();
+        let mut busy = !bursts.rx.is_empty();
+        if !is_held {
+            self.neighbor.receive(now, bursts);
+        }
+        self.linked = bursts.tx.len();
         self.ring(now);
-        // Frames that are held back stay in the burst, and what follows stays with the port.
-        if !self.registers.holds_back() {
+        if !is_held {
+            self.unloop(bursts);
+            busy |= !bursts.rx.is_empty();
             self.take_burst(now, bursts);
         }
+        self.take_notices(now, bursts);
         self.reread(now) || busy
     }
 
@@ -293,9 +331,16 @@ impl Lane {
         let mut busy = self.dial(now);
         busy |= self.spread();
         busy |= self.flush(now, bursts);
+        let linked = self.linked.min(bursts.tx.len());
         if self.registers.get(Register::Loop) != 0 {
-            self.looped.extend(bursts.tx.drain(..));
+            for mut frame in bursts.tx.drain(linked..) {
+                // Its checksum may have been left to the port.
+                frame.set_verified(true);
+                self.looped.push_back(frame);
+            }
         }
+        self.neighbor.transmit(now, bursts, linked);
+        self.linked = bursts.tx.len();
         busy
     }
 
@@ -319,7 +364,8 @@ impl Lane {
         if at_once {
             return Some(self.now.max(self.cell_at));
         }
-        self.wheel.next_ms().map(Instant::from_millis)
+        let timer = self.wheel.next_ms().map(Instant::from_millis);
+        [timer, self.neighbor.wake_at()].into_iter().flatten().min()
     }
 
     /// Swaps the events that gathered for an empty batch.
@@ -392,6 +438,21 @@ impl Lane {
     /// Reads a mode register, and how often it acted.
     pub fn register(&self, register: Register) -> (u32, u64) {
         (self.registers.get(register), self.registers.acted(register))
+    }
+
+    /// Its addresses, a leased one included.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.neighbor.addresses().map(|(address, _)| address)
+    }
+
+    /// What its link layer did so far.
+    pub fn link_counters(&self) -> &NeighborCounters {
+        self.neighbor.counters()
+    }
+
+    /// Neighbours on its link that it knows or asks for.
+    pub fn neighbors(&self) -> usize {
+        self.neighbor.neighbors()
     }
 
     /// What the lane did so far.
