@@ -1,12 +1,18 @@
 //! Frames in and out of the card. This crate knows frames, addresses and time; it knows no TCP.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod frame;
+pub mod offload;
 pub mod open;
 pub mod pcap;
 pub mod port;
 pub mod sys;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod wire;
 
 pub use frame::{Bursts, Frame, FramePool};
 pub use open::{OpenError, OpenOptions};
+
 pub use port::{Capabilities, HardwareAddress, Medium, Port, PortCounters};
