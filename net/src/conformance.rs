@@ -313,7 +313,8 @@ impl<'a> Conformance<'a> {
                 this.take().is_some()
             });
             self.patiently("a frame from the far end after the link came back", |this| {
-                let frame = this.sample(130);
+                let mut frame = this.sample(130);
+                this.address(&mut frame, false);
                 this.far.inject(&frame);
                 !this.receive_now().is_empty()
             });

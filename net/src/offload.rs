@@ -40,6 +40,8 @@ pub(crate) const IPV4_LEN_MIN: usize = 20;
 pub(crate) const IPV6_LEN: usize = 40;
 pub(crate) const TCP_LEN_MIN: usize = 20;
 pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// The bits of an IPv4 header's seventh and eighth byte that a whole packet has not set: more fragments, and an offset.
+const FRAGMENT: u16 = 0x3fff;
 /// Where a TCP header's checksum stands, in bytes from its start.
 pub(crate) const TCP_CHECKSUM_AT: usize = 16;
 pub(crate) const TCP_FIN: u8 = 0x01;
@@ -224,7 +226,7 @@ impl Layout {
                     && ip[0] >> 4 == 4
                     && header_len >= IPV4_LEN_MIN
                     // Neither a fragment nor the head of some.
-                    && be16(ip, 6) & 0x3fff == 0
+                    && be16(ip, 6) & FRAGMENT == 0
                     && ip[9] == PROTOCOL_TCP;
                 if !is_plain {
                     return None;

@@ -96,9 +96,9 @@ impl Sandbox {
     /// # Errors
     /// [`Skip`] if the kernel has none, or the names are taken.
     pub fn veth(&self, near: &str, far: &str) -> Result<(), Skip> {
-        self.ip(&format!("link add {near} type veth peer name {far}"))?;
+        self.ip(&format!("link add name {near} type veth peer name {far}"))?;
         for name in [near, far] {
-            self.ip(&format!("link set {name} up"))?;
+            self.ip(&format!("link set dev {name} up"))?;
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Sandbox {
             return Err(Skip("there is no /dev/net/tun: `modprobe tun`".into()));
         }
         self.ip(&format!("tuntap add dev {name} mode tap vnet_hdr"))?;
-        self.ip(&format!("link set {name} up"))
+        self.ip(&format!("link set dev {name} up"))
     }
 
     /// Whether the interface completes checksums and cuts super-frames by itself; if not, the kernel does before.
@@ -177,7 +177,7 @@ impl PacketFarEnd {
     /// What the kernel says.
     pub fn open(interface: &str, links: &[&str]) -> io::Result<Self> {
         let index = interface::index(interface).ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?;
-        let hardware = Control::open()?.hardware(interface)?;
+        let hardware = Control::open()?.hardware(interface)?.unwrap_or_default();
         let socket = PacketSocket::open()?;
         socket.set_packet(libc::PACKET_VNET_HDR, 1)?;
         socket.set_packet(libc::PACKET_IGNORE_OUTGOING, 1)?;

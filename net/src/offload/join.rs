@@ -1,6 +1,8 @@
 //! Joining the segments of one session that wait one behind the other into one super-frame, which the device or the
 //! kernel cuts apart again: one system call, and one walk through the kernel's layers, for up to 64 KiB.
 
+use std::io::IoSlice;
+
 use hpb_base::limits::JOINED_LEN_MAX;
 
 use super::cut::partial_at;
@@ -55,19 +57,28 @@ impl Departure {
         self.count
     }
 
-    /// The offload header.
-    pub fn header(&self) -> &[u8] {
-        &self.header
+    /// How many parts [`gather`](Self::gather) writes.
+    pub fn parts_count(&self) -> usize {
+        1 + usize::from(self.headers_len > 0) + self.count
     }
 
-    /// The super-frame's headers; empty if it is one frame as it stands.
-    pub fn headers(&self) -> &[u8] {
-        &self.headers[..self.headers_len]
-    }
-
-    /// How many bytes at the front of each of its frames do not leave, because [`headers`](Self::headers) do.
-    pub fn skipped_len(&self) -> usize {
-        self.headers_len
+    /// Lists the parts of the message: the offload header, the super-frame's headers if it is one, and of each of its
+    /// `frames` what follows. Returns how many.
+    ///
+    /// # Panics
+    /// If `frames` are not those that it was planned for, or `parts` has no room.
+    pub fn gather<'a>(&'a self, frames: &'a [Frame], parts: &mut [IoSlice<'a>]) -> usize {
+        parts[0] = IoSlice::new(&self.header);
+        let mut at = 1;
+        if self.headers_len > 0 {
+            parts[at] = IoSlice::new(&self.headers[..self.headers_len]);
+            at += 1;
+        }
+        for frame in frames {
+            parts[at] = IoSlice::new(&frame.bytes()[self.headers_len..]);
+            at += 1;
+        }
+        at
     }
 
     fn join(&mut self, frames: &[Frame]) {
@@ -131,8 +142,8 @@ fn joinable(frame: &Frame) -> Option<Layout> {
         && layout.payload_at < bytes.len()
         && layout.payload_at <= HEADERS_LEN_MAX
         && flags & !TCP_PSH == TCP_ACK
-        // No flag of those in the byte before.
-        && bytes[layout.tcp_at + 12] & 15 == 0;
+        // The header's length alone, and no flag beside it.
+        && bytes[layout.tcp_at + 12] == (((layout.payload_at - layout.tcp_at) / 4) << 4) as u8;
     is_joinable.then_some(layout)
 }
 

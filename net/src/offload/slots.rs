@@ -31,7 +31,7 @@ struct Cutting {
 /// Places for received frames, each with an offload header.
 pub(crate) struct Slots {
     hardware: HardwareAddress,
-    slots: Vec<Slot>,
+    places: Vec<Slot>,
     /// One allocation for all rooms: its pages are the host's until a super-frame comes.
     rooms: Vec<u8>,
     arrivals: Vec<Arrival>,
@@ -47,7 +47,7 @@ impl Slots {
     pub(crate) fn new(count: usize, hardware: HardwareAddress) -> Self {
         Self {
             hardware,
-            slots: std::iter::repeat_with(Slot::default).take(count).collect(),
+            places: std::iter::repeat_with(Slot::default).take(count).collect(),
             rooms: vec![0; count * ROOM_LEN],
             arrivals: vec![Arrival::default(); count],
             filled: 0,
@@ -59,7 +59,7 @@ impl Slots {
     /// Puts frames into the first `wanted` slots, as far as the pool has them; returns how many can receive.
     pub(crate) fn stock(&mut self, wanted: usize, pool: &mut FramePool) -> usize {
         let mut stocked = 0;
-        for slot in self.slots.iter_mut().take(wanted) {
+        for slot in self.places.iter_mut().take(wanted) {
             let Some(mut frame) = slot.frame.take().or_else(|| pool.take()) else { break };
             frame.set_len(FRAME_LEN_MAX);
             slot.frame = Some(frame);
@@ -70,7 +70,7 @@ impl Slots {
 
     /// Gives the frames of the slots past the first `kept` back.
     pub(crate) fn release(&mut self, kept: usize, pool: &mut FramePool) {
-        for slot in &mut self.slots[kept..] {
+        for slot in &mut self.places[kept..] {
             if let Some(frame) = slot.frame.take() {
                 pool.give(frame);
             }
@@ -83,7 +83,7 @@ impl Slots {
         count: usize,
     ) -> (impl Iterator<Item = [IoSliceMut<'_>; RECEIVE_PARTS]>, &mut [Arrival]) {
         let rooms = self.rooms.chunks_exact_mut(ROOM_LEN);
-        let places = self.slots[..count].iter_mut().zip(rooms).map(|(slot, room)| {
+        let places = self.places[..count].iter_mut().zip(rooms).map(|(slot, room)| {
             let frame: &mut [u8] = match &mut slot.frame {
                 Some(frame) => frame.bytes_mut(),
                 None => &mut [],
@@ -128,7 +128,7 @@ impl Slots {
 
     /// Hands on the next slot's frame, or starts to cut it.
     fn take(&mut self, bursts: &mut Bursts, counters: &mut PortCounters) -> Result<(), Malformed> {
-        let slot = &mut self.slots[self.next];
+        let slot = &mut self.places[self.next];
         let arrival = self.arrivals[self.next];
         let len = arrival.len.checked_sub(HEADER_LEN).ok_or(Malformed)?;
         let Some(frame) = slot.frame.as_mut() else { return Ok(()) };
@@ -181,7 +181,7 @@ impl Slots {
         let Some(Cutting { cutter, start, end }) = &mut self.cutting else { return true };
         let room = &self.rooms[self.next * ROOM_LEN..][..ROOM_LEN];
         // The slot's own frame serves for the first segment, so that a small pool is no standstill.
-        let spare = &mut self.slots[self.next].frame;
+        let spare = &mut self.places[self.next].frame;
         while bursts.rx_room() > 0 && !cutter.is_done() {
             let Some(mut frame) = spare.take().or_else(|| bursts.pool.take()) else { return false };
             cutter.cut(&room[*start..*end], &mut frame);

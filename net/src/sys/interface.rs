@@ -47,13 +47,14 @@ impl Control {
         Ok(())
     }
 
-    /// The interface's Ethernet address.
-    pub(crate) fn hardware(&self, name: &str) -> io::Result<HardwareAddress> {
+    /// The interface's Ethernet address; `None` if it is of another kind.
+    pub(crate) fn hardware(&self, name: &str) -> io::Result<Option<HardwareAddress>> {
         let mut request = request(name)?;
         self.ask(libc::SIOCGIFHWADDR, &mut request)?;
         // SAFETY: the kernel has just written this member.
         let address = unsafe { request.ifr_ifru.ifru_hwaddr };
-        Ok(std::array::from_fn(|at| address.sa_data[at].cast_unsigned()))
+        let is_ethernet = address.sa_family == libc::ARPHRD_ETHER;
+        Ok(is_ethernet.then(|| std::array::from_fn(|at| address.sa_data[at].cast_unsigned())))
     }
 
     /// The largest IP packet in bytes that the interface takes.

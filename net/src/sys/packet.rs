@@ -79,7 +79,7 @@ impl PacketSocket {
 
     /// Asks for buffers of `len` bytes; without the privilege to go past the host's bound it is held there.
     pub(crate) fn set_buffers(&self, len: usize) -> io::Result<()> {
-        let len = len as libc::c_int;
+        let len = libc::c_int::try_from(len).unwrap_or(libc::c_int::MAX);
         for (force, ask) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
             if self.set(libc::SOL_SOCKET, force, &len).is_err() {
                 self.set(libc::SOL_SOCKET, ask, &len)?;
@@ -104,7 +104,7 @@ impl PacketSocket {
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = index as libc::c_int;
+        address.sll_ifindex = index.cast_signed();
         let len = size_of_val(&address) as libc::socklen_t;
         let address = std::ptr::from_ref(&address).cast::<libc::sockaddr>();
         // SAFETY: `address` points to `len` bytes, alive for the call.
@@ -216,6 +216,7 @@ fn tag(message: &libc::msghdr) -> Option<[u8; 4]> {
         // SAFETY: not null, so it points to a whole header in the control data.
         let header = unsafe { control.read() };
         if header.cmsg_level == libc::SOL_PACKET && header.cmsg_type == libc::PACKET_AUXDATA {
+            #[allow(clippy::cast_ptr_alignment, reason = "it is read as unaligned")]
             // SAFETY: the header is in the control data, and its data follows.
             let data = unsafe { libc::CMSG_DATA(control) }.cast::<libc::tpacket_auxdata>();
             // SAFETY: the kernel wrote a whole `tpacket_auxdata` there.

@@ -1,4 +1,4 @@
-//! What tests of devices ask of the kernel: a network namespace of their own (network_namespaces(7)), an interface's
+//! What tests of devices ask of the kernel: a network namespace of their own (`network_namespaces(7)`), an interface's
 //! offloads (`linux/ethtool.h`), and to wait for a descriptor.
 
 use std::fs::File;

@@ -9,7 +9,7 @@ use super::interface::request;
 
 /// Binds an open `/dev/net/tun` to the TAP interface `name`, which is made if it is not there, with a virtio-net header
 /// of `header_len` bytes in front of each frame.
-pub(crate) fn attach(device: &File, name: &str, multi_queue: bool, header_len: usize) -> io::Result<()> {
+pub(crate) fn attach(device: &File, name: &str, multi_queue: bool, header_len: u16) -> io::Result<()> {
     let mut request = request(name)?;
     let mut flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
     if multi_queue {
@@ -18,7 +18,7 @@ pub(crate) fn attach(device: &File, name: &str, multi_queue: bool, header_len: u
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: the operation reads and writes one `ifreq`, which is alive for the call.
     checked(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF as _, std::ptr::from_mut(&mut request)) })?;
-    let header_len = header_len as libc::c_int;
+    let header_len = libc::c_int::from(header_len);
     // SAFETY: the operation reads one integer, which is alive for the call.
     checked(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, std::ptr::from_ref(&header_len)) })?;
     Ok(())
