@@ -100,7 +100,8 @@ impl Frame {
         self.verified = verified;
     }
 
-    /// Which checksum its port is to complete; `None` if it is whole.
+    /// Which checksum its port is to complete; `None` if it is whole. A received frame says so too, if its sender left it
+    /// open: whoever sends such a frame on leaves that to a port, or completes it.
     pub fn partial(&self) -> Option<Partial> {
         self.partial
     }
@@ -205,6 +206,17 @@ impl Bursts {
     /// How many frames the send burst still takes.
     pub fn tx_room(&self) -> usize {
         BURST_LEN_MAX - self.tx.len().min(BURST_LEN_MAX)
+    }
+
+    /// Gives the first `count` frames to send back to the pool, because they have left or never will; returns how many
+    /// bytes they were.
+    pub fn recycle_tx(&mut self, count: usize) -> u64 {
+        let mut len = 0;
+        for frame in self.tx.drain(..count.min(self.tx.len())) {
+            len += frame.len() as u64;
+            self.pool.give(frame);
+        }
+        len
     }
 
     /// Gives the received frames back to the pool.

@@ -1,12 +1,23 @@
 //! Frames in and out of the card. This crate knows frames, addresses and time; it knows no TCP.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod frame;
+pub mod offload;
 pub mod open;
+pub mod packet;
 pub mod pcap;
 pub mod port;
 pub mod sys;
+pub mod tap;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod url;
 pub mod wire;
 
 pub use frame::{Bursts, Frame, FramePool};
 pub use open::{OpenError, OpenOptions};
+pub use packet::PacketPort;
 pub use port::{Capabilities, HardwareAddress, Medium, Port, PortCounters};
+pub use tap::TapPort;
+pub use url::PortUrl;

@@ -1,5 +1,18 @@
-//! The one thing here that the language cannot say: "this memory soon, please".
-#![allow(unsafe_code, reason = "a cache hint has no safe form")]
+//! What the language cannot say: a cache hint, and the kernel interfaces that the standard library has no words for.
+#![allow(unsafe_code, reason = "a cache hint and raw system calls have no safe form")]
+
+pub(crate) mod interface;
+pub(crate) mod packet;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod testing;
+pub(crate) mod tun;
+
+use std::io;
+
+/// Turns a system call's result into a value or the error that it left.
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
 
 /// Asks for a value's memory, so that several values' cache misses overlap. A hint: it reads and changes nothing.
 #[inline]

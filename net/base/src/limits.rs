@@ -13,6 +13,25 @@ pub const WIRE_DELAYED_MAX: usize = 16_384;
 /// Ports on one wire fabric.
 pub const WIRE_PORTS_MAX: usize = 256;
 
+/// Queues of one device, each with a port of its own.
+pub const PORT_QUEUES_MAX: usize = 64;
+/// A network interface's longest name in bytes (`IFNAMSIZ`, less its zero).
+pub const INTERFACE_NAME_LEN_MAX: usize = 15;
+/// How long one system call may poll a device, in microseconds.
+pub const BUSY_POLL_US_MAX: u32 = 1_000_000;
+/// Arguments that one port's URL gives to DPDK.
+pub const EAL_ARGUMENTS_MAX: usize = 64;
+/// A received TCP super-frame's largest length in bytes: the largest IP packet behind a tagged Ethernet header.
+pub const SUPER_FRAME_LEN_MAX: usize = 65_535 + 18;
+/// A sent super-frame's largest length in bytes, headers included.
+pub const JOINED_LEN_MAX: usize = 65_000;
+/// Bytes of the kernel's buffer of one packet socket in each direction, where the host allows it.
+pub const PACKET_BUFFER_LEN: usize = 8 << 20;
+/// Addresses that a packet socket's filter tells apart; a card with more takes all frames and looks itself.
+pub const FILTER_ADDRESSES_MAX: usize = 64;
+/// Ranges of TCP ports that a packet socket's filter tells apart; a card with more takes all frames and looks itself.
+pub const FILTER_RANGES_MAX: usize = 64;
+
 /// Sessions of one lane.
 pub const SESSIONS_MAX: usize = 1 << 20;
 /// Half-open sessions of one lane: no handshake finished yet.

@@ -220,6 +220,13 @@ impl Port for WirePort {
         let mut sent = 0;
         let mut touched = [false; WIRE_PORTS_MAX];
         while let Some(frame) = bursts.tx.front() {
+            if frame.len() > WIRE_MTU {
+                self.counters.tx_refused += 1;
+                if let Some(frame) = bursts.tx.pop_front() {
+                    bursts.pool.give(frame);
+                }
+                continue;
+            }
             let Some(to) = self.route(frame.bytes()) else {
                 self.counters.tx_unroutable += 1;
                 if let Some(frame) = bursts.tx.pop_front() {
