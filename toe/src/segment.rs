@@ -17,8 +17,8 @@ pub const RST: u8 = 0x04;
 /// ACK: the acknowledgement number holds.
 pub const ACK: u8 = 0x10;
 
-const PROTOCOL_TCP: u8 = 6;
-const IPV6_HEADER_LEN: usize = 40;
+pub(crate) const PROTOCOL_TCP: u8 = 6;
+pub(crate) const IPV6_HEADER_LEN: usize = 40;
 const TCP_HEADER_LEN_MIN: usize = 20;
 
 /// A session's two ends as one comparable value; IPv4 is mapped into IPv6 (RFC 4291 section 2.5.5.2).
@@ -232,7 +232,7 @@ pub fn window_scale(packet: &[u8], segment: &Segment) -> Option<u8> {
 }
 
 // Sums are over native-endian words: one's complement addition commutes with swapping bytes (RFC 1071 section 2).
-fn sum(bytes: &[u8]) -> u64 {
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
     let mut words = bytes.chunks_exact(4);
     let mut total = 0_u64;
     for word in &mut words {
@@ -251,39 +251,39 @@ fn pseudo_header_sum(packet: &[u8], tcp_len: usize) -> u64 {
     sum(addresses) + sum(&len) + sum(&protocol)
 }
 
-fn fold(mut total: u64) -> u16 {
+pub(crate) fn fold(mut total: u64) -> u16 {
     while total > 0xffff {
         total = (total >> 16) + (total & 0xffff);
     }
     total as u16
 }
 
-fn be16(bytes: &[u8], at: usize) -> u16 {
+pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn be128(bytes: &[u8], at: usize) -> u128 {
+pub(crate) fn be128(bytes: &[u8], at: usize) -> u128 {
     let mut value = [0; 16];
     value.copy_from_slice(&bytes[at..at + 16]);
     u128::from_be_bytes(value)
 }
 
-fn mapped_v4(address: u32) -> u128 {
+pub(crate) fn mapped_v4(address: u32) -> u128 {
     0xffff_0000_0000 | u128::from(address)
 }
 
-fn mapped(address: IpAddr) -> u128 {
+pub(crate) fn mapped(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => mapped_v4(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
     }
 }
 
-fn unmapped(address: u128) -> IpAddr {
+pub(crate) fn unmapped(address: u128) -> IpAddr {
     if address >> 32 == 0xffff {
         IpAddr::V4(Ipv4Addr::from_bits(address as u32))
     } else {
