@@ -11,6 +11,7 @@ mod engine;
 pub mod flow;
 pub mod framing;
 pub mod lane;
+pub mod neighbor;
 pub mod outbox;
 pub mod registers;
 pub mod secure;

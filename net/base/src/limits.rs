@@ -198,3 +198,23 @@ pub const BROADCASTS_MAX: usize = 1_024;
 pub const FINAL_SLICES_KEPT_MAX: usize = 1_024;
 /// Slices whose content one node core holds at once, final ones included.
 pub const SLICE_BODIES_MAX: usize = UNFINAL_SLICES_MAX + FINAL_SLICES_KEPT_MAX;
+
+/// Neighbours on the link that one card remembers.
+pub const NEIGHBORS_MAX: usize = 8_192;
+/// Neighbours among those that have not answered; one more takes the place of the oldest.
+pub const NEIGHBORS_UNRESOLVED_MAX: usize = 1_024;
+/// Neighbours among those that the card heard of and never sent to; one more takes the place of the oldest.
+pub const NEIGHBORS_LEARNED_MAX: usize = 1_024;
+/// Packets that wait for one neighbour's hardware address.
+pub const NEIGHBOR_WAITING_MAX: usize = 16;
+/// Frames that one card's link layer holds back at once: those that wait for a neighbour, and those that found the send
+/// burst full.
+pub const NEIGHBOR_FRAMES_MAX: usize = 1_024;
+/// What a card's link layer has to say to its lane and the lane has not taken yet.
+pub const NEIGHBOR_NOTICES_MAX: usize = 256;
+/// Addresses of one card's link layer.
+pub const NEIGHBOR_ADDRESSES_MAX: usize = 8;
+/// Extension headers of one IPv6 packet that the card's link layer looks past.
+pub const IPV6_EXTENSIONS_MAX: usize = 4;
+/// ICMP messages that one card sends in a second, all kinds together.
+pub const ICMP_REPLIES_PER_SECOND_MAX: u64 = 1_000;
