@@ -370,7 +370,6 @@ pub(crate) fn mapped_v4(address: u32) -> u128 {
     0xffff_0000_0000 | u128::from(address)
 }
 
-/// An address as one number; IPv4 is mapped into IPv6.
 pub(crate) fn mapped(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => mapped_v4(address.to_bits()),

@@ -3,7 +3,7 @@
 use hpb_net::HardwareAddress;
 
 use super::counters::NeighborDrop;
-use super::ethernet::is_group;
+use super::ethernet::{hardware_at, is_group};
 use super::ip::{UNSPECIFIED_V4, is_host};
 use crate::segment::{be16, be32, mapped_v4};
 
@@ -51,12 +51,11 @@ pub(super) fn parse(packet: &[u8]) -> Result<Arp, NeighborDrop> {
     if bytes[..6] != ETHERNET_IPV4 || !(REQUEST..=REPLY).contains(&operation) {
         return Err(NeighborDrop::Malformed);
     }
-    let hardware = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4], bytes[at + 5]];
     let arp = Arp {
         is_request: operation == REQUEST,
-        sender_hardware: hardware(8),
+        sender_hardware: hardware_at(bytes, 8),
         sender: mapped_v4(be32(bytes, 14)),
-        target_hardware: hardware(18),
+        target_hardware: hardware_at(bytes, 18),
         target: mapped_v4(be32(bytes, 24)),
     };
     if is_group(arp.sender_hardware) || arp.sender_hardware == [0; 6] || !(arp.is_probe() || is_host(arp.sender)) {

@@ -23,6 +23,8 @@ const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const FILE: std::ops::Range<usize> = 108..236;
 const SERVER_NAME: std::ops::Range<usize> = 44..108;
 const BROADCAST_FLAG: u8 = 0x80;
+/// The hardware type of Ethernet (RFC 1700).
+const HARDWARE_ETHERNET: u8 = 1;
 
 const OPTION_PAD: u8 = 0;
 const OPTION_NETMASK: u8 = 1;
@@ -49,7 +51,8 @@ const NAK: u8 = 6;
 /// The longest wait before the first message, so that cards that start together do not speak together (RFC 2131
 /// section 4.4.1, which allows up to ten seconds).
 const FIRST_WAIT_MS_MAX: u64 = 1_000;
-/// The first wait for an answer; it doubles up to the longest (RFC 2131 section 4.1), each within a second more or less.
+/// The first wait for an answer; it doubles up to the longest, each by up to a second more or less (RFC 2131
+/// section 4.1).
 const RETRY_SECS_MIN: u64 = 4;
 const RETRY_SECS_MAX: u64 = 64;
 const JITTER_MS: u64 = 1_000;
@@ -103,10 +106,10 @@ enum State {
 }
 
 /// What the client wants done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Action {
     /// Send this to all, or to the one server.
-    Send { message: [u8; MESSAGE_LEN], source: u128, server: Option<u128> },
+    Send { message: Box<[u8; MESSAGE_LEN]>, source: u128, server: Option<u128> },
     /// The address is gone.
     Lost(Lease),
 }
@@ -152,13 +155,9 @@ impl Client {
             return None;
         }
         match self.state {
-            State::Init => {
-                self.begin(now, State::Selecting);
-                self.retry(now);
-            }
             State::Selecting => self.retry(now),
             State::Requesting { .. } if self.tries < REQUESTS_MAX => self.retry(now),
-            State::Requesting { .. } => {
+            State::Init | State::Requesting { .. } => {
                 self.begin(now, State::Selecting);
                 self.retry(now);
             }
@@ -182,7 +181,7 @@ impl Client {
             State::Rebinding(lease) => (lease.address, None),
             _ => (UNSPECIFIED_V4, None),
         };
-        Some(Action::Send { message: self.message(now), source, server })
+        Some(Action::Send { message: Box::new(self.message(now)), source, server })
     }
 
     /// Takes a reply that [`parse`] read.
@@ -214,7 +213,7 @@ impl Client {
         };
         match reply.kind {
             ACK => {
-                let Some(lease) = self.lease(now, reply, before) else { return Change::None };
+                let Some(lease) = Self::lease(now, reply, before) else { return Change::None };
                 self.state = State::Bound(lease);
                 self.next_at = lease.renew_at;
                 Change::Bound { lease, before }
@@ -250,7 +249,8 @@ impl Client {
         self.tries = self.tries.saturating_add(1);
     }
 
-    fn lease(&self, now: Instant, reply: &Reply, before: Option<Lease>) -> Option<Lease> {
+    /// What an acknowledgement gives, if it makes sense.
+    fn lease(now: Instant, reply: &Reply, before: Option<Lease>) -> Option<Lease> {
         let address = mapped_v4(reply.address);
         let secs = reply.lease_secs.filter(|secs| *secs >= LEASE_SECS_MIN)?;
         if !is_host(address) {
@@ -296,8 +296,9 @@ impl Client {
         let mut options = Options { bytes: &mut message[OPTIONS_AT..], len: 0 };
         let is_discover = matches!(self.state, State::Init | State::Selecting);
         options.put(OPTION_KIND, &[if is_discover { DISCOVER } else { REQUEST }]);
-        let [a, b, c, d, e, f] = self.hardware;
-        options.put(OPTION_CLIENT, &[1, a, b, c, d, e, f]);
+        let mut client = [HARDWARE_ETHERNET; 7];
+        client[1..].copy_from_slice(&self.hardware);
+        options.put(OPTION_CLIENT, &client);
         if let State::Requesting { address, server } = self.state {
             options.put(OPTION_ADDRESS, &address.to_be_bytes());
             options.put(OPTION_SERVER, &server.to_be_bytes());

@@ -37,11 +37,10 @@ pub(super) struct Ethernet {
 /// Reads a frame's header.
 pub(super) fn parse(frame: &[u8]) -> Result<Ethernet, NeighborDrop> {
     let header: &[u8; HEADER_LEN] = frame.first_chunk().ok_or(NeighborDrop::Truncated)?;
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, k0, k1] = *header;
     let mut ethernet = Ethernet {
-        destination: [d0, d1, d2, d3, d4, d5],
-        source: [s0, s1, s2, s3, s4, s5],
-        kind: u16::from_be_bytes([k0, k1]),
+        destination: hardware_at(header, 0),
+        source: hardware_at(header, 6),
+        kind: be16(header, 12),
         vlan: None,
         header_len: HEADER_LEN,
     };
@@ -52,6 +51,13 @@ pub(super) fn parse(frame: &[u8]) -> Result<Ethernet, NeighborDrop> {
         ethernet.header_len = HEADER_LEN_MAX;
     }
     Ok(ethernet)
+}
+
+/// The hardware address at `at`, where `bytes` reaches far enough.
+pub(super) fn hardware_at(bytes: &[u8], at: usize) -> HardwareAddress {
+    let mut hardware = [0; 6];
+    hardware.copy_from_slice(&bytes[at..at + 6]);
+    hardware
 }
 
 /// Whether frames for `address` are for many.
@@ -92,8 +98,7 @@ impl Header {
 
     /// Whom it is for.
     pub(super) fn destination(&self) -> HardwareAddress {
-        let [a, b, c, d, e, f, ..] = self.bytes;
-        [a, b, c, d, e, f]
+        hardware_at(&self.bytes, 0)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

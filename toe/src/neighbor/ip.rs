@@ -12,7 +12,7 @@ pub(super) const ICMP: u8 = 1;
 pub(super) const UDP: u8 = 17;
 pub(super) const ICMPV6: u8 = 58;
 pub(super) const HOP_LIMIT: u8 = 64;
-/// ff02::1, every node of the link (RFC 4291 section 2.7.1).
+/// `ff02::1`, every node of the link (RFC 4291 section 2.7.1).
 pub(super) const ALL_NODES: u128 = 0xff02 << 112 | 1;
 /// No address yet, of either family.
 pub(super) const UNSPECIFIED: u128 = 0;
@@ -112,7 +112,8 @@ impl Packet<'_> {
     }
 }
 
-/// Reads a packet: lengths, the IPv4 header's checksum, and past the IPv6 extension headers that mean nothing to a host.
+/// Reads a packet: lengths, the IPv4 header's checksum, and past the IPv6 extension headers that mean nothing to a
+/// host.
 pub(super) fn parse(packet: &[u8]) -> Result<Packet<'_>, NeighborDrop> {
     match packet.first().ok_or(NeighborDrop::Truncated)? >> 4 {
         4 => parse_v4(packet),
@@ -180,7 +181,7 @@ fn parse_v6(packet: &[u8]) -> Result<Packet<'_>, NeighborDrop> {
 pub(super) struct Head {
     pub(super) source: u128,
     pub(super) destination: u128,
-    /// ICMP, ICMPv6 or UDP.
+    /// ICMP, `ICMPv6` or UDP.
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
     /// Whether routers are to look at it too (RFC 2711); IPv6 only.
@@ -261,8 +262,7 @@ pub(super) fn write(frame: &mut Frame, head: &Head, parts: &[&[u8]]) {
     payload[checksum_at..checksum_at + 2].copy_from_slice(&checksum.to_ne_bytes());
 }
 
-/// The pseudo-header's sum. An IPv4 address mapped into IPv6 would add the 0xffff in front of it, which is zero in one's
-/// complement; it is left out all the same.
+/// The pseudo-header's sum (RFC 768; RFC 8200 section 8.1).
 fn pseudo_header_sum(source: u128, destination: u128, protocol: u8, payload_len: usize) -> u64 {
     let addresses = if is_v4(destination) {
         sum(&(source as u32).to_be_bytes()) + sum(&(destination as u32).to_be_bytes())

@@ -64,8 +64,8 @@ pub struct NeighborConfig {
     pub medium: Medium,
     /// The card's Ethernet address.
     pub hardware: HardwareAddress,
-    /// The card's frames carry this tag, 1 to 4,094, and only such frames are the card's. Without it frames with no tag,
-    /// or with one that only carries a priority, are.
+    /// The card's frames carry this tag, 1 to 4,094, and only such frames are the card's. Without it those are that have
+    /// no tag, or one that only carries a priority.
     pub vlan: Option<u16>,
     /// Whether the port has a twin ([`hpb_net::Capabilities::twin`]).
     pub twin: bool,
@@ -248,7 +248,8 @@ impl Neighbor {
 
     /// Sorts `bursts.rx`: packets for the card's sessions stay there, without their Ethernet header; all else is dealt
     /// with, passed to `bursts.host`, or dropped and counted. Answers go to `bursts.tx` as whole frames, and wait here
-    /// while it is full. Does what has fallen due first.
+    /// while it is full. Does what has fallen due first. The whole burst is read as frames: a lane that holds packets
+    /// back in it does not call this before it has taken them.
     pub fn receive(&mut self, now: Instant, bursts: &mut Bursts) {
         if self.config.medium == Medium::Ip {
             return;

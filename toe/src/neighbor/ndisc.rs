@@ -8,7 +8,7 @@
 use hpb_net::{Frame, HardwareAddress};
 
 use super::counters::NeighborDrop;
-use super::ethernet::is_group;
+use super::ethernet::{hardware_at, is_group};
 use super::ip::{self, ALL_NODES, Head, ICMPV6, Packet, UNSPECIFIED};
 use crate::segment::be128;
 
@@ -24,9 +24,9 @@ const SOURCE_HARDWARE: u8 = 1;
 const TARGET_HARDWARE: u8 = 2;
 const SOLICITED: u8 = 0x40;
 const OVERRIDE: u8 = 0x20;
-/// ff02::1:ff00:0, before the last three bytes of an address (RFC 4291 section 2.7.1).
+/// `ff02::1:ff00:0`, before the last three bytes of an address (RFC 4291 section 2.7.1).
 const SOLICITED_NODE: u128 = 0xff02 << 112 | 0x1_ff00_0000;
-/// ff02::16, the routers that listen to group reports (RFC 3810 section 5.2.14).
+/// `ff02::16`, the routers that listen to group reports (RFC 3810 section 5.2.14).
 const GROUP_ROUTERS: u128 = 0xff02 << 112 | 0x16;
 /// What a report says of a group (RFC 3810 section 5.2.12): it is listened to, or is from now on.
 const IS_LISTENED_TO: u8 = 2;
@@ -56,7 +56,7 @@ pub(super) fn group_hardware(group: u128) -> HardwareAddress {
     [0x33, 0x33, a, b, c, d]
 }
 
-/// Whether an ICMPv6 message is this module's.
+/// Whether an `ICMPv6` message is this module's.
 pub(super) fn is_discovery(payload: &[u8]) -> bool {
     payload.first().is_some_and(|kind| matches!(*kind, GROUP_QUERY..=132 | 133..=137 | GROUP_REPORT))
 }
@@ -117,16 +117,13 @@ pub(super) fn parse(packet: &Packet<'_>) -> Result<Message, NeighborDrop> {
 /// The hardware address among the options; other options are passed over (RFC 4861 section 4.6).
 fn hardware_option(mut options: &[u8], wanted: u8) -> Result<Option<HardwareAddress>, NeighborDrop> {
     let mut found = None;
-    while let &[kind, len, ref rest @ ..] = options {
+    while let &[kind, len, _, ..] = options {
         let len = usize::from(len) * 8;
         if len == 0 || len > options.len() {
             return Err(NeighborDrop::Malformed);
         }
-        if kind == wanted
-            && len == 8
-            && let &[a, b, c, d, e, f, ..] = rest
-        {
-            let hardware = [a, b, c, d, e, f];
+        if kind == wanted && len == 8 {
+            let hardware = hardware_at(options, 2);
             if is_group(hardware) || hardware == [0; 6] {
                 return Err(NeighborDrop::BadSource);
             }

@@ -2,7 +2,7 @@
 
 use super::counters::NeighborDrop;
 use super::ip::{is_host, is_v4};
-/// fe80::/10, on the link wherever there is IPv6 (RFC 4291 section 2.5.6).
+/// `fe80::/10`, on the link wherever there is IPv6 (RFC 4291 section 2.5.6).
 const LINK_LOCAL: (u128, u8) = (0xfe80 << 112, 10);
 
 /// The routes of one card. Addresses are IPv4 mapped into IPv6.
@@ -80,7 +80,7 @@ impl Prefix {
         let host_bits = u32::from(family_bits.saturating_sub(prefix_len));
         let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
         let network = address & mask;
-        let many = (is_v4(address) && host_bits >= 2).then(|| [network, network | !mask]);
+        let many = (is_v4(address) && host_bits >= 2).then_some([network, network | !mask]);
         Self { network, mask, ours: is_ours.then_some(address), many }
     }
 

@@ -38,9 +38,8 @@ impl Neighbor {
                     frame.strip(header_len);
                     bursts.rx.push(frame);
                 }
-                Ok(Sorted::Taken) => bursts.pool.give(frame),
                 Ok(Sorted::Seen) if self.config.twin => self.pass(frame, bursts),
-                Ok(Sorted::Seen) => bursts.pool.give(frame),
+                Ok(Sorted::Taken | Sorted::Seen) => bursts.pool.give(frame),
                 Err(reason) if self.config.twin && reason.may_be_hosts() => self.pass(frame, bursts),
                 Err(reason) => {
                     self.counters.drops.count(reason);

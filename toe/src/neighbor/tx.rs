@@ -247,7 +247,7 @@ impl Neighbor {
         while let Some(action) = self.dhcp.as_mut().and_then(|client| client.poll(self.now)) {
             match action {
                 Action::Lost(lease) => self.lose(lease),
-                Action::Send { message, source, server } => self.send_lease(&message, source, server, bursts),
+                Action::Send { message, source, server } => self.send_lease(&message[..], source, server, bursts),
             }
         }
     }

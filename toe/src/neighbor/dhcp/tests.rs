@@ -139,7 +139,7 @@ fn a_lease_is_renewed_with_its_server_then_with_any_then_given_up() {
                 assert_eq!(lost, lease);
                 break now;
             }
-            action => {
+            action @ Action::Send { .. } => {
                 let said = said(&action);
                 assert_eq!((said.kind, said.client_address, said.address), (REQUEST, GIVEN, None));
                 assert!(!said.to_all && said.server.is_none());
@@ -236,13 +236,13 @@ fn a_servers_times_hold_where_they_make_sense() {
             rebind_secs: rebind,
             ..Reply::default()
         };
-        let lease = Client::new(HARDWARE, 1, START).lease(START, &reply, None).unwrap();
+        let lease = Client::lease(START, &reply, None).unwrap();
         let found = (lease.renew_at.since(START).as_millis() / 1_000, lease.rebind_at.since(START).as_millis() / 1_000);
         assert_eq!(found, expected, "{reply:?}");
         assert_eq!(lease.prefix_len, 32, "no netmask");
     }
     let forever = Reply { address: GIVEN, server: Some(SERVER), lease_secs: Some(u32::MAX), ..Reply::default() };
-    let lease = Client::new(HARDWARE, 1, START).lease(START, &forever, None).unwrap();
+    let lease = Client::lease(START, &forever, None).unwrap();
     assert_eq!(lease.renew_at.as_nanos(), u64::MAX);
 }
 
@@ -250,8 +250,8 @@ fn a_servers_times_hold_where_they_make_sense() {
 fn options_may_stand_in_the_fields_before_them() {
     let client = Client::new(HARDWARE, 1, START);
     let mut message = reply(&client, ACK, &[&[OPTION_OVERLOAD, 1, 3]]);
-    message[FILE][..NETMASK.len() + 1].copy_from_slice(&[NETMASK, &[OPTION_END]].concat());
-    message[SERVER_NAME][..ROUTER.len() + 1].copy_from_slice(&[ROUTER, &[OPTION_END]].concat());
+    message[FILE][..=NETMASK.len()].copy_from_slice(&[NETMASK, &[OPTION_END]].concat());
+    message[SERVER_NAME][..=ROUTER.len()].copy_from_slice(&[ROUTER, &[OPTION_END]].concat());
     let read = parse(&message, HARDWARE).unwrap();
     assert_eq!((read.netmask, read.router), (Some(0xffff_ff00), Some(0x0a00_00fe)));
 }
