@@ -2,6 +2,8 @@
 //!
 //! It refuses nothing and decides nothing; a file that can't be read is the caller's error.
 
+pub mod script;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;

@@ -198,3 +198,10 @@ pub const BROADCASTS_MAX: usize = 1_024;
 pub const FINAL_SLICES_KEPT_MAX: usize = 1_024;
 /// Slices whose content one node core holds at once, final ones included.
 pub const SLICE_BODIES_MAX: usize = UNFINAL_SLICES_MAX + FINAL_SLICES_KEPT_MAX;
+
+/// Bytes of one script of the card's behaviour.
+pub const SCRIPT_LEN_MAX: usize = 64 << 10;
+/// Turns that a script's card may take without a moment passing before it counts as running wild.
+pub const SCRIPT_TURNS_MAX: usize = 10_000;
+/// Lines of what happened that a script's run keeps; the oldest go first.
+pub const SCRIPT_TRACE_LINES_MAX: usize = 4_096;
