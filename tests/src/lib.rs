@@ -4,6 +4,7 @@
 
 pub mod kernel;
 mod sys;
+pub mod script;
 
 use std::collections::BTreeMap;
 use std::fs;

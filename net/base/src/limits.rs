@@ -239,3 +239,9 @@ pub const NEIGHBOR_ADDRESSES_MAX: usize = 8;
 pub const IPV6_EXTENSIONS_MAX: usize = 4;
 /// ICMP messages that one card sends in a second, all kinds together.
 pub const ICMP_REPLIES_PER_SECOND_MAX: u64 = 1_000;
+/// Bytes of one script of the card's behaviour.
+pub const SCRIPT_LEN_MAX: usize = 64 << 10;
+/// Turns that a script's card may take without a moment passing before it counts as running wild.
+pub const SCRIPT_TURNS_MAX: usize = 10_000;
+/// Lines of what happened that a script's run keeps; the oldest go first.
+pub const SCRIPT_TRACE_LINES_MAX: usize = 4_096;
