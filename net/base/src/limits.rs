@@ -198,3 +198,10 @@ pub const BROADCASTS_MAX: usize = 1_024;
 pub const FINAL_SLICES_KEPT_MAX: usize = 1_024;
 /// Slices whose content one node core holds at once, final ones included.
 pub const SLICE_BODIES_MAX: usize = UNFINAL_SLICES_MAX + FINAL_SLICES_KEPT_MAX;
+
+/// Cores of one host that `hpb tune` may name: the most that Linux is built for.
+pub const HOST_CORES_MAX: usize = 8_192;
+/// Changes that one state file of `hpb tune` holds.
+pub const TUNE_CHANGES_MAX: usize = 16_384;
+/// Bytes of one state file of `hpb tune`.
+pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;
