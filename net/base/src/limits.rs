@@ -245,3 +245,9 @@ pub const SCRIPT_LEN_MAX: usize = 64 << 10;
 pub const SCRIPT_TURNS_MAX: usize = 10_000;
 /// Lines of what happened that a script's run keeps; the oldest go first.
 pub const SCRIPT_TRACE_LINES_MAX: usize = 4_096;
+/// Cores of one host that `hpb tune` may name: the most that Linux is built for.
+pub const HOST_CORES_MAX: usize = 8_192;
+/// Changes that one state file of `hpb tune` holds.
+pub const TUNE_CHANGES_MAX: usize = 16_384;
+/// Bytes of one state file of `hpb tune`.
+pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;

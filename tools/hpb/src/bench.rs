@@ -134,7 +134,8 @@ fn put(
     Ok(())
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+/// Puts a text on the standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever read has read enough.

@@ -7,6 +7,10 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use hpb_bench::{reconnect, sessions};
 use hpb_devnet::terminals::Pace;
+use hpb_tune::cores::Cores;
+use hpb_tune::item;
+use hpb_tune::journal::STATE_PATH;
+use hpb_tune::plan::{HUGEPAGES_MIB, HUGEPAGES_MIB_MAX, QUEUES_MAX};
 
 /// The highest rate that can be asked for.
 const RATE_TPS_MAX: u64 = 1_000_000;
@@ -33,6 +37,11 @@ pub(crate) enum Verb {
     Bench {
         #[command(subcommand)]
         what: Bench,
+    },
+    /// Check what a validator needs of this host, apply what can be changed while it runs, and undo all of it
+    Tune {
+        #[command(subcommand)]
+        what: Tune,
     },
 }
 
@@ -179,6 +188,65 @@ pub(crate) struct Reconnect {
     pub(crate) output: Output,
 }
 
+#[derive(Subcommand, Debug)]
+pub(crate) enum Tune {
+    /// Say what is, what should be, why it matters and which command mends it; change nothing
+    ///
+    /// Exit code 0: nothing is to fix; 1: something is.
+    Check(TuneHost),
+    /// Change what can be changed while the host runs, each change noted in the state file first
+    ///
+    /// Exit code 0: all that can be applied is in place; 1: a change failed, and the others were made.
+    Apply(TuneHost),
+    /// Put every changed value back, the last one first; leave alone what somebody else has changed since
+    ///
+    /// Exit code 0: all is put back or left for a reason; 1: something could not be put back and is kept for another try.
+    Undo(TuneState),
+}
+
+/// What the validator will use of the host.
+#[derive(Args, Debug)]
+pub(crate) struct TuneHost {
+    /// An interface that the card uses; once for each
+    #[arg(long = "interface", value_name = "IF")]
+    pub(crate) interfaces: Vec<String>,
+
+    /// Cores for lanes and their like, as in 2-5,8 [default: the isolated ones, or all but the first]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cores: Option<Cores>,
+
+    /// Hugepages for DPDK in MiB; 0 for none
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = HUGEPAGES_MIB,
+        value_parser = RangedU64ValueParser::<u32>::new().range(0..=u64::from(HUGEPAGES_MIB_MAX))
+    )]
+    pub(crate) hugepages_mib: u32,
+
+    /// Queues of each interface, one for each lane [default: as they are]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u32>::new().range(1..=u64::from(QUEUES_MAX)))]
+    pub(crate) queues: Option<u32>,
+
+    /// Only these items: offloads,interrupts
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = item::name)]
+    pub(crate) only: Vec<&'static str>,
+
+    #[command(flatten)]
+    pub(crate) state: TuneState,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TuneState {
+    /// The state file: what was changed, with the values before
+    #[arg(long, value_name = "FILE", default_value = STATE_PATH)]
+    pub(crate) state: PathBuf,
+
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn up_to(most: usize) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most as u64)
 }
@@ -194,7 +262,7 @@ mod tests {
         let words = std::iter::once("hpb").chain(text.split_whitespace());
         match CommandLine::try_parse_from(words) {
             Ok(CommandLine { verb: Verb::Bench { what } }) => Ok(what),
-            Ok(CommandLine { verb: Verb::Devnet(_) }) => panic!("another verb"),
+            Ok(CommandLine { verb: Verb::Devnet(_) | Verb::Tune { .. } }) => panic!("another verb"),
             Err(error) => Err(Failure::of_command_line(&error).unwrap_err()),
         }
     }
@@ -231,7 +299,7 @@ mod tests {
             let words = std::iter::once("hpb").chain(text.split_whitespace());
             match CommandLine::try_parse_from(words).map(|line| line.verb) {
                 Ok(Verb::Devnet(devnet)) => Ok(devnet),
-                Ok(Verb::Bench { .. }) => panic!("another verb"),
+                Ok(Verb::Bench { .. } | Verb::Tune { .. }) => panic!("another verb"),
                 Err(error) => Err(error.to_string()),
             }
         };
@@ -241,6 +309,37 @@ mod tests {
         assert_eq!(devnet("devnet --rate max --virtual").unwrap().rate, Pace::Max);
         assert!(devnet("devnet --rate 0").unwrap_err().contains("or `max`"));
         assert!(devnet("devnet --virtual --final-fd 3").is_err());
+    }
+
+    #[test]
+    fn options_of_tune() {
+        let tune = |text: &str| {
+            let words = ["hpb", "tune"].into_iter().chain(text.split_whitespace());
+            match CommandLine::try_parse_from(words).map(|line| line.verb) {
+                Ok(Verb::Tune { what: Tune::Check(host) | Tune::Apply(host) }) => Ok(host),
+                Ok(_) => panic!("another verb"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let usual = tune("check").unwrap();
+        assert_eq!((usual.interfaces.len(), usual.cores, usual.hugepages_mib, usual.queues), (0, None, 512, None));
+        assert_eq!((usual.only.len(), usual.state.state.to_str(), usual.state.json), (0, Some(STATE_PATH), false));
+        let all =
+            "apply --interface a --interface b --cores 2-3,1 --hugepages-mib 0 --queues 2 --only thp,limits --json";
+        let all = tune(all).unwrap();
+        assert_eq!(all.interfaces, ["a", "b"]);
+        assert_eq!(all.cores.unwrap().to_string(), "1-3");
+        assert_eq!((all.hugepages_mib, all.queues, all.only), (0, Some(2), vec!["thp", "limits"]));
+        for (text, part) in [
+            ("check --cores 3-1", "`3-1` is no list of cores"),
+            ("check --only thp,tph", "there is no item `tph`: the items are kernel, "),
+            ("apply --queues 0", "0 is not in 1..="),
+            ("apply --hugepages-mib 2000000", "2000000 is not in 0..=1048576"),
+            ("undo --cores 1", "unexpected argument '--cores'"),
+        ] {
+            let error = tune(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bench;
 mod command_line;
 mod devnet;
 mod failure;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let done = match CommandLine::try_parse() {
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
+        Ok(CommandLine { verb: Verb::Tune { what } }) => tune::run(what),
         Err(error) => Failure::of_command_line(&error),
     };
     match done {
