@@ -1,5 +1,7 @@
 //! Frames in and out of the card. This crate knows frames, addresses and time; it knows no TCP.
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod frame;
 pub mod open;
 pub mod pcap;
