@@ -12,6 +12,10 @@ pub const WIRE_LINK_DEPTH: usize = 1_024;
 pub const WIRE_DELAYED_MAX: usize = 16_384;
 /// Ports on one wire fabric.
 pub const WIRE_PORTS_MAX: usize = 256;
+/// Queues of one DPDK device.
+pub const DPDK_QUEUES_MAX: usize = 64;
+/// Descriptors of one receive or send queue of a DPDK device; fewer where its driver says so.
+pub const DPDK_DESCRIPTORS_MAX: u16 = 1_024;
 
 /// Queues of one device, each with a port of its own.
 pub const PORT_QUEUES_MAX: usize = 64;
