@@ -18,7 +18,7 @@ pub mod url;
 pub mod wire;
 
 pub use frame::{Bursts, Frame, FramePool};
-pub use open::{OpenError, OpenOptions};
+pub use open::{OpenError, OpenOptions, open};
 pub use packet::PacketPort;
 pub use port::{Capabilities, HardwareAddress, Medium, Port, PortCounters};
 pub use tap::TapPort;

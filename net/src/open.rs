@@ -4,6 +4,45 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::packet::PacketPort;
+use crate::port::Port;
+use crate::tap::TapPort;
+use crate::url::PortUrl;
+
+/// Opens the port that a URL names: one for each of its queues.
+///
+/// # Errors
+/// What this host lacks or refuses, and what to run about it. A wire is laid out by whoever drives both of its ends, and
+/// is refused here.
+pub fn open(url: &PortUrl, options: &OpenOptions) -> Result<Vec<Box<dyn Port>>, OpenError> {
+    match url {
+        PortUrl::Wire => Err(OpenError::Unsupported {
+            operation: url.to_string(),
+            reason: "a wire joins the cards of one process".to_owned(),
+            fix: "name a device: packet:INTERFACE, tap:INTERFACE, xdp:INTERFACE, dpdk:EAL-ARGUMENTS".to_owned(),
+        }),
+        PortUrl::Packet { interface, queues } => Ok(boxed(PacketPort::open(interface, *queues, options, None)?)),
+        PortUrl::Tap { interface, queues } => Ok(boxed(TapPort::open(interface, *queues, None)?)),
+        PortUrl::Xdp { .. } => Err(OpenError::Unsupported {
+            operation: url.to_string(),
+            reason: "not built in".to_owned(),
+            fix: "use packet: or tap:".to_owned(),
+        }),
+        #[cfg(feature = "dpdk")]
+        PortUrl::Dpdk { arguments, queues } => Ok(boxed(crate::dpdk::DpdkPort::open(arguments, *queues, options)?)),
+        #[cfg(not(feature = "dpdk"))]
+        PortUrl::Dpdk { .. } => Err(OpenError::Unsupported {
+            operation: url.to_string(),
+            reason: "this program was built without DPDK".to_owned(),
+            fix: "install libdpdk-dev and build with `--features dpdk`".to_owned(),
+        }),
+    }
+}
+
+fn boxed<P: Port + 'static>(ports: Vec<P>) -> Vec<Box<dyn Port>> {
+    ports.into_iter().map(|port| Box::new(port) as Box<dyn Port>).collect()
+}
+
 /// What a port must know of the card above it, to take the card's frames and leave the host's alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct OpenOptions {

@@ -3,8 +3,8 @@
 //! It refuses nothing and decides nothing; a file that can't be read is the caller's error.
 
 pub mod kernel;
-mod sys;
 pub mod script;
+mod sys;
 
 use std::collections::BTreeMap;
 use std::fs;

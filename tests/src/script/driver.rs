@@ -143,5 +143,7 @@ fn reason_name(reason: hpb_toe::CloseReason) -> &'static str {
         Reason::Broken(_) => "broken",
         Reason::SlowPeer => "slow_peer",
         Reason::NoRoom => "no_room",
+        Reason::Idle => "idle",
+        Reason::Unreachable => "unreachable",
     }
 }

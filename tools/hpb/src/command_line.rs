@@ -1,5 +1,6 @@
 //! The verbs and their options. It refuses what contradicts itself before anything is begun.
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
@@ -7,6 +8,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use hpb_bench::{reconnect, sessions};
 use hpb_devnet::terminals::Pace;
+use hpb_net::PortUrl;
+use hpb_toe::registers::Register;
 use hpb_tune::cores::Cores;
 use hpb_tune::item;
 use hpb_tune::journal::STATE_PATH;
@@ -33,6 +36,11 @@ pub(crate) enum Verb {
     /// its own transactions (normal) and one digest a slice with the confirms so far (sheddable: the next one replaces
     /// it). The digest interval stretches, and is reported, where it would cost more than half a core.
     Devnet(Devnet),
+    /// Run the card by itself on a device of this host, with plain services that any program can talk to
+    ///
+    /// While it runs, lines on standard input are orders: `counters`, `table [ROWS]`, `set REGISTER VALUE` (the mode
+    /// registers of the original card, each a fault to inject), `quit`.
+    Card(Card),
     /// Measure the card, and the kernel's TCP beside it
     Bench {
         #[command(subcommand)]
@@ -104,6 +112,122 @@ pub(crate) struct Devnet {
     /// Print the report as JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `hpb card`.
+#[derive(Args, Debug)]
+pub(crate) struct Card {
+    /// Where its frames go: `packet:eth1`, `tap:hpb0`, `xdp:eth1?queues=2`, `dpdk:--vdev=...`
+    #[arg(long, value_name = "URL", value_parser = port_url)]
+    pub(crate) port: PortUrl,
+
+    /// An address of the card's own, not one of the host's; at most one IPv4 and one IPv6 address
+    #[arg(long = "address", value_name = "ADDRESS/PREFIX", value_parser = address)]
+    pub(crate) addresses: Vec<(IpAddr, u8)>,
+
+    /// Where packets for other networks go
+    #[arg(long = "gateway", value_name = "ADDRESS")]
+    pub(crate) gateways: Vec<IpAddr>,
+
+    /// Lease an IPv4 address
+    #[arg(long)]
+    pub(crate) dhcp: bool,
+
+    /// Tag its frames with this VLAN
+    #[arg(long, value_name = "N")]
+    pub(crate) vlan: Option<u16>,
+
+    /// Send back what comes to this TCP port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) echo: Option<u16>,
+
+    /// Take what comes to this TCP port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) discard: Option<u16>,
+
+    /// Send characters without end to whoever calls this TCP port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) chargen: Option<u16>,
+
+    /// Answer HTTP at this TCP port with a page
+    #[arg(long, value_name = "PORT")]
+    pub(crate) http: Option<u16>,
+
+    /// The page; without it a line of text
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) page: Option<PathBuf>,
+
+    /// Open sessions to this echo server, and check every byte that comes back
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) call: Option<SocketAddr>,
+
+    /// How many sessions to open
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "call")]
+    pub(crate) sessions: usize,
+
+    /// Bytes of each message
+    #[arg(long, value_name = "BYTES", default_value_t = 64, requires = "call")]
+    pub(crate) message_len: usize,
+
+    /// Milliseconds between two messages of a session
+    #[arg(long, value_name = "MS", default_value_t = 1_000, requires = "call")]
+    pub(crate) every_ms: u64,
+
+    /// Messages of each session; 0 for no end
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "call")]
+    pub(crate) messages: u64,
+
+    /// Set a mode register at the start
+    #[arg(long = "register", value_name = "NAME=VALUE", value_parser = register)]
+    pub(crate) registers: Vec<(Register, u32)>,
+
+    /// Sessions that the card holds at most
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    pub(crate) sessions_max: usize,
+
+    /// Sessions that one address may open
+    #[arg(long, value_name = "N")]
+    pub(crate) source_sessions_max: Option<u32>,
+
+    /// Seconds between two probes of an idle session
+    #[arg(long, value_name = "S", default_value_t = 15)]
+    pub(crate) keep_alive_s: u64,
+
+    /// End a session that brings no data for this long
+    #[arg(long, value_name = "S")]
+    pub(crate) idle_s: Option<u64>,
+
+    /// Cores for its lanes, one for each queue of the port
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) cores: Vec<usize>,
+
+    /// Never sleep: for a core of its own
+    #[arg(long)]
+    pub(crate) spin: bool,
+
+    /// End after this long; without it, at Ctrl-C
+    #[arg(long, value_name = "S")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Print the counters as JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn port_url(text: &str) -> Result<PortUrl, String> {
+    PortUrl::parse(text).map_err(|error| error.to_string())
+}
+
+fn address(text: &str) -> Result<(IpAddr, u8), String> {
+    let parts = text.split_once('/').and_then(|(address, prefix)| Some((address.parse().ok()?, prefix.parse().ok()?)));
+    parts.ok_or_else(|| "an address comes with the length of its prefix: 10.0.0.2/24, 2001:db8::2/64".to_owned())
+}
+
+fn register(text: &str) -> Result<(Register, u32), String> {
+    let parts = text.split_once('=').and_then(|(name, value)| Some((Register::by_name(name)?, value.parse().ok()?)));
+    parts.ok_or_else(|| {
+        format!("a register is NAME=VALUE, NAME one of {}", Register::ALL.map(Register::name).join(", "))
+    })
 }
 
 fn rate(text: &str) -> Result<Pace, String> {
@@ -262,7 +386,7 @@ mod tests {
         let words = std::iter::once("hpb").chain(text.split_whitespace());
         match CommandLine::try_parse_from(words) {
             Ok(CommandLine { verb: Verb::Bench { what } }) => Ok(what),
-            Ok(CommandLine { verb: Verb::Devnet(_) | Verb::Tune { .. } }) => panic!("another verb"),
+            Ok(_) => panic!("another verb"),
             Err(error) => Err(Failure::of_command_line(&error).unwrap_err()),
         }
     }
@@ -299,7 +423,7 @@ mod tests {
             let words = std::iter::once("hpb").chain(text.split_whitespace());
             match CommandLine::try_parse_from(words).map(|line| line.verb) {
                 Ok(Verb::Devnet(devnet)) => Ok(devnet),
-                Ok(Verb::Bench { .. } | Verb::Tune { .. }) => panic!("another verb"),
+                Ok(_) => panic!("another verb"),
                 Err(error) => Err(error.to_string()),
             }
         };

@@ -5,6 +5,7 @@
 //! that cannot be written).
 
 mod bench;
+mod card;
 mod command_line;
 mod devnet;
 mod failure;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     hpb_bench::sys::heap::keep();
     let done = match CommandLine::try_parse() {
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
+        Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Tune { what } }) => tune::run(what),
         Err(error) => Failure::of_command_line(&error),

@@ -50,6 +50,16 @@ impl<T> Publisher<T> {
         }
     }
 
+    /// Whether [`offer`](Self::offer) would make a copy now.
+    pub fn wants(&self, now: Instant) -> bool {
+        now >= self.next_at
+    }
+
+    /// The worker's last copy, for workers outside this crate.
+    pub fn last(&mut self, value: T) {
+        self.publish_last(value);
+    }
+
     /// Something changed.
     pub(super) fn touch(&mut self) {
         self.stale = true;

@@ -1,0 +1,172 @@
+//! One lane of a bare card on its executor: port, lane, load and the frames that came to the wrong lane.
+
+use std::os::fd::RawFd;
+use std::sync::mpsc;
+
+use hpb_base::{Duration, Instant};
+use hpb_net::frame::Bursts;
+use hpb_net::{Port, PortCounters};
+use hpb_node::runtime::{Activity, Clock, Worker};
+use hpb_node::workers::Publisher;
+use hpb_toe::neighbor::NeighborCounters;
+use hpb_toe::registers::Register;
+use hpb_toe::stats::LaneCounters;
+use hpb_toe::{Command, EventBatch, Lane, SessionRow};
+
+use crate::load::{Load, Progress};
+
+/// Bursts each way in one turn, while there is something to move.
+const BURSTS_PER_TURN: usize = 4;
+/// Rows of the session table that a readout holds.
+const ROWS_SHOWN: usize = 256;
+
+/// What a lane shows of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LaneView {
+    /// The card's counters.
+    pub counters: LaneCounters,
+    /// The port's.
+    pub port: PortCounters,
+    /// The link layer's.
+    pub neighbor: NeighborCounters,
+    /// Each mode register with its value and how often it acted.
+    pub registers: Vec<(&'static str, u32, u64)>,
+    /// Sessions in the table.
+    pub sessions: usize,
+    /// Closed sessions that are waited out.
+    pub waiting_out: usize,
+    /// Timers armed.
+    pub timers: usize,
+    /// Frames that the lane's pool answers for.
+    pub frames: usize,
+    /// Known neighbours.
+    pub neighbors: usize,
+    /// What became of its own sessions.
+    pub progress: Progress,
+    /// CPU time of its thread.
+    pub cpu: Duration,
+    /// The first rows of the session table.
+    pub rows: Vec<SessionRow>,
+    /// Its addresses.
+    pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// The lane, its port and what it does.
+pub(crate) struct Driver {
+    lane: Lane,
+    port: Box<dyn Port>,
+    bursts: Bursts,
+    events: EventBatch,
+    load: Option<Load>,
+    /// Whether the load's calls have been placed: that needs an address.
+    called: bool,
+    orders: mpsc::Receiver<(Register, u32)>,
+    publisher: Publisher<LaneView>,
+    has_descriptors: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        lane: Lane,
+        port: Box<dyn Port>,
+        frames: usize,
+        load: Option<Load>,
+        orders: mpsc::Receiver<(Register, u32)>,
+        publisher: Publisher<LaneView>,
+    ) -> Self {
+        let has_descriptors = !port.descriptors().is_empty();
+        Self {
+            lane,
+            port,
+            bursts: Bursts::new(frames),
+            events: EventBatch::default(),
+            load,
+            called: false,
+            orders,
+            publisher,
+            has_descriptors,
+        }
+    }
+
+    fn place_calls(&mut self, now: Instant) {
+        let Some(load) = self.load.as_ref().filter(|_| !self.called) else { return };
+        let local = self.lane.addresses().find(|address| address.is_ipv4() == load.is_ipv4());
+        if let Some(local) = local {
+            self.called = true;
+            load.call(now, local, &mut self.lane);
+        }
+    }
+
+    fn view(&self) -> LaneView {
+        LaneView {
+            counters: *self.lane.counters(),
+            port: self.port.counters(),
+            neighbor: *self.lane.link_counters(),
+            registers: Register::ALL
+                .map(|register| {
+                    let (value, acted) = self.lane.register(register);
+                    (register.name(), value, acted)
+                })
+                .to_vec(),
+            sessions: self.lane.sessions(),
+            waiting_out: self.lane.waiting_out(),
+            timers: self.lane.timers(),
+            frames: self.bursts.pool.owned(),
+            neighbors: self.lane.neighbors(),
+            progress: self.load.as_ref().map(Load::progress).unwrap_or_default(),
+            cpu: Clock::thread_cpu(),
+            rows: self.lane.table(0, ROWS_SHOWN).0,
+            addresses: self.lane.addresses().collect(),
+        }
+    }
+}
+
+impl Worker for Driver {
+    fn turn(&mut self, now: Instant) -> Activity {
+        while let Ok((register, value)) = self.orders.try_recv() {
+            self.lane.handle(now, Command::SetRegister { register, value });
+        }
+        self.place_calls(now);
+        let mut busy = false;
+        for _ in 0..BURSTS_PER_TURN {
+            let mut moved = self.port.rx_burst(now, &mut self.bursts) > 0;
+            moved |= self.lane.receive(now, &mut self.bursts);
+            self.lane.take_events(&mut self.events);
+            if let Some(load) = &mut self.load {
+                for event in self.events.iter() {
+                    load.event(now, &event);
+                }
+                moved |= load.poll(now, &mut self.lane);
+            }
+            moved |= self.lane.transmit(now, &mut self.bursts);
+            moved |= self.port.tx_burst(now, &mut self.bursts) > 0;
+            busy |= moved | !self.bursts.tx.is_empty();
+            if !moved {
+                break;
+            }
+        }
+        if self.publisher.wants(now) {
+            let view = self.view();
+            self.publisher.offer(now, || view);
+        }
+        if busy { Activity::Busy } else { Activity::Idle }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let load = self.load.as_ref().and_then(Load::wake_at);
+        [self.lane.wake_at(), self.port.wake_at(), load].into_iter().flatten().min()
+    }
+
+    fn descriptors(&self) -> &[RawFd] {
+        self.port.descriptors()
+    }
+
+    fn has_silent_port(&self) -> bool {
+        !self.has_descriptors
+    }
+
+    fn finish(&mut self, _now: Instant) {
+        let view = self.view();
+        self.publisher.last(view);
+    }
+}

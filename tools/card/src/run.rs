@@ -1,0 +1,176 @@
+//! A card on the runtime: its port opened, a lane an executor, its end awaited.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+
+use hpb_net::{OpenError, OpenOptions, Port};
+use hpb_node::runtime::{Clock, IdlePolicy, Options, RunError, RuntimeBuilder, StartError, StopFlag, cores_allowed};
+use hpb_node::topology::{Executor, Kind, Role, Seat, Topology, TopologyError};
+use hpb_node::workers::{Publisher, Readout};
+use hpb_toe::{Command, Lane, LaneConfig, LaneError};
+
+use crate::config::{CardConfig, ConfigError};
+use crate::control::Control;
+use crate::driver::{Driver, LaneView};
+use crate::load::Load;
+use crate::report::Report;
+
+/// Frames that one lane may own.
+const FRAMES: usize = 16_384;
+
+/// Why a card did not come up, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// What was asked contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The port did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The lanes found no place.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// An executor did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A lane failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A lane cannot be as asked.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    /// The host refused something.
+    #[error("{0}: {1}")]
+    Host(&'static str, io::Error),
+}
+
+/// A card that is up.
+pub struct Running {
+    running: hpb_node::runtime::Running,
+    clock: Clock,
+    views: Vec<Readout<LaneView>>,
+    controls: Vec<Control>,
+    port: String,
+}
+
+/// Opens the port and starts the card; `stop` ends it.
+///
+/// # Errors
+/// [`CardError`]: what contradicts itself, or what the host refuses and what to run about it.
+pub fn start(config: &CardConfig, stop: StopFlag) -> Result<Running, CardError> {
+    config.check()?;
+    let mut secret = [0; 32];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut secret))
+        .map_err(|error| CardError::Host("reading /dev/urandom", error))?;
+    let open_options = OpenOptions {
+        addresses: config.addresses.iter().map(|(address, _)| *address).collect(),
+        ports: Vec::new(),
+        steer_secret: secret,
+    };
+    let ports = hpb_net::open(&config.port, &open_options)?;
+    let cores = cores(config, ports.len())?;
+    let executors = cores.iter().enumerate().map(|(lane, core)| Executor {
+        name: format!("lane{lane}"),
+        kind: Kind::Hot,
+        cores: vec![*core],
+        seats: vec![Seat { node: 0, role: Role::Lane(lane) }],
+    });
+    let topology = Topology::from_rows(1, executors.collect(), Vec::new())?;
+    let idle = if config.spin { IdlePolicy::Spin } else { IdlePolicy::default() };
+    let clock = Clock::start();
+    let options = Options { idle, ..Options::default() };
+    let mut builder = RuntimeBuilder::new(topology, options, clock.clone(), stop)?;
+    let (mut views, mut controls) = (Vec::new(), Vec::new());
+    let lanes = ports.len();
+    let config = Arc::new(config.clone());
+    for (number, port) in ports.into_iter().enumerate() {
+        let (publisher, view) = Publisher::new(LaneView::default());
+        let (control, orders) = Control::new();
+        let config = Arc::clone(&config);
+        builder.worker(0, Role::Lane(number), move |context| {
+            let now = context.clock().now();
+            let (lane, load) = lane(&config, &*port, secret, number, lanes, now)?;
+            Ok(Driver::new(lane, port, FRAMES, load, orders, publisher))
+        })?;
+        views.push(view);
+        controls.push(control);
+    }
+    let running = builder.start()?;
+    Ok(Running { running, clock, views, controls, port: config.port.to_string() })
+}
+
+fn lane(
+    config: &CardConfig,
+    port: &dyn Port,
+    secret: [u8; 32],
+    number: usize,
+    lanes: usize,
+    now: hpb_base::Instant,
+) -> Result<(Lane, Option<Load>), LaneError> {
+    let mut lane_config = LaneConfig::new(config.addresses.clone(), None, secret);
+    lane_config.gateways = config.gateways.clone();
+    lane_config.dhcp = config.dhcp;
+    lane_config.vlan = config.vlan;
+    lane_config.sessions_max = config.sessions_max.div_ceil(lanes);
+    lane_config.guard = config.guard;
+    lane_config.keep_alive = Some(config.keep_alive);
+    lane_config.peer_timeout = Some(config.keep_alive.saturating_mul(3).max(hpb_base::Duration::from_secs(30)));
+    lane_config.idle_timeout = config.idle_timeout;
+    let mut lane = Lane::new(lane_config, port.capabilities(), now)?;
+    for (port, service) in &config.services {
+        lane.handle(now, Command::Serve { port: *port, service: service.clone() });
+    }
+    for &(register, value) in &config.registers {
+        lane.handle(now, Command::SetRegister { register, value });
+    }
+    Ok((lane, config.load.map(|load| Load::new(load, number, lanes))))
+}
+
+fn cores(config: &CardConfig, queues: usize) -> Result<Vec<usize>, CardError> {
+    if config.cores.len() == queues {
+        return Ok(config.cores.clone());
+    }
+    if !config.cores.is_empty() {
+        return Err(ConfigError::Cores { cores: config.cores.len(), queues }.into());
+    }
+    let allowed = cores_allowed().map_err(|error| CardError::Host("asking for the cores", error))?;
+    if allowed.len() < queues {
+        return Err(ConfigError::Cores { cores: allowed.len(), queues }.into());
+    }
+    Ok(allowed.into_iter().take(queues).collect())
+}
+
+impl Running {
+    /// What the executors run on.
+    pub fn backend(&self) -> String {
+        self.running.backend().to_string()
+    }
+
+    /// The lanes' controls.
+    pub fn controls(&self) -> &[Control] {
+        &self.controls
+    }
+
+    /// What the card did so far.
+    pub fn report(&self) -> Report {
+        Report::of(&self.port, self.clock.now(), self.views.iter().map(Readout::read).collect())
+    }
+
+    /// Whether it was told to stop, or a lane failed.
+    pub fn is_stopped(&self) -> bool {
+        self.running.stop_flag().is_raised()
+    }
+
+    /// Stops it and waits for its end.
+    ///
+    /// # Errors
+    /// The lane that failed.
+    pub fn end(self) -> Result<Report, CardError> {
+        let Self { running, clock, views, port, .. } = self;
+        running.stop();
+        running.join()?;
+        Ok(Report::of(&port, clock.now(), views.iter().map(Readout::read).collect()))
+    }
+}
