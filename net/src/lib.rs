@@ -8,6 +8,7 @@ pub mod open;
 pub mod packet;
 pub mod pcap;
 pub mod port;
+pub mod steer;
 pub mod sys;
 pub mod tap;
 #[cfg(any(test, feature = "testing"))]
@@ -19,5 +20,6 @@ pub use frame::{Bursts, Frame, FramePool};
 pub use open::{OpenError, OpenOptions};
 pub use packet::PacketPort;
 pub use port::{Capabilities, HardwareAddress, Medium, Port, PortCounters};
+pub use steer::{SteerKey, Steering};
 pub use tap::TapPort;
 pub use url::PortUrl;
