@@ -1,5 +1,6 @@
 //! Frames in and out of the card. This crate knows frames, addresses and time; it knows no TCP.
 
+pub mod bpf;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod frame;
@@ -15,6 +16,7 @@ pub mod tap;
 pub mod testing;
 pub mod url;
 pub mod wire;
+pub mod xdp;
 
 pub use frame::{Bursts, Frame, FramePool};
 pub use open::{OpenError, OpenOptions};
@@ -23,3 +25,4 @@ pub use port::{Capabilities, HardwareAddress, Medium, Port, PortCounters};
 pub use steer::{SteerKey, Steering};
 pub use tap::TapPort;
 pub use url::PortUrl;
+pub use xdp::XdpPort;
