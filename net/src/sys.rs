@@ -1,6 +1,7 @@
 //! What the language cannot say: a cache hint, and the kernel interfaces that the standard library has no words for.
 #![allow(unsafe_code, reason = "a cache hint and raw system calls have no safe form")]
 
+pub(crate) mod ethtool;
 pub(crate) mod interface;
 pub(crate) mod packet;
 #[cfg(any(test, feature = "testing"))]

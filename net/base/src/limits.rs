@@ -16,6 +16,16 @@ pub const WIRE_PORTS_MAX: usize = 256;
 pub const DPDK_QUEUES_MAX: usize = 64;
 /// Descriptors of one receive or send queue of a DPDK device; fewer where its driver says so.
 pub const DPDK_DESCRIPTORS_MAX: u16 = 1_024;
+/// Addresses of one card that a program in the kernel compares with.
+pub const RULE_ADDRESSES_MAX: usize = 64;
+/// Port ranges of one rule of such a program.
+pub const RULE_PORTS_MAX: usize = 64;
+/// Frames of one `AF_XDP` queue that its receive ring holds, and as many chunks to receive into; a power of two.
+pub const XDP_RX_FRAMES: usize = 2_048;
+/// Frames of one `AF_XDP` queue that its send ring holds, and as many chunks to send from; a power of two.
+pub const XDP_TX_FRAMES: usize = 1_024;
+/// Bytes of the verifier's log that an error keeps.
+pub const VERIFIER_LOG_LEN_MAX: usize = 64 << 10;
 
 /// Queues of one device, each with a port of its own.
 pub const PORT_QUEUES_MAX: usize = 64;
