@@ -3,11 +3,15 @@
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 
+use crate::bpf::{Program, steering_program};
 use crate::packet::PacketPort;
 use crate::port::Port;
+use crate::steer::Steering;
 use crate::tap::TapPort;
 use crate::url::PortUrl;
+use crate::xdp::{BusyPoll, XdpPort};
 
 /// Opens the port that a URL names: one for each of its queues.
 ///
@@ -21,13 +25,18 @@ pub fn open(url: &PortUrl, options: &OpenOptions) -> Result<Vec<Box<dyn Port>>, 
             reason: "a wire joins the cards of one process".to_owned(),
             fix: "name a device: packet:INTERFACE, tap:INTERFACE, xdp:INTERFACE, dpdk:EAL-ARGUMENTS".to_owned(),
         }),
-        PortUrl::Packet { interface, queues } => Ok(boxed(PacketPort::open(interface, *queues, options, None)?)),
-        PortUrl::Tap { interface, queues } => Ok(boxed(TapPort::open(interface, *queues, None)?)),
-        PortUrl::Xdp { .. } => Err(OpenError::Unsupported {
-            operation: url.to_string(),
-            reason: "not built in".to_owned(),
-            fix: "use packet: or tap:".to_owned(),
-        }),
+        PortUrl::Packet { interface, queues } => {
+            let program = steering(*queues, options)?;
+            Ok(boxed(PacketPort::open(interface, *queues, options, program.as_ref().map(AsFd::as_fd))?))
+        }
+        PortUrl::Tap { interface, queues } => {
+            let program = steering(*queues, options)?;
+            Ok(boxed(TapPort::open(interface, *queues, program.as_ref().map(AsFd::as_fd))?))
+        }
+        PortUrl::Xdp { interface, queues, mode, busy_poll_us } => {
+            let busy_poll = (*busy_poll_us > 0).then(|| BusyPoll { poll_us: *busy_poll_us, ..BusyPoll::default() });
+            Ok(boxed(XdpPort::open(interface, *queues, *mode, busy_poll, options)?))
+        }
         #[cfg(feature = "dpdk")]
         PortUrl::Dpdk { arguments, queues } => Ok(boxed(crate::dpdk::DpdkPort::open(arguments, *queues, options)?)),
         #[cfg(not(feature = "dpdk"))]
@@ -37,6 +46,14 @@ pub fn open(url: &PortUrl, options: &OpenOptions) -> Result<Vec<Box<dyn Port>>, 
             fix: "install libdpdk-dev and build with `--features dpdk`".to_owned(),
         }),
     }
+}
+
+/// The program that sends each flow to its queue, where there are several.
+fn steering(queues: usize, options: &OpenOptions) -> Result<Option<Program>, OpenError> {
+    if queues < 2 {
+        return Ok(None);
+    }
+    Ok(Some(steering_program(&Steering::keyed(&options.steer_secret, queues))?))
 }
 
 fn boxed<P: Port + 'static>(ports: Vec<P>) -> Vec<Box<dyn Port>> {

@@ -105,7 +105,7 @@ fn segment_between(source: &str, destination: &str) -> Vec<u8> {
         window: 0,
     };
     let mut frame = hpb_net::FramePool::new(1).take().unwrap();
-    segment::write_reset(&segment, &mut frame);
+    segment::Spoken::reset(&segment).write(&mut frame);
     frame.bytes().to_vec()
 }
 
