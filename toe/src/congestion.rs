@@ -4,6 +4,17 @@
 //! window starts at ten segments (RFC 6928) and is held constant while duplicate ACKs come, because the engine takes
 //! an ACK with another window for a new one and would not count it (RFC 5681 section 2).
 
+/// What a segment that leaves is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// Not sent before, or nothing that is acknowledged.
+    New,
+    /// Sent before.
+    Again,
+    /// Sent before, and the first of a window after a time-out.
+    TimedOut,
+}
+
 /// What an ACK brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
@@ -60,11 +71,11 @@ impl Congestion {
         self.unacknowledged
     }
 
-    /// Notes a segment that leaves; true if it was sent before. Without duplicate ACKs that was a time-out:
-    /// the window falls to one segment (RFC 5681 section 3.1).
-    pub fn on_sent(&mut self, seq: u32, len: u32) -> bool {
+    /// Notes a segment that leaves. Sent again without duplicate ACKs, it is a time-out of the engine's: the window falls
+    /// to one segment (RFC 5681 section 3.1).
+    pub fn on_sent(&mut self, seq: u32, len: u32) -> Sent {
         if len == 0 {
-            return false;
+            return Sent::New;
         }
         // With nothing in flight it is a keep-alive probe, which repeats an old number on purpose.
         let again = is_after(self.highest_sent, seq) && self.flight_len() > 0;
@@ -77,8 +88,9 @@ impl Congestion {
             self.threshold_len = self.half_flight();
             self.window_len = u32::from(self.mss);
             self.recover = self.highest_sent;
+            return Sent::TimedOut;
         }
-        again
+        if again { Sent::Again } else { Sent::New }
     }
 
     /// The peer takes segments of `mss` bytes: what the first window was counted in is counted again.
@@ -168,7 +180,7 @@ mod tests {
     fn sent(count: u32) -> Congestion {
         let mut congestion = Congestion::new(MSS as u16, 1_000);
         for n in 0..count {
-            assert!(!congestion.on_sent(1_000 + n * MSS, MSS));
+            assert_eq!(congestion.on_sent(1_000 + n * MSS, MSS), Sent::New);
         }
         congestion
     }
@@ -190,7 +202,7 @@ mod tests {
             congestion.on_ack(1_000, true);
             assert_eq!(congestion.window_len(), 10 * MSS, "held constant while duplicates come");
         }
-        assert!(congestion.on_sent(1_000, MSS), "the engine's fast retransmit");
+        assert_eq!(congestion.on_sent(1_000, MSS), Sent::Again, "the engine's fast retransmit");
         congestion.on_ack(1_000 + 10 * MSS, true);
         assert_eq!(congestion.window_len(), 5 * MSS);
     }
@@ -198,9 +210,9 @@ mod tests {
     #[test]
     fn a_time_out_falls_to_one_segment_then_starts_again() {
         let mut congestion = sent(10);
-        assert!(congestion.on_sent(1_000, MSS));
+        assert_eq!(congestion.on_sent(1_000, MSS), Sent::TimedOut);
         assert_eq!(congestion.window_len(), MSS);
-        assert!(congestion.on_sent(1_000 + MSS, MSS));
+        assert_eq!(congestion.on_sent(1_000 + MSS, MSS), Sent::Again);
         for n in 1..=2 {
             congestion.on_ack(1_000 + n * 2 * MSS, true);
         }
@@ -224,7 +236,7 @@ mod tests {
     fn a_probe_halves_and_a_time_out_falls_to_one() {
         let mut congestion = sent(1);
         congestion.on_probe();
-        assert!(congestion.on_sent(1_000, MSS));
+        assert_eq!(congestion.on_sent(1_000, MSS), Sent::Again);
         assert_eq!(congestion.window_len(), 10 * MSS, "until it is answered");
         congestion.on_ack(1_000 + MSS, true);
         assert_eq!(congestion.window_len(), 5 * MSS);
@@ -239,7 +251,7 @@ mod tests {
         let mut congestion = sent(1);
         congestion.on_ack(1_000 + MSS, true);
         let window_len = congestion.window_len();
-        assert!(!congestion.on_sent(1_000 + MSS - 1, 1));
+        assert_eq!(congestion.on_sent(1_000 + MSS - 1, 1), Sent::New);
         assert_eq!(congestion.window_len(), window_len);
     }
 

@@ -313,6 +313,11 @@ impl Socket {
         true
     }
 
+    /// Bytes in the send buffer: sent and not acknowledged, or not sent.
+    pub(crate) fn send_len(&self) -> usize {
+        self.get().send_queue()
+    }
+
     /// Bytes that the send buffer still takes; zero when nothing may be sent.
     pub(crate) fn send_room(&self) -> usize {
         let socket = self.get();

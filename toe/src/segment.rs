@@ -282,6 +282,25 @@ pub fn set_seq(packet: &mut [u8], segment: &Segment, seq: u32) {
     packet[segment.tcp_at + 4..segment.tcp_at + 8].copy_from_slice(&seq.to_be_bytes());
 }
 
+/// Cuts a received segment's payload down to `len` bytes, and its FIN with the rest. The checksums no longer hold: nothing
+/// behind the edge looks at them.
+pub fn cut_payload(packet: &mut [u8], segment: &mut Segment, len: usize) {
+    if segment.payload_at + len >= segment.end_at {
+        return;
+    }
+    segment.end_at = segment.payload_at + len;
+    let is_v4 = packet[0] >> 4 == 4;
+    let (field_at, value) = if is_v4 { (2, segment.end_at) } else { (4, segment.end_at - IPV6_HEADER_LEN) };
+    packet[field_at..field_at + 2].copy_from_slice(&(value as u16).to_be_bytes());
+    set_flags(packet, segment, segment.flags & !FIN);
+}
+
+/// Puts other flags into a received segment.
+pub fn set_flags(packet: &mut [u8], segment: &mut Segment, flags: u8) {
+    segment.flags = flags;
+    packet[segment.tcp_at + 13] = flags;
+}
+
 /// Puts another acknowledgement number into a received segment. The checksum no longer holds: nothing behind the edge
 /// looks at it.
 pub fn set_ack(packet: &mut [u8], segment: &Segment, ack: u32) {
@@ -455,6 +474,27 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             let taken = parse(&bad).is_ok_and(|segment| checksums_hold(&bad, &segment));
             assert!(!taken, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_payload_is_cut_with_its_fin() {
+        for is_v6 in [false, true] {
+            let (remote, local) = if is_v6 { ("[fd00::2]:9", "[fd00::1]:80") } else { ("10.0.0.2:9", "10.0.0.1:80") };
+            let flow = FlowKey::new(remote.parse().unwrap(), local.parse().unwrap());
+            let said = Spoken { flow, seq: 7, ack: 8, flags: ACK | FIN, window: 9, mss: None };
+            let mut frame = hpb_net::FramePool::new(1).take().unwrap();
+            said.write_as_received(&mut frame);
+            let mut packet = frame.bytes().to_vec();
+            packet.extend_from_slice(&[1; 50]);
+            let (at, len) = if is_v6 { (4, 70_u16) } else { (2, 90) };
+            packet[at..at + 2].copy_from_slice(&len.to_be_bytes());
+            let mut segment = parse(&packet).unwrap();
+            cut_payload(&mut packet, &mut segment, 50);
+            assert!(segment.has(FIN), "all of it is left");
+            cut_payload(&mut packet, &mut segment, 20);
+            let again = parse(&packet).unwrap();
+            assert_eq!((again.payload_len(), again.flags, again.end_at), (20, ACK, segment.end_at));
         }
     }
 

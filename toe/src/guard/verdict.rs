@@ -36,7 +36,7 @@ pub enum Verdict {
 }
 
 /// Judges a segment of a session whose both sides have said SYN. `is_answered` says that the peer has acknowledged ours:
-/// until then the engine judges ACKs.
+/// until then the engine judges ACKs and what comes with them.
 pub fn judge(segment: &Segment, expected: &Expected, is_answered: bool) -> Verdict {
     if segment.has(RST) {
         // RFC 5961 section 3.2.
@@ -48,12 +48,12 @@ pub fn judge(segment: &Segment, expected: &Expected, is_answered: bool) -> Verdi
             Verdict::Ignore
         };
     }
-    if !is_answered {
-        return Verdict::Feed;
-    }
     if segment.has(SYN) {
         // RFC 5961 section 4.2.
         return Verdict::Challenge;
+    }
+    if !is_answered {
+        return Verdict::Feed;
     }
     if !segment.has(ACK) {
         return Verdict::Ignore;
@@ -67,6 +67,12 @@ pub fn judge(segment: &Segment, expected: &Expected, is_answered: bool) -> Verdi
         return if behind > expected.peer_window_max { Verdict::Challenge } else { Verdict::FeedRaised };
     }
     Verdict::Feed
+}
+
+/// How many of a segment's bytes lie before the end of what is taken.
+pub fn room(segment: &Segment, expected: &Expected) -> u32 {
+    let end = expected.receive_next.wrapping_add(expected.receive_window);
+    if is_after(end, segment.seq) { end.wrapping_sub(segment.seq) } else { 0 }
 }
 
 #[cfg(test)]
@@ -123,7 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn before_our_syn_is_acknowledged_the_engine_judges_all_but_resets() {
+    fn what_lies_past_the_window_has_no_room() {
+        let flow = FlowKey::new(([10, 0, 0, 2], 9).into(), ([10, 0, 0, 1], 80).into());
+        let at = |seq: u32| {
+            let segment = Segment { flow, tcp_at: 20, payload_at: 40, end_at: 40, seq, ack: 0, flags: ACK, window: 0 };
+            room(&segment, &EXPECTED)
+        };
+        let next = EXPECTED.receive_next;
+        assert_eq!([at(next), at(next.wrapping_add(60)), at(next - 5)], [100, 40, 105]);
+        assert_eq!([at(next.wrapping_add(100)), at(next.wrapping_add(5_000))], [0, 0]);
+    }
+
+    #[test]
+    fn before_our_syn_is_acknowledged_the_engine_judges_all_but_resets_and_syns() {
         let flow = FlowKey::new(([10, 0, 0, 2], 9).into(), ([10, 0, 0, 1], 80).into());
         let segment = Segment { flow, tcp_at: 20, payload_at: 40, end_at: 40, seq: 1, ack: 9, flags: ACK, window: 0 };
         assert_eq!(judge(&segment, &EXPECTED, false), Verdict::Feed);

@@ -2,7 +2,7 @@
 
 use hpb_base::Instant;
 
-use crate::congestion::{Congestion, Progress, is_after};
+use crate::congestion::{Congestion, Progress, Sent, is_after};
 use crate::recovery::Recovery;
 use crate::segment::{self, ACK, RST, SYN, Segment};
 
@@ -32,6 +32,8 @@ pub(super) struct Edge {
     pub(super) last_data_at: Instant,
     pub(super) peer_window: u16,
     pub(super) local_window: u16,
+    /// By how many bits the windows that this side offers are shifted.
+    pub(super) local_scale: u8,
     pub(super) window_scale: u8,
     pub(super) flags_seen: u8,
     pub(super) out_of_order_count: u8,
@@ -48,6 +50,15 @@ pub(super) struct Noted {
     pub(super) is_progress: bool,
     /// It shows that the oldest segment in flight is lost.
     pub(super) is_next_lost: bool,
+}
+
+/// What a segment that left is.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    /// Whether it was sent before.
+    pub(super) sent: Sent,
+    /// It repeats the last ACK and says nothing else.
+    pub(super) repeats_last_ack: bool,
 }
 
 impl Edge {
@@ -72,6 +83,7 @@ impl Edge {
             last_data_at: Instant::ZERO,
             peer_window: 0,
             local_window: 0,
+            local_scale: 0,
             window_scale: 0,
             flags_seen: 0,
             out_of_order_count: 0,
@@ -82,16 +94,21 @@ impl Edge {
 
     /// Notes a received segment, and shows the engine no more window than the card's own congestion window.
     pub(super) fn on_received(&mut self, now: Instant, segment: &Segment, packet: &mut [u8], tx_len: usize) -> Noted {
+        let shown_before = self.shown_window;
         let is_first_ack = segment.has(ACK) && self.flags_seen & ACK == 0;
         self.flags_seen |= segment.flags;
         let len = segment.sequence_len();
         let mut out_of_order = false;
         let mut progress = Progress::None;
+        let is_update = len == 0 && segment.ack == self.last_ack && segment.window != self.peer_window;
         if segment.has(SYN) {
             self.initial_sequence = segment.seq;
             self.next_sequence = segment.seq.wrapping_add(1);
             let options = segment::syn_options(packet, segment);
             self.window_scale = options.window_scale.unwrap_or(0);
+            if options.window_scale.is_none() {
+                self.local_scale = 0;
+            }
             // The defaults of RFC 9293 section 3.7.1 and RFC 8200 section 5; the engine takes no less than 64.
             let is_v4 = segment.flow.local().is_ipv4();
             let offered = options.mss.filter(|mss| *mss > 0).unwrap_or(if is_v4 { 536 } else { 1_220 });
@@ -131,20 +148,38 @@ impl Edge {
         let shown = self.congestion.window_len();
         if (shown as usize) < tx_len && u32::from(segment.window) << scale > shown {
             self.shown_window = (shown >> scale).clamp(1, u32::from(u16::MAX)) as u16;
+            if is_update && self.shown_window == shown_before {
+                // The engine must not take an ACK that only changes the window for a duplicate (RFC 5681 section 2).
+                self.shown_window = shown_before.max(2) - 1;
+            }
             segment::set_window(packet, segment, self.shown_window);
         }
         Noted { out_of_order, is_progress: progress != Progress::None, is_next_lost: progress == Progress::Partial }
     }
 
-    /// When the oldest segment in flight is to be sent again; `None` if none is in flight.
-    pub(super) fn recovery_at(&self) -> Option<Instant> {
+    /// The window to show the engine now.
+    pub(super) fn window_to_show(&self) -> u16 {
+        let congestion = (self.congestion.window_len() >> self.window_scale).clamp(1, u32::from(u16::MAX)) as u16;
+        self.peer_window.min(congestion)
+    }
+
+    /// When the oldest segment in flight is to be sent again, of `queued_len` bytes that are not acknowledged; `None` if
+    /// that is the engine's business: of a FIN alone, and where the peer's window is smaller than what it would send.
+    pub(super) fn recovery_at(&self, queued_len: usize) -> Option<Instant> {
         let in_flight = self.congestion.flight_len();
-        if in_flight == 0 { None } else { self.recovery.due_at(in_flight <= u32::from(self.mss)) }
+        let first_len = queued_len.min(self.mss.into()) as u32;
+        if in_flight == 0 || first_len == 0 || u32::from(self.peer_window) << self.window_scale < first_len {
+            return None;
+        }
+        self.recovery.due_at(in_flight <= u32::from(self.mss))
     }
 
     /// Moves the engine's numbers in a segment that leaves to the session's own. The first SYN decides how far; it asks
     /// `initial` where the session is to begin.
     pub(super) fn move_numbers(&mut self, segment: &Segment, packet: &mut [u8], initial: impl FnOnce() -> u32) {
+        if segment.has(SYN) {
+            self.local_scale = segment::syn_options(packet, segment).window_scale.unwrap_or(0);
+        }
         if segment.has(SYN) && self.offset.is_none() {
             let initial = initial();
             let initial = match self.offset_after {
@@ -160,16 +195,16 @@ impl Edge {
         }
     }
 
-    /// Notes a segment that leaves. Returns (it was sent before, it repeats the last ACK and says nothing else).
-    pub(super) fn on_sent(&mut self, now: Instant, segment: &Segment) -> (bool, bool) {
+    /// Notes a segment that leaves.
+    pub(super) fn on_sent(&mut self, now: Instant, segment: &Segment) -> Left {
         if segment.has(SYN) {
             self.congestion = Congestion::new(self.mss, segment.seq.wrapping_add(1));
         }
         let len = segment.sequence_len();
-        let repeated = !segment.has(SYN) && self.congestion.on_sent(segment.seq, len);
+        let sent = if segment.has(SYN) { Sent::New } else { self.congestion.on_sent(segment.seq, len) };
         if len > 0 {
             self.sent_len_max = self.sent_len_max.max(segment.end_at as u16);
-            let again = repeated || (segment.has(SYN) && self.said_syn);
+            let again = sent != Sent::New || (segment.has(SYN) && self.said_syn);
             self.recovery.on_sent(now, segment.seq.wrapping_add(len), again);
             self.said_syn |= segment.has(SYN);
         }
@@ -183,6 +218,6 @@ impl Edge {
         if is_after(segment.ack, self.next_sequence) {
             self.next_sequence = segment.ack;
         }
-        (repeated, duplicate)
+        Left { sent, repeats_last_ack: duplicate }
     }
 }

@@ -3,9 +3,10 @@
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 
-use super::session::{HalfOpen, Phase, Session};
+use super::session::{Phase, Session};
 use super::{Lane, mark};
 use crate::card::CloseReason;
+use crate::congestion::Sent;
 use crate::engine::{TcpState, TxPath, Wake};
 use crate::registers::Register;
 use crate::segment::{self, ACK, Spoken};
@@ -58,8 +59,8 @@ impl Lane {
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
         session.dirty = false;
         if !session.was_open && session.deadline_at.is_some_and(|deadline_at| deadline_at <= now) {
-            if session.half_open == HalfOpen::Answering {
-                // Whoever it was never answered: a reset would only reach who is not concerned.
+            if session.socket.state() == TcpState::Opening {
+                // Whoever it is never answered: a reset would only reach who is not concerned.
                 return Some(Flushed::Over(CloseReason::HandshakeTimeout));
             }
             self.end(index, None, CloseReason::HandshakeTimeout);
@@ -70,6 +71,10 @@ impl Lane {
             self.end(index, None, CloseReason::Idle);
         }
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
+        if let (Phase::Ending(reason), TcpState::Opening) = (&session.phase, session.socket.state()) {
+            // A call that is given up says nothing (RFC 9293 section 3.10.5).
+            return Some(Flushed::Over(*reason));
+        }
         if session.is_open() && session.fill(&mut self.scratch.out).is_err() {
             self.end(index, None, CloseReason::Broken(Drop::Record));
         }
@@ -110,6 +115,7 @@ impl Lane {
     /// The edge's work on frames that the engine has just emitted for a session: from `before` on in the send burst.
     pub(super) fn finish(&mut self, now: Instant, index: u32, before: usize, bursts: &mut Bursts) {
         let mut at = before;
+        let mut timed_out = false;
         while at < bursts.tx.len() {
             let Ok(segment) = segment::parse(bursts.tx[at].bytes()) else { return };
             if let Some(session) = self.slots[index as usize].session.as_mut() {
@@ -126,11 +132,13 @@ impl Lane {
             self.counters.tx_segments += 1;
             // A reset may leave after its session.
             if let Some(session) = self.slots[index as usize].session.as_mut() {
-                let (repeated, duplicate) = session.edge.on_sent(now, &segment);
+                let left = session.edge.on_sent(now, &segment);
+                let repeated = left.sent != Sent::New;
+                timed_out |= left.sent == Sent::TimedOut;
                 session.counters.tx_bytes += u64::from(segment.payload_len());
                 session.counters.retransmitted += u32::from(repeated);
                 self.counters.retransmitted += u64::from(repeated);
-                if duplicate && self.registers.acts(Register::DuplicateAck) {
+                if left.repeats_last_ack && self.registers.acts(Register::DuplicateAck) {
                     if let Some(frame) = bursts.tx.remove(at) {
                         bursts.pool.give(frame);
                     }
@@ -139,12 +147,16 @@ impl Lane {
             }
             at += 1;
         }
+        if timed_out {
+            // The rest of the window must not follow at once.
+            self.show_window(now, index, bursts);
+        }
     }
 
     /// Sends the oldest segment in flight again if nothing has come for too long.
     fn recover(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
         let Some(session) = self.slots.get_mut(index as usize).and_then(|slot| slot.session.as_mut()) else { return };
-        if session.socket.state() == TcpState::Opening || session.edge.recovery_at().is_none_or(|at| at > now) {
+        if session.socket.state() == TcpState::Opening || session.recovery_at().is_none_or(|at| at > now) {
             return;
         }
         if session.edge.recovery.on_due(now) {
@@ -164,22 +176,33 @@ impl Lane {
     }
 
     /// Has the engine send its oldest segment in flight again: three copies of the last ACK do that (RFC 5681
-    /// section 3.2). One with another window before them makes the engine count from zero.
+    /// section 3.2). A closed window before them makes the engine count from zero.
     pub(super) fn nudge(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
-        let Some(session) = self.slots[index as usize].session.as_mut() else { return };
-        let expected = session.expected();
-        let shown = session.edge.shown_window;
-        if shown == 0 {
-            return;
+        let Some(session) = self.slots[index as usize].session.as_ref() else { return };
+        let window = session.edge.window_to_show();
+        self.feed_acks(now, index, &[0, window, window, window, window], bursts);
+    }
+
+    /// Shows the engine what it may send now, if that is not what it was shown last.
+    fn show_window(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
+        let Some(session) = self.slots[index as usize].session.as_ref() else { return };
+        let window = session.edge.window_to_show();
+        if window != session.edge.shown_window {
+            self.feed_acks(now, index, &[window], bursts);
         }
-        let window = if shown > 1 { shown - 1 } else { shown + 1 };
+    }
+
+    /// Feeds the engine the last ACK with these windows: it learns of windows in no other way.
+    fn feed_acks(&mut self, now: Instant, index: u32, windows: &[u16], bursts: &mut Bursts) {
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         let Some(mut frame) = bursts.pool.take() else { return self.counters.drops.count(Drop::NoFrame) };
+        let expected = session.expected();
         let (flow, seq, ack) = (session.flow, expected.receive_next, expected.send_unacknowledged);
-        Spoken { flow, seq, ack, flags: ACK, window, mss: None }.write_as_received(&mut frame);
-        session.edge.shown_window = window;
         let before = bursts.tx.len();
-        for _ in 0..4 {
+        for &window in windows {
+            Spoken { flow, seq, ack, flags: ACK, window, mss: None }.write_as_received(&mut frame);
             self.stack.ingress(now, &mut session.socket, frame.bytes(), TxPath::of(bursts));
+            session.edge.shown_window = window;
         }
         bursts.pool.give(frame);
         mark(&mut self.dirty, session);
@@ -202,7 +225,7 @@ impl Lane {
         if let (false, Some(deadline_at)) = (session.was_open, session.deadline_at) {
             at = at.min(deadline_at);
         }
-        for sooner in [idle_at, session.edge.recovery_at()].into_iter().flatten() {
+        for sooner in [idle_at, session.recovery_at()].into_iter().flatten() {
             at = at.min(sooner);
         }
         if at.as_nanos() == u64::MAX {

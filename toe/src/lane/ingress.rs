@@ -13,7 +13,7 @@ use crate::engine::{TcpState, TxPath};
 use crate::guard::verdict::{self, Verdict};
 use crate::registers::Register;
 use crate::secure::Channel;
-use crate::segment::{self, ACK, RST, Segment};
+use crate::segment::{self, ACK, RST, SYN, Segment};
 use crate::service::Served;
 use crate::stats::Drop;
 
@@ -162,12 +162,33 @@ impl Lane {
             // Its first SYN, or what answers ours: the engine knows the numbers that count.
             return true;
         }
-        match verdict::judge(segment, &session.expected(), is_answered) {
-            Verdict::Feed => return true,
-            Verdict::FeedRaised => {
-                segment.ack = session.edge.congestion.unacknowledged();
-                segment::set_ack(packet, segment, segment.ack);
-                return true;
+        let expected = session.expected();
+        if !is_answered && session.call.is_some() && segment.flags & (SYN | ACK) == SYN | ACK {
+            // Both sides called at once (RFC 9293 section 3.5): the engine takes the peer's answer for its bare ACK.
+            segment.seq = segment.seq.wrapping_add(1);
+            segment::set_seq(packet, segment, segment.seq);
+            segment::set_flags(packet, segment, segment.flags & !SYN);
+        }
+        let verdict = verdict::judge(segment, &expected, is_answered);
+        match verdict {
+            Verdict::Feed | Verdict::FeedRaised => {
+                if verdict == Verdict::FeedRaised {
+                    segment.ack = expected.send_unacknowledged;
+                    segment::set_ack(packet, segment, segment.ack);
+                }
+                // The engine takes the window of its own SYN for a scaled one, and would write past its buffer.
+                let room = verdict::room(segment, &expected);
+                let has_no_room = room == 0 && segment.payload_len() > 0;
+                segment::cut_payload(packet, segment, room as usize);
+                if !has_no_room {
+                    return true;
+                }
+                // A probe of a closed window (RFC 9293 section 3.8.6.1), or data that nobody offered to take.
+                let standing = session.standing();
+                self.say(&standing, bursts);
+                if segment.seq == expected.receive_next {
+                    return true;
+                }
             }
             Verdict::Reset => {
                 session.edge.flags_seen |= RST;

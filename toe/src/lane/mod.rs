@@ -532,7 +532,7 @@ impl Lane {
         }
         let gently = matches!(reason, CloseReason::Local | CloseReason::Idle) && session.is_open();
         session.phase = Phase::Ending(reason);
-        if !gently {
+        if !gently && session.socket.state() != TcpState::Opening {
             session.socket.abort();
         }
         mark(&mut self.dirty, session);

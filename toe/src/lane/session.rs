@@ -146,6 +146,11 @@ impl Session {
         }
     }
 
+    /// When its oldest segment in flight is to be sent again.
+    pub(super) fn recovery_at(&self) -> Option<Instant> {
+        self.edge.recovery_at(self.socket.send_len())
+    }
+
     /// Where the session stands, as the wire counts: what a segment that says nothing else carries.
     pub(super) fn standing(&self) -> Spoken {
         let expected = self.expected();
@@ -154,7 +159,7 @@ impl Session {
             seq: expected.send_next.wrapping_add(self.edge.offset.unwrap_or(0)),
             ack: expected.receive_next,
             flags: ACK,
-            window: self.edge.local_window,
+            window: self.edge.local_window.min((expected.receive_window >> self.edge.local_scale) as u16),
             mss: None,
         }
     }
