@@ -127,11 +127,6 @@ impl Stack {
         self.interfaces[usize::from(class.0)].0
     }
 
-    /// The next smaller class; `None` if there is none.
-    pub(crate) fn below(&self, class: PathClass) -> Option<PathClass> {
-        (usize::from(class.0) + 1 < self.interfaces.len()).then_some(PathClass(class.0 + 1))
-    }
-
     /// A socket that calls `flow.remote()`.
     pub(crate) fn connect(&mut self, class: Class, flow: &FlowKey, options: &SocketOptions) -> Option<Socket> {
         let mut socket = new_socket(class, options);

@@ -18,6 +18,8 @@ pub(super) struct Edge {
     pub(super) recovery: Recovery,
     /// The largest packet in bytes sent since something was acknowledged.
     pub(super) sent_len_max: u16,
+    /// How often the oldest segment was sent again since then.
+    pub(super) repeats: u8,
     /// The window that the engine was shown last, as it stood in the header.
     pub(super) shown_window: u16,
     /// The largest segment in bytes, the smaller of what both sides take.
@@ -72,6 +74,7 @@ impl Edge {
             congestion: Congestion::new(mss_local, 0),
             recovery: Recovery::default(),
             sent_len_max: 0,
+            repeats: 0,
             shown_window: 0,
             mss: mss_local,
             mss_local,
@@ -134,7 +137,7 @@ impl Edge {
             progress = self.congestion.on_ack(segment.ack, pure);
             if progress != Progress::None {
                 self.recovery.on_progress(now, segment.ack);
-                self.sent_len_max = 0;
+                (self.sent_len_max, self.repeats) = (0, 0);
             } else if is_first_ack {
                 // It acknowledges our SYN, whose round trip is the first one known.
                 self.recovery.on_progress(now, segment.ack);
@@ -204,6 +207,9 @@ impl Edge {
         let sent = if segment.has(SYN) { Sent::New } else { self.congestion.on_sent(segment.seq, len) };
         if len > 0 {
             self.sent_len_max = self.sent_len_max.max(segment.end_at as u16);
+            if sent != Sent::New && segment.seq == self.congestion.unacknowledged() {
+                self.repeats = self.repeats.saturating_add(1);
+            }
             let again = sent != Sent::New || (segment.has(SYN) && self.said_syn);
             self.recovery.on_sent(now, segment.seq.wrapping_add(len), again);
             self.said_syn |= segment.has(SYN);

@@ -15,6 +15,9 @@ use crate::stats::Drop;
 /// Frames that one session may send before the next has its turn.
 const FRAMES_A_TURN: usize = 16;
 
+/// How often the oldest segment is sent again without an answer before its size is doubted.
+const REPEATS_MAX: u8 = 3;
+
 /// What is to become of a session after it was flushed.
 enum Flushed {
     /// All is sent; its timers are armed.
@@ -147,6 +150,7 @@ impl Lane {
             }
             at += 1;
         }
+        self.narrow_by_silence(index);
         if timed_out {
             // The rest of the window must not follow at once.
             self.show_window(now, index, bursts);
@@ -161,18 +165,28 @@ impl Lane {
         }
         if session.edge.recovery.on_due(now) {
             session.edge.congestion.on_timeout();
-            // Large packets that vanish again and again meet a router that does not say what it takes (RFC 4821).
-            if let Some(smaller) = self.stack.below(session.socket.path)
-                && session.edge.sent_len_max as usize > self.stack.mtu_of(smaller)
-            {
-                session.socket.path = smaller;
-                self.counters.paths_narrowed += 1;
-            }
         } else {
             session.edge.congestion.on_probe();
         }
         self.counters.probes += 1;
         self.nudge(now, index, bursts);
+    }
+
+    /// Large packets that vanish again and again meet a router that does not say what it takes (RFC 4821): the next ones
+    /// are as small as any path of IPv6 takes, and then as any of IPv4.
+    fn narrow_by_silence(&mut self, index: u32) {
+        let Some(session) = self.slots[index as usize].session.as_mut() else { return };
+        if session.edge.repeats < REPEATS_MAX {
+            return;
+        }
+        let sent_len = usize::from(session.edge.sent_len_max);
+        let smaller = [1_280, 576].map(|mtu| self.stack.class_of(mtu));
+        let smaller = smaller.into_iter().find(|class| *class > session.socket.path);
+        if let Some(smaller) = smaller.filter(|smaller| sent_len > self.stack.mtu_of(*smaller)) {
+            session.socket.path = smaller;
+            session.edge.repeats = REPEATS_MAX - 2;
+            self.counters.paths_narrowed += 1;
+        }
     }
 
     /// Has the engine send its oldest segment in flight again: three copies of the last ACK do that (RFC 5681
