@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use hpb_devnet::report::Report;
-use hpb_devnet::run::{Arguments, run_virtual};
+use hpb_devnet::run::{Arguments, Network, run_virtual};
 use hpb_devnet::terminals::Pace;
 
 fn arguments(seed: u64) -> Arguments {
@@ -22,6 +22,7 @@ fn arguments(seed: u64) -> Arguments {
         capture: None,
         report: PathBuf::from("never written"),
         seed,
+        network: Network::Wire,
     }
 }
 

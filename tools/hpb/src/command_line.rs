@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use hpb_bench::{reconnect, sessions};
+use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_net::PortUrl;
 use hpb_toe::registers::Register;
@@ -100,6 +101,17 @@ pub(crate) struct Devnet {
     /// Keys, workload and choices follow from it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+
+    /// What joins the cards: `wire:` in this process, `packet:` (packet sockets on virtual cables) or `tap:`, both over a
+    /// bridge of the kernel's in network namespaces that go with the run (root, or a host with user namespaces)
+    #[arg(
+        long,
+        value_name = "SCHEME",
+        default_value = "wire:",
+        conflicts_with = "virtual_time",
+        hide_default_value = true
+    )]
+    pub(crate) port: Network,
 
     /// Write the id of each transaction that is told final to this open descriptor, a line each
     #[arg(long, value_name = "FD", conflicts_with = "virtual_time")]

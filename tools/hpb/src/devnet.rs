@@ -3,12 +3,16 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use hpb_devnet::report;
-use hpb_devnet::run::{Arguments, run_live, run_virtual};
+use hpb_devnet::run::{Arguments, Network, run_live, run_virtual};
 
 use crate::command_line::Devnet;
 use crate::failure::Failure;
 
 pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
+    if options.port != Network::Wire {
+        // Before any thread: an ordinary user gets a network of his own in a user namespace of his own.
+        hpb_sandbox::become_root().map_err(Failure::input)?;
+    }
     let arguments = Arguments {
         validators: options.validators,
         sessions: options.sessions,
@@ -21,6 +25,7 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         report: options.report,
         capture: options.capture,
         seed: options.seed,
+        network: options.port,
     };
     let outcome = if options.virtual_time { run_virtual(&arguments) } else { run_live(&arguments, options.final_fd) };
     let outcome =

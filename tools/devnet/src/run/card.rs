@@ -1,12 +1,12 @@
 //! A card of terminals on the runtime.
 
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 use hpb_base::Instant;
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
-use hpb_net::wire::WirePort;
 use hpb_node::runtime::{Activity, Worker};
 use hpb_node::workers::{DigestSent, Publisher, Readout};
 use hpb_toe::stats::LaneCounters;
@@ -44,7 +44,8 @@ pub(super) struct Finished {
 
 pub(super) struct CardWorker {
     lane: Lane,
-    port: WirePort,
+    port: Box<dyn Port>,
+    announced: bool,
     bursts: Bursts,
     events: EventBatch,
     terminals: Option<Terminals>,
@@ -65,11 +66,18 @@ pub(super) struct CardEnds {
 }
 
 impl CardWorker {
-    pub(super) fn new(lane: Lane, port: WirePort, frames_max: usize, terminals: Terminals, ends: CardEnds) -> Self {
+    pub(super) fn new(
+        lane: Lane,
+        (port, announced): (Box<dyn Port>, bool),
+        frames_max: usize,
+        terminals: Terminals,
+        ends: CardEnds,
+    ) -> Self {
         let CardEnds { orders, digests, told, publisher, finished } = ends;
         Self {
             lane,
             port,
+            announced,
             bursts: Bursts::new(frames_max),
             events: EventBatch::default(),
             terminals: Some(terminals),
@@ -151,6 +159,14 @@ impl Worker for CardWorker {
     fn wake_at(&self) -> Option<Instant> {
         let terminals = self.terminals.as_ref().and_then(Terminals::wake_at);
         [self.lane.wake_at(), self.port.wake_at(), terminals].into_iter().flatten().min()
+    }
+
+    fn descriptors(&self) -> &[RawFd] {
+        self.port.descriptors()
+    }
+
+    fn has_silent_port(&self) -> bool {
+        !self.announced && self.port.descriptors().is_empty()
     }
 
     fn finish(&mut self, _now: Instant) {

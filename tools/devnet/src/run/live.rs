@@ -12,21 +12,21 @@ use hpb_ledger::lmdb::StoreWriter;
 use hpb_ledger::sync_times::SyncTimes;
 use hpb_net::pcap::Captured;
 use hpb_net::port::Port;
-use hpb_net::wire::{WireBuilder, WirePort};
 use hpb_node::core::CoreConfig;
 use hpb_node::runtime::log::LogIo;
 use hpb_node::runtime::{
     BackendChoice, Clock, ExecutorReport, Options, Running, RuntimeBuilder, StopFlag, cores_allowed, heap_trim,
     limits_check, stop_on_signals,
 };
-use hpb_node::topology::{Demand, Role, Seat, Topology};
-use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node, wake_wire};
+use hpb_node::topology::{Demand, Role, Topology};
+use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node};
 use hpb_toe::{Class, Command, Lane};
 use hpb_types::Hash;
 
 use super::card::{CardEnds, CardReadout, CardView, CardWorker, Finished, Order};
 use super::folders::{RunFolder, os_random};
 use super::host;
+use super::network::{Joined, Network};
 use super::summary::Ends;
 use super::{Arguments, DevnetError, Outcome, Prepared};
 use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
@@ -76,6 +76,8 @@ struct Stage {
     running: Running,
     /// Outlives the workers, and goes with the run if nobody named it.
     _folder: RunFolder,
+    /// The cards' network goes with the run too.
+    _hosts: Vec<hpb_sandbox::Host>,
 }
 
 /// When what happened.
@@ -97,7 +99,7 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let prepared = arguments.prepare()?;
     let stage = Stage::set(arguments, &prepared)?;
     let played = stage.play(arguments, &mut recorder)?;
-    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, _folder, .. } = stage;
+    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, _folder, _hosts, .. } = stage;
     running.stop();
     let runtime = running.backend().to_string();
     let executors = running.join()?;
@@ -114,6 +116,9 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     report.run.cpu = host::cpu_model();
     report.run.kernel = host::kernel();
     report.run.runtime = format!("{runtime}; {log_io}");
+    if arguments.network != Network::Wire {
+        report.run.notes.push(format!("the cards' network is {}", arguments.network));
+    }
     report.cpu_seconds = seconds(Clock::process_cpu());
     report.rss_bytes = host::resident_len_max();
     report.run.seconds = seconds(played.ended_at.since(played.begin_at));
@@ -156,16 +161,30 @@ impl Stage {
         demand.verifiers = Some(1);
         let topology = Topology::lay_out(&demand)?;
         let mut builder = RuntimeBuilder::new(topology, Options::default(), clock.clone(), stop.clone())?;
-        let ports = wire(&plan, &builder)?;
+        let Joined { ports, announced, hosts } = arguments.network.join(&plan, &builder)?;
         let log_io = LogIo::detect();
-        let (nodes, cards) = workers(arguments, prepared, &plan, &mut builder, ports, &folder, fresh, &log_io)?;
+        let (nodes, cards) =
+            workers(arguments, prepared, &plan, &mut builder, (ports, announced), &folder, fresh, &log_io)?;
         if fresh {
             folder.begin()?;
         }
         heap_trim();
         let memory_before = host::resident_len();
         let running = builder.start()?;
-        Ok(Self { plan, clock, started_ms, stop, cores, log_io, nodes, cards, memory_before, running, _folder: folder })
+        Ok(Self {
+            plan,
+            clock,
+            started_ms,
+            stop,
+            cores,
+            log_io,
+            nodes,
+            cards,
+            memory_before,
+            running,
+            _folder: folder,
+            _hosts: hosts,
+        })
     }
 
     /// Opens the sessions, waits for the chain, submits, drains.
@@ -256,27 +275,13 @@ fn seconds(span: Duration) -> f64 {
     span.to_std().as_secs_f64()
 }
 
-/// The wire, with each port waking the executor at its other end.
-fn wire(plan: &Plan, builder: &RuntimeBuilder) -> Result<Vec<WirePort>, DevnetError> {
-    let mut wire = WireBuilder::new(plan.seed);
-    for address in plan.addresses() {
-        wire.port(&[address]);
-    }
-    let mut ports = wire.build()?;
-    let validators = (0..plan.validators.len()).map(|node| Seat { node, role: Role::Lane(0) });
-    let cards = (0..plan.cards.len()).map(|card| Seat { node: 0, role: Role::Terminals(card) });
-    let seats: Vec<Seat> = validators.chain(cards).collect();
-    wake_wire(builder, &mut ports, &seats)?;
-    Ok(ports)
-}
-
 #[allow(clippy::too_many_arguments, reason = "the one place where everything meets")]
 fn workers(
     arguments: &Arguments,
     prepared: &Prepared,
     plan: &Plan,
     builder: &mut RuntimeBuilder,
-    ports: Vec<WirePort>,
+    (ports, announced): (Vec<Box<dyn Port>>, bool),
     folder: &RunFolder,
     fresh: bool,
     log_io: &LogIo,
@@ -306,7 +311,7 @@ fn workers(
                 config,
                 port: captured(port, capture.take(), wall_at_zero)?,
                 frames_max: FRAMES,
-                announced: true,
+                announced,
                 commands,
             }],
             core: CoreConfig {
@@ -343,7 +348,7 @@ fn workers(
         cards.orders.push((orders, builder.parker(0, role)?));
         builder.worker(0, role, move |context| {
             let lane = Lane::new(lane_config, port.capabilities(), context.clock().now())?;
-            Ok(CardWorker::new(lane, port, FRAMES, terminals, ends))
+            Ok(CardWorker::new(lane, (port, announced), FRAMES, terminals, ends))
         })?;
     }
     Ok((nodes, cards))
@@ -360,11 +365,11 @@ fn capture_file(path: &Path) -> Result<(&Path, File), DevnetError> {
 
 /// The port, with a capture of all that passes it if there is a file for that.
 fn captured(
-    port: WirePort,
+    port: Box<dyn Port>,
     capture: Option<(&Path, File)>,
     wall_at_zero: UnixMillis,
 ) -> Result<Box<dyn Port>, DevnetError> {
-    let Some((path, file)) = capture else { return Ok(Box::new(port)) };
+    let Some((path, file)) = capture else { return Ok(port) };
     let port = Captured::new(port, BufWriter::new(file), wall_at_zero, CAPTURE_LEN_MAX);
     Ok(Box::new(port.map_err(capture_failed(path))?))
 }

@@ -4,6 +4,7 @@ mod card;
 mod folders;
 mod host;
 mod live;
+mod network;
 mod offline;
 mod summary;
 
@@ -15,12 +16,14 @@ use std::sync::Arc;
 use hpb_ledger::StoreError;
 use hpb_ledger::chainlog::LogError;
 use hpb_ledger::folder::FolderError;
+use hpb_net::OpenError;
 use hpb_net::wire::WireError;
 use hpb_node::core::RecoverError;
 use hpb_node::runtime::{LimitError, RunError, StartError};
 use hpb_node::topology::{Role, TopologyError};
+use hpb_sandbox::SandboxError;
 
-use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX, WIRE_PORTS_MAX};
+use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX};
 
 use crate::plan::{Plan, PlanError, TERMINALS_PER_CARD_MAX, Times};
 use crate::report::ReportError;
@@ -29,6 +32,7 @@ use crate::virtual_time::VirtualError;
 use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
 
 pub use live::run_live;
+pub use network::Network;
 pub use offline::run_virtual;
 pub use summary::Outcome;
 
@@ -62,6 +66,8 @@ pub struct Arguments {
     pub capture: Option<PathBuf>,
     /// The seed of keys, workload and choices.
     pub seed: u64,
+    /// What the cards are joined by.
+    pub network: Network,
 }
 
 /// Why a devnet does not run.
@@ -128,6 +134,12 @@ pub enum DevnetError {
     /// The wire.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The kernel's network.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A port on it.
+    #[error(transparent)]
+    Port(#[from] OpenError),
     /// The table of cores and links.
     #[error(transparent)]
     Topology(Box<TopologyError>),
@@ -203,8 +215,9 @@ impl Arguments {
         if !(1..=PRODUCERS_MAX).contains(&self.validators) {
             return refuse("validators", &self.validators, format!("1 to {PRODUCERS_MAX}"));
         }
-        if self.sessions == 0 || cards + self.validators > WIRE_PORTS_MAX {
-            let most = (WIRE_PORTS_MAX - self.validators) as u32 * TERMINALS_PER_CARD_MAX;
+        let ports_max = self.network.ports_max();
+        if self.sessions == 0 || cards + self.validators > ports_max {
+            let most = (ports_max - self.validators) as u32 * TERMINALS_PER_CARD_MAX;
             return refuse("sessions", &self.sessions, format!("1 to {most} beside {} validators", self.validators));
         }
         if self.seconds == 0 || self.seconds > 86_400 {
