@@ -100,7 +100,7 @@ impl Device {
             let info = ask(port, name, 1)?;
             let device = Self::start(port, name, info, 1, &[0; 32], Arc::clone(&stock), true)?;
             open.push(port);
-            Ok(device)
+            Ok::<_, OpenError>(device)
         };
         let first = start(&names[0], 0, 1);
         let second = start(&names[1], 1, 0);
