@@ -80,6 +80,8 @@ pub struct XdpPort {
     memory: FrameMemory,
     /// Chunks to send from that hold nothing.
     chunks: Vec<u64>,
+    /// Chunks to receive into that the fill ring lacks.
+    emptied: Vec<u64>,
     socket: Socket,
     descriptors: [RawFd; 1],
     takeover: Arc<Takeover>,
@@ -168,11 +170,19 @@ impl XdpPort {
         self.takeover.advice.as_deref()
     }
 
-    /// Gives the fill ring a chunk to receive into. There is a place for every chunk that is received into.
-    fn refill(&mut self, address: u64) {
-        let chunk = self.memory.chunk_of(address);
-        let placed = self.fill.push(chunk);
-        debug_assert!(placed, "the fill ring is as long as there are chunks to receive into");
+    /// Gives the fill ring the chunks that were received from. It has a place for each, and yet may lack one for a
+    /// moment: the kernel shows what it received before it shows what it took (`xsk_flush`).
+    fn refill(&mut self) {
+        let before = self.emptied.len();
+        while let Some(chunk) = self.emptied.pop() {
+            if !self.fill.push(chunk) {
+                self.emptied.push(chunk);
+                break;
+            }
+        }
+        if self.emptied.len() < before {
+            self.fill.publish();
+        }
     }
 
     /// Takes back the chunks that have been sent from.
@@ -265,12 +275,12 @@ impl Port for XdpPort {
                 self.counters.rx_malformed += 1;
                 bursts.pool.give(frame);
             }
-            self.refill(descriptor.addr);
+            self.emptied.push(self.memory.chunk_of(descriptor.addr));
         }
         if taken > 0 {
             self.received.release();
-            self.fill.publish();
         }
+        self.refill();
         self.look_at_statistics(now);
         let received = bursts.rx.len() - before;
         self.counters.rx_frames += received as u64;
@@ -432,6 +442,7 @@ impl Half {
             to_send: self.to_send,
             memory: self.memory,
             chunks,
+            emptied: Vec::with_capacity(XDP_RX_FRAMES),
             socket: self.socket,
             takeover,
             capabilities,
