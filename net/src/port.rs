@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use hpb_base::Instant;
 
 use crate::frame::Bursts;
+use crate::steer::Steering;
 
 /// What a frame starts with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +113,12 @@ pub trait Port: Send {
         &[]
     }
 
+    /// How the device itself shares flows among its queues; `None` if it has one, or shares in a way that is not known:
+    /// then it is by the keyed hash of the card's secret where a program of ours decides, and by chance where none does.
+    fn steering(&self) -> Option<Steering> {
+        None
+    }
+
     /// What went through so far.
     fn counters(&self) -> PortCounters;
 }
@@ -136,6 +143,10 @@ impl<P: Port + ?Sized> Port for Box<P> {
 
     fn descriptors(&self) -> &[RawFd] {
         (**self).descriptors()
+    }
+
+    fn steering(&self) -> Option<Steering> {
+        (**self).steering()
     }
 
     fn counters(&self) -> PortCounters {

@@ -410,6 +410,7 @@ fn flows_are_spread_by_the_key_that_is_told() {
         let rss = ports[3].rss().expect("this driver takes a key").clone();
         assert_eq!((rss.key.len(), rss.table_len), (40, 128));
         assert_eq!(ports[0].rss(), Some(&rss));
+        assert_eq!(ports[0].steering().map(|steering| steering.queue_count()), Some(4));
         // Its bursts are always full: one look takes one burst.
         let mut side = Side::new(ports.remove(2));
         side.port.rx_burst(Instant::ZERO, &mut side.bursts);

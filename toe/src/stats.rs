@@ -55,6 +55,8 @@ drops! {
     Record = "record",
     /// A message that breaks the framing or its limit.
     Framing = "framing",
+    /// For another lane, to which as much is under way as may be.
+    StraysFull = "strays_full",
     /// A reply that found no free frame.
     NoFrame = "no_frame",
     /// Dropped by a fault register.
@@ -121,6 +123,10 @@ pub struct LaneCounters {
     pub challenges: u64,
     /// Resets sent for segments of no session.
     pub resets: u64,
+    /// Frames and words passed on to the card's other lanes.
+    pub strays_sent: u64,
+    /// Frames and words that other lanes passed on to this one.
+    pub strays_taken: u64,
     /// Not taken, by reason.
     pub drops: DropCounters,
 }

@@ -247,6 +247,10 @@ pub const NEIGHBOR_WAITING_MAX: usize = 16;
 pub const NEIGHBOR_FRAMES_MAX: usize = 1_024;
 /// What a card's link layer has to say to its lane and the lane has not taken yet.
 pub const NEIGHBOR_NOTICES_MAX: usize = 256;
+/// Frames and words for the card's other lanes that one lane holds until its driver takes them.
+pub const LANE_STRAYS_MAX: usize = 1_024;
+/// What the link layer of a card's first lane has to tell the others and its lane has not taken yet.
+pub const NEIGHBOR_TOLD_MAX: usize = 256;
 /// Addresses of one card's link layer.
 pub const NEIGHBOR_ADDRESSES_MAX: usize = 8;
 /// Extension headers of one IPv6 packet that the card's link layer looks past.

@@ -30,6 +30,7 @@ pub use device::RssKey;
 use crate::frame::{Bursts, Frame, Partial};
 use crate::open::{OpenError, OpenOptions};
 use crate::port::{Capabilities, Medium, Port, PortCounters};
+use crate::steer::Steering;
 use arguments::Arguments;
 use device::{Device, ETHERNET_LEN_MAX, MBUF_LEN};
 use sys::{Checksum, Outgoing};
@@ -195,6 +196,13 @@ impl Port for DpdkPort {
             }
         }
         total
+    }
+
+    fn steering(&self) -> Option<Steering> {
+        let rss = self.device.rss.as_ref()?;
+        let queues = self.device.queues;
+        let table = (0..rss.table_len).map(|entry| (entry % queues) as u16).collect();
+        Some(Steering::Rss { key: *rss.key.first_chunk()?, table, ports: true })
     }
 
     fn counters(&self) -> PortCounters {

@@ -156,7 +156,8 @@ impl Lane {
         true
     }
 
-    /// The flow of a call; where the port is left to the card, one that no session of this lane uses or has just left.
+    /// The flow of a call; where the port is left to the card, one that no session of this lane uses or has just left,
+    /// and whose frames come to this lane.
     fn free_flow(&mut self, now: Instant, call: &Call) -> Option<FlowKey> {
         let mut local = call.local;
         for _ in PORT_FIRST..=u16::MAX {
@@ -164,6 +165,12 @@ impl Lane {
                 local.set_port(self.calls.port());
             }
             let flow = FlowKey::new(call.remote, local);
+            if !self.is_reached_by(&flow) {
+                if call.local.port() == 0 {
+                    continue;
+                }
+                return None;
+            }
             let hash = self.flows.hash(&flow);
             let slots = &self.slots;
             let taken = self

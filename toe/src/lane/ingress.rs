@@ -22,7 +22,7 @@ pub(super) struct Seen {
     pub(super) segment: Segment,
     pub(super) hash: u64,
     index: Option<u32>,
-    frame: u32,
+    pub(super) frame: u32,
 }
 
 impl Lane {
@@ -51,6 +51,7 @@ impl Lane {
             self.take(now, &seen, frames[seen.frame as usize].bytes_mut(), bursts);
         }
         self.burst = burst;
+        self.part(&mut frames, bursts);
         bursts.rx = frames;
         bursts.recycle_rx();
     }
@@ -109,6 +110,7 @@ impl Lane {
         let still = seen.index.filter(|index| self.is_of(*index, &seen.segment));
         let index = match still.or_else(|| self.find(seen.hash, &seen.segment)) {
             Some(index) => index,
+            None if self.is_stray(seen) => return,
             None => match self.admit(now, seen, packet, bursts) {
                 Ok(index) => index,
                 Err(reason) => return self.counters.drops.count(reason),

@@ -13,6 +13,7 @@ mod ingress;
 mod notices;
 mod session;
 mod shake;
+mod strays;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,8 @@ use crate::wheel::Wheel;
 use broadcast::Broadcasts;
 use calls::Calls;
 use session::{HalfOpen, Phase, Session};
+use strays::Strays;
+pub use strays::{Sharing, Stray};
 
 /// Addresses of one lane (smoltcp's own bound).
 pub const ADDRESSES_MAX: usize = 2;
@@ -87,6 +90,8 @@ pub struct LaneConfig {
     pub reconnect_max: Duration,
     /// How strangers are met.
     pub guard: GuardConfig,
+    /// Which of several lanes of one card this is, all of them with the same `secret`; `None` for a card of one lane.
+    pub sharing: Option<Sharing>,
 }
 
 impl LaneConfig {
@@ -110,6 +115,7 @@ impl LaneConfig {
             reconnect_min: Duration::from_millis(250),
             reconnect_max: Duration::from_secs(30),
             guard: GuardConfig::default(),
+            sharing: None,
         }
     }
 }
@@ -126,6 +132,9 @@ pub enum LaneError {
     /// More sessions than the card's bound.
     #[error("a lane holds at most {SESSIONS_MAX} sessions, not {0}")]
     Sessions(usize),
+    /// A lane that its card's steering does not reach.
+    #[error("the steering does not share flows among the card's lanes by their ports, or this lane is not one of them")]
+    Sharing,
 }
 
 /// Why a message was not taken.
@@ -197,6 +206,7 @@ pub struct Lane {
     scratch: Scratch,
     burst: Vec<ingress::Seen>,
     looped: VecDeque<Frame>,
+    strays: Strays,
     random: Random,
     handshake_serial: u64,
     cell_at: Instant,
@@ -208,13 +218,21 @@ impl Lane {
     ///
     /// # Errors
     /// A set-up outside the limits.
-    pub fn new(config: LaneConfig, capabilities: Capabilities, now: Instant) -> Result<Self, LaneError> {
+    pub fn new(mut config: LaneConfig, capabilities: Capabilities, now: Instant) -> Result<Self, LaneError> {
         let addresses = config.addresses.len() + usize::from(config.dhcp);
         if !(1..=ADDRESSES_MAX).contains(&addresses) {
             return Err(LaneError::Addresses(addresses));
         }
         if config.sessions_max > SESSIONS_MAX {
             return Err(LaneError::Sessions(config.sessions_max));
+        }
+        let (lane, lanes) = config.sharing.as_ref().map_or((0, 1), |sharing| (sharing.lane, sharing.lanes));
+        if config.sharing.as_ref().is_some_and(|sharing| !sharing.is_possible()) {
+            return Err(LaneError::Sharing);
+        }
+        if lane > 0 {
+            // No two lanes may draw the same handshake keys.
+            config.secret = *blake3::keyed_hash(&config.secret, &(lane as u64).to_le_bytes()).as_bytes();
         }
         let key = |purpose: &str| {
             let key = blake3::derive_key(purpose, &config.secret);
@@ -234,6 +252,8 @@ impl Lane {
             gateways: config.gateways.clone(),
             dhcp: config.dhcp,
             mtu: capabilities.mtu,
+            lane,
+            lanes,
             secret: key("hpb lane neighbours")[0],
         };
         Ok(Self {
@@ -263,6 +283,7 @@ impl Lane {
             },
             burst: Vec::with_capacity(BURST_LEN_MAX),
             looped: VecDeque::new(),
+            strays: Strays::default(),
             random: Random::new(key("hpb lane choices")[0]),
             handshake_serial: 0,
             cell_at: now,
@@ -310,6 +331,9 @@ impl Lane {
         self.now = now;
         // Frames that are held back stay in the burst as they are, and what follows stays with the port.
         let is_held = self.registers.holds_back();
+        if !is_held {
+            self.join_frames(bursts);
+        }
         let mut busy = !bursts.rx.is_empty();
         if !is_held {
             self.neighbor.receive(now, bursts);
@@ -318,10 +342,12 @@ impl Lane {
         self.ring(now);
         if !is_held {
             self.unloop(bursts);
+            self.join_packets(bursts);
             busy |= !bursts.rx.is_empty();
             self.take_burst(now, bursts);
         }
         self.take_notices(now, bursts);
+        self.pass_on(bursts);
         self.reread(now) || busy
     }
 
@@ -340,6 +366,7 @@ impl Lane {
             }
         }
         self.neighbor.transmit(now, bursts, linked);
+        self.pass_on(bursts);
         self.linked = bursts.tx.len();
         busy
     }
@@ -358,6 +385,7 @@ impl Lane {
     pub fn wake_at(&self) -> Option<Instant> {
         let at_once = !self.dirty.is_empty()
             || !self.looped.is_empty()
+            || self.strays.wait()
             || (!self.unread.is_empty() && !self.is_stuffed())
             || self.broadcasts.is_under_way()
             || self.calls.may_dial(self.config.calling_max);

@@ -13,6 +13,7 @@ impl Lane {
     /// Does what the link layer's notices ask for.
     pub(super) fn take_notices(&mut self, now: Instant, bursts: &mut Bursts) {
         while let Some(notice) = self.neighbor.take_notice() {
+            let Some(notice) = self.own_notice(notice, bursts) else { continue };
             match notice {
                 Notice::PacketTooBig { flow, seq, mtu } => self.narrow(now, &flow, seq, mtu, bursts),
                 Notice::Unreachable { flow, seq, hard } => {

@@ -51,6 +51,8 @@ drops! {
     RateLimited = "rate_limited",
     /// For the host, which is behind with its frames.
     HostFull = "host_full",
+    /// For another lane, to which as much is under way as may be.
+    LanesFull = "lanes_full",
     /// An answer or a question that found no free frame.
     NoFrame = "no_frame",
     /// An answer or a question that found the send burst and the queue behind it full.

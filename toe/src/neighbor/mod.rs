@@ -20,6 +20,7 @@ mod dhcp;
 mod ethernet;
 mod icmp;
 mod ip;
+mod lanes;
 mod ndisc;
 mod route;
 mod rx;
@@ -37,6 +38,7 @@ use hpb_net::frame::{Bursts, Frame};
 use hpb_net::port::{HardwareAddress, Medium};
 
 pub use counters::{NeighborCounters, NeighborDrop, NeighborDropCounters};
+pub use lanes::Told;
 
 use crate::segment::{FlowKey, mapped, unmapped};
 use ethernet::Header;
@@ -78,6 +80,10 @@ pub struct NeighborConfig {
     pub dhcp: bool,
     /// The port's largest IP packet in bytes.
     pub mtu: usize,
+    /// Which of the card's lanes this is, from 0: the first speaks for the card.
+    pub lane: usize,
+    /// How many lanes the card has.
+    pub lanes: usize,
     /// Keys the table's hash, and seeds transaction ids and jitter. From the operating system on a live node.
     pub secret: u64,
 }
@@ -95,6 +101,8 @@ impl NeighborConfig {
             gateways: Vec::new(),
             dhcp: false,
             mtu: 1_500,
+            lane: 0,
+            lanes: 1,
             secret,
         }
     }
@@ -210,6 +218,7 @@ pub struct Neighbor {
     /// The received burst while it is sorted.
     incoming: Vec<Frame>,
     notices: VecDeque<Notice>,
+    others: lanes::Others,
     counters: NeighborCounters,
     now: Instant,
 }
@@ -229,12 +238,13 @@ impl Neighbor {
             table: Table::new([random.next_u64(), random.next_u64()]),
             last: None,
             confirmed: None,
-            dhcp: config.dhcp.then(|| dhcp::Client::new(config.hardware, random.next_u64(), now)),
+            dhcp: (config.dhcp && config.lane == 0).then(|| dhcp::Client::new(config.hardware, random.next_u64(), now)),
             lease: None,
             rate: RateLimit::new(now),
             outgoing: VecDeque::new(),
             incoming: Vec::with_capacity(BURST_LEN_MAX),
             notices: VecDeque::new(),
+            others: lanes::Others::new(now),
             counters: NeighborCounters::default(),
             now,
             config,
@@ -294,7 +304,7 @@ impl Neighbor {
         }
         let announce = self.own.iter().filter_map(|own| own.announce).map(|(_, at)| at);
         let lease = self.dhcp.as_ref().map(dhcp::Client::wake_at).filter(|at| at.as_nanos() != u64::MAX);
-        announce.chain(self.table.wake_at()).chain(lease).min()
+        announce.chain(self.table.wake_at()).chain(lease).chain(self.tells_lease_at()).min()
     }
 
     /// The next thing to say to the lane, oldest first. They wait in a bounded queue; what finds it full is counted.
@@ -321,9 +331,10 @@ impl Neighbor {
         self.own.iter().any(|own| own.address == address)
     }
 
-    /// Takes an address as the card's, to be announced at once.
+    /// Takes an address as the card's; the first lane announces it at once.
     fn own(&mut self, now: Instant, address: u128, prefix_len: u8) {
-        self.own.push(Own { address, prefix_len, announce: Some((ANNOUNCEMENTS, now)), defended_at: None });
+        let announce = self.is_first().then_some((ANNOUNCEMENTS, now));
+        self.own.push(Own { address, prefix_len, announce, defended_at: None });
     }
 
     /// Lays the routes again.

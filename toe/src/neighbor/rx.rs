@@ -13,7 +13,7 @@ use super::icmp::{self, Answer};
 use super::ip::{self, Packet};
 use super::ndisc;
 use super::table::{Claim, Heard};
-use super::{DEFEND_INTERVAL, Neighbor, Notice};
+use super::{DEFEND_INTERVAL, Neighbor, Notice, Told};
 use crate::segment::{PROTOCOL_TCP, be16, unmapped};
 
 /// What a received frame is.
@@ -24,6 +24,8 @@ enum Sorted {
     Taken,
     /// Dealt with, and the host may want to see it too.
     Seen,
+    /// The card's own business: the first lane's.
+    First,
 }
 
 impl Neighbor {
@@ -40,6 +42,7 @@ impl Neighbor {
                 }
                 Ok(Sorted::Seen) if self.config.twin => self.pass(frame, bursts),
                 Ok(Sorted::Taken | Sorted::Seen) => bursts.pool.give(frame),
+                Ok(Sorted::First) => self.leave_to_first(frame, bursts),
                 Err(reason) if self.config.twin && reason.may_be_hosts() => self.pass(frame, bursts),
                 Err(reason) => {
                     self.counters.drops.count(reason);
@@ -74,6 +77,7 @@ impl Neighbor {
         let glance = match ethernet.kind {
             ethernet::IPV4 => ip::glance(packet, true)?,
             ethernet::IPV6 => ip::glance(packet, false)?,
+            ethernet::ARP if !self.is_first() => return Ok(Sorted::First),
             ethernet::ARP => return self.take_arp(&arp::parse(packet)?, is_alone, bursts),
             _ => return Err(NeighborDrop::NotIp),
         };
@@ -88,6 +92,10 @@ impl Neighbor {
         }
         if glance.is_fragment {
             return Err(NeighborDrop::Fragment);
+        }
+        if !self.is_first() {
+            let is_first_lanes = is_ours || self.is_listened_to(glance.destination) || self.is_of_dhcp(packet);
+            return if is_first_lanes { Ok(Sorted::First) } else { Err(NeighborDrop::NotOurs) };
         }
         if glance.protocol == ip::UDP && self.dhcp.is_some() && self.take_lease(packet, frame.is_verified()) {
             return Ok(Sorted::Taken);
@@ -222,17 +230,14 @@ impl Neighbor {
         let asks_us = arp.is_request && self.is_ours(arp.target);
         let claim =
             Claim { hardware: Some(arp.sender_hardware), answers: !arp.is_request && is_alone, overrides: true };
-        let heard = if arp.is_probe() { Heard::Unknown } else { self.hear(arp.sender, claim, bursts) };
+        let heard = if arp.is_probe() { Heard::Unknown } else { self.hear(arp.sender, claim, asks_us, bursts) };
         if asks_us {
-            if heard == Heard::Unknown {
-                self.learn(arp.sender, arp.sender_hardware);
-            }
             self.answer_arp(arp, bursts);
             return Ok(Sorted::Taken);
         }
         match heard {
             Heard::Unknown if arp.is_request => Err(NeighborDrop::NotOurs),
-            Heard::Unknown if !self.config.twin => Err(NeighborDrop::Unsolicited),
+            Heard::Unknown if !self.may_be_anothers() => Err(NeighborDrop::Unsolicited),
             _ => Ok(Sorted::Seen),
         }
     }
@@ -263,9 +268,7 @@ impl Neighbor {
                 }
                 if let Some(hardware) = hardware {
                     let claim = Claim { hardware: Some(hardware), answers: false, overrides: true };
-                    if self.hear(packet.source, claim, bursts) == Heard::Unknown {
-                        self.learn(packet.source, hardware);
-                    }
+                    self.hear(packet.source, claim, true, bursts);
                 }
                 let to = hardware.unwrap_or(ethernet.source);
                 if ethernet::is_group(to) {
@@ -282,8 +285,8 @@ impl Neighbor {
                     };
                 }
                 let claim = Claim { hardware, answers: solicited, overrides };
-                match self.hear(target, claim, bursts) {
-                    Heard::Unknown if !self.config.twin => Err(NeighborDrop::Unsolicited),
+                match self.hear(target, claim, false, bursts) {
+                    Heard::Unknown if !self.may_be_anothers() => Err(NeighborDrop::Unsolicited),
                     _ => Ok(Sorted::Seen),
                 }
             }
@@ -300,8 +303,10 @@ impl Neighbor {
         }
     }
 
-    /// Tells the table what was said about a neighbour; what waited for it leaves.
-    fn hear(&mut self, address: u128, claim: Claim, bursts: &mut Bursts) -> Heard {
+    /// Tells the table, and the other lanes, what was said about a neighbour; what waited for it leaves. Who asks for
+    /// the card is learned.
+    pub(super) fn hear(&mut self, address: u128, claim: Claim, asks_us: bool, bursts: &mut Bursts) -> Heard {
+        self.tell(Told::neighbor(address, claim, asks_us));
         let heard = self.table.hear(self.now, address, claim);
         if heard != Heard::Unknown {
             self.last = None;
@@ -309,7 +314,12 @@ impl Neighbor {
         match heard {
             Heard::Resolved(index) => self.release(index, bursts),
             Heard::Overridden => self.counters.overridden += 1,
-            Heard::Unknown | Heard::Known => {}
+            Heard::Unknown => {
+                if let Some(hardware) = claim.hardware.filter(|_| asks_us) {
+                    self.learn(address, hardware);
+                }
+            }
+            Heard::Known => {}
         }
         heard
     }
@@ -377,7 +387,7 @@ impl Neighbor {
     }
 
     /// Takes a lease in the place of another.
-    fn exchange(&mut self, before: Option<dhcp::Lease>, lease: dhcp::Lease) {
+    pub(super) fn exchange(&mut self, before: Option<dhcp::Lease>, lease: dhcp::Lease) {
         if let Some(before) = before {
             if before.address == lease.address {
                 self.own.retain(|own| own.address != before.address);
@@ -385,13 +395,14 @@ impl Neighbor {
                 self.lose(before);
             }
         }
-        self.counters.leases += 1;
+        self.counters.leases += u64::from(self.is_first());
         // The server may give what the card is set up with already.
         if !self.is_ours(lease.address) {
             self.own(self.now, lease.address, lease.prefix_len);
         }
         self.lease = Some(lease);
         self.route();
+        self.tell_lease();
         self.notice(Notice::AddressAcquired {
             address: unmapped(lease.address),
             prefix_len: lease.prefix_len,
@@ -408,6 +419,7 @@ impl Neighbor {
         }
         self.lease = None;
         self.route();
+        self.tell_lease();
         self.notice(Notice::AddressLost { address: unmapped(lease.address) });
     }
 }

@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use hpb_base::limits::{NEIGHBOR_FRAMES_MAX, NEIGHBOR_WAITING_MAX, NEIGHBORS_LEARNED_MAX};
+use hpb_base::limits::{NEIGHBOR_FRAMES_MAX, NEIGHBOR_TOLD_MAX, NEIGHBOR_WAITING_MAX, NEIGHBORS_LEARNED_MAX};
 use hpb_net::frame::Partial;
 use proptest::prelude::*;
 
 use super::*;
 use crate::segment::{self, ACK};
+
+mod lanes;
 
 const START: Instant = Instant::from_millis(1_000);
 const NEAR: HardwareAddress = [2, 0, 0, 0, 0, 1];
@@ -635,9 +637,9 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_frames_are_judged_without_a_panic_and_every_frame_is_kept_track_of(
-        frames in proptest::collection::vec(any_frame(), 0..40), twin: bool, dhcp: bool,
+        frames in proptest::collection::vec(any_frame(), 0..40), twin: bool, dhcp: bool, lane in 0_usize..2,
     ) {
-        let mut card = Card::new(NeighborConfig { twin, dhcp, ..config() });
+        let mut card = Card::new(NeighborConfig { twin, dhcp, lane, lanes: 2, ..config() });
         let mut taken = 0;
         for frame in &frames {
             card.transmit(&[segment_to("10.0.0.9:80")]);
@@ -649,7 +651,8 @@ proptest! {
         prop_assert_eq!(counters.rx_packets, taken);
         prop_assert_eq!(counters.host_frames, card.bursts.host.len() as u64);
         // Free, with the host, or waiting in the link layer.
-        let waiting = card.neighbor.table.waiting() + card.neighbor.outgoing.len();
+        let for_first = std::iter::from_fn(|| card.neighbor.take_for_first()).count();
+        let waiting = card.neighbor.table.waiting() + card.neighbor.outgoing.len() + for_first;
         let free = std::iter::from_fn(|| card.bursts.pool.take_spare()).count();
         prop_assert_eq!(card.bursts.pool.owned(), free + card.bursts.host.len() + waiting);
     }

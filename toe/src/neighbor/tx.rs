@@ -103,6 +103,7 @@ impl Neighbor {
         }
         self.announce_due(bursts);
         self.lease(bursts);
+        self.tell_lease_due();
         while let Some((target, hardware)) = self.table.take_ask() {
             self.ask(target, hardware, bursts);
         }

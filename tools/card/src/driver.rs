@@ -1,4 +1,5 @@
-//! One lane of a bare card on its executor: port, lane, load and the frames that came to the wrong lane.
+//! One lane of a bare card on its executor: port, lane, load, and the links over which frames that came to the wrong lane
+//! cross.
 
 use std::os::fd::RawFd;
 use std::sync::mpsc;
@@ -6,12 +7,12 @@ use std::sync::mpsc;
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 use hpb_net::{Port, PortCounters};
-use hpb_node::runtime::{Activity, Clock, Worker};
+use hpb_node::runtime::{Activity, Clock, Receiver, Sender, Worker};
 use hpb_node::workers::Publisher;
 use hpb_toe::neighbor::NeighborCounters;
 use hpb_toe::registers::Register;
 use hpb_toe::stats::LaneCounters;
-use hpb_toe::{Command, EventBatch, Lane, SessionRow};
+use hpb_toe::{Command, EventBatch, Lane, SessionRow, Stray};
 
 use crate::load::{Load, Progress};
 
@@ -47,8 +48,59 @@ pub(crate) struct LaneView {
     pub cpu: Duration,
     /// The first rows of the session table.
     pub rows: Vec<SessionRow>,
+    /// Strays that a full link lost.
+    pub strays_lost: u64,
     /// Its addresses.
     pub addresses: Vec<std::net::IpAddr>,
+}
+
+/// A lane's links with the card's other lanes.
+pub(crate) struct Siblings {
+    /// To each lane; `None` in this lane's own place.
+    pub(crate) to: Vec<Option<Sender<Stray>>>,
+    /// From each other lane.
+    pub(crate) from: Vec<Receiver<Stray>>,
+    /// From whom to take first, so that none waits for ever.
+    first: usize,
+}
+
+impl Siblings {
+    pub(crate) fn new(to: Vec<Option<Sender<Stray>>>, from: Vec<Receiver<Stray>>) -> Self {
+        Self { to, from, first: 0 }
+    }
+
+    /// Takes from the others what the lane has room for; whether there was anything.
+    fn take_in(&mut self, now: Instant, lane: &mut Lane, bursts: &mut Bursts) -> bool {
+        let count = self.from.len();
+        let mut moved = false;
+        for at in 0..count {
+            let link = &mut self.from[(self.first + at) % count];
+            while lane.stray_room() > 0
+                && let Some(stray) = link.pop()
+            {
+                lane.take_in(now, stray, bursts);
+                moved = true;
+            }
+        }
+        self.first = (self.first + 1) % count.max(1);
+        moved
+    }
+
+    /// Passes on what is another lane's; whether there was anything. A link that is full drops it and counts.
+    fn pass_on(&mut self, lane: &mut Lane, bursts: &mut Bursts) -> bool {
+        let mut moved = false;
+        while let Some((to, stray)) = lane.take_stray(bursts) {
+            if let Some(Some(link)) = self.to.get_mut(to) {
+                let _ = link.try_send(stray);
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn lost(&self) -> u64 {
+        self.to.iter().flatten().map(|link| link.watch().read().dropped).sum()
+    }
 }
 
 /// The lane, its port and what it does.
@@ -56,6 +108,7 @@ pub(crate) struct Driver {
     lane: Lane,
     port: Box<dyn Port>,
     bursts: Bursts,
+    siblings: Siblings,
     events: EventBatch,
     load: Option<Load>,
     /// Whether the load's calls have been placed: that needs an address.
@@ -70,6 +123,7 @@ impl Driver {
         lane: Lane,
         port: Box<dyn Port>,
         frames: usize,
+        siblings: Siblings,
         load: Option<Load>,
         orders: mpsc::Receiver<(Register, u32)>,
         publisher: Publisher<LaneView>,
@@ -79,6 +133,7 @@ impl Driver {
             lane,
             port,
             bursts: Bursts::new(frames),
+            siblings,
             events: EventBatch::default(),
             load,
             called: false,
@@ -116,6 +171,7 @@ impl Driver {
             progress: self.load.as_ref().map(Load::progress).unwrap_or_default(),
             cpu: Clock::thread_cpu(),
             rows: self.lane.table(0, ROWS_SHOWN).0,
+            strays_lost: self.siblings.lost(),
             addresses: self.lane.addresses().collect(),
         }
     }
@@ -130,6 +186,7 @@ impl Worker for Driver {
         let mut busy = false;
         for _ in 0..BURSTS_PER_TURN {
             let mut moved = self.port.rx_burst(now, &mut self.bursts) > 0;
+            moved |= self.siblings.take_in(now, &mut self.lane, &mut self.bursts);
             moved |= self.lane.receive(now, &mut self.bursts);
             self.lane.take_events(&mut self.events);
             if let Some(load) = &mut self.load {
@@ -139,6 +196,7 @@ impl Worker for Driver {
                 moved |= load.poll(now, &mut self.lane);
             }
             moved |= self.lane.transmit(now, &mut self.bursts);
+            moved |= self.siblings.pass_on(&mut self.lane, &mut self.bursts);
             moved |= self.port.tx_burst(now, &mut self.bursts) > 0;
             busy |= moved | !self.bursts.tx.is_empty();
             if !moved {

@@ -14,4 +14,4 @@ pub use config::{CardConfig, ConfigError};
 pub use control::{Control, Order, parse_order};
 pub use load::LoadConfig;
 pub use report::Report;
-pub use run::{CardError, Running, start};
+pub use run::{CardError, Running, start, start_on};

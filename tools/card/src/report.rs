@@ -21,6 +21,8 @@ pub struct Report {
     pub cpu_seconds: f64,
     /// Lanes.
     pub lanes: usize,
+    /// Sessions that each lane opened.
+    pub lane_opened: Vec<u64>,
     /// Sessions in the table.
     pub sessions: usize,
     /// Closed sessions that are waited out.
@@ -74,6 +76,7 @@ impl Report {
             seconds: seconds(now.as_nanos()),
             cpu_seconds: 0.0,
             lanes: views.len(),
+            lane_opened: views.iter().map(|view| view.counters.opened).collect(),
             sessions: 0,
             waiting_out: 0,
             timers: 0,
@@ -195,6 +198,9 @@ fn named(view: &LaneView) -> Vec<(String, u64)> {
         ("cookies taken", card.cookies_taken),
         ("challenge ACKs", card.challenges),
         ("resets", card.resets),
+        ("strays sent", card.strays_sent),
+        ("strays taken", card.strays_taken),
+        ("strays lost", view.strays_lost),
         ("frames received", port.rx_frames),
         ("frames sent", port.tx_frames),
         ("frames that waited for the port", port.tx_full),

@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use hpb_net::{OpenError, OpenOptions, Port};
 use hpb_node::runtime::{Clock, IdlePolicy, Options, RunError, RuntimeBuilder, StartError, StopFlag, cores_allowed};
-use hpb_node::topology::{Executor, Kind, Role, Seat, Topology, TopologyError};
+use hpb_node::topology::{Executor, Kind, Link, Role, Seat, Topology, TopologyError, WhenFull};
 use hpb_node::workers::{Publisher, Readout};
-use hpb_toe::{Command, Lane, LaneConfig, LaneError};
+use hpb_toe::{Command, Lane, LaneConfig, LaneError, Sharing, Stray};
 
 use crate::config::{CardConfig, ConfigError};
 use crate::control::Control;
-use crate::driver::{Driver, LaneView};
+use crate::driver::{Driver, LaneView, Siblings};
 use crate::load::Load;
 use crate::report::Report;
 
 /// Frames that one lane may own.
 const FRAMES: usize = 16_384;
+/// Frames and words under way from one lane to another.
+const STRAY_LINK_DEPTH: usize = 1_024;
 
 /// Why a card did not come up, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -60,16 +62,28 @@ pub struct Running {
 /// [`CardError`]: what contradicts itself, or what the host refuses and what to run about it.
 pub fn start(config: &CardConfig, stop: StopFlag) -> Result<Running, CardError> {
     config.check()?;
-    let mut secret = [0; 32];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut secret))
-        .map_err(|error| CardError::Host("reading /dev/urandom", error))?;
+    let secret = secret()?;
     let open_options = OpenOptions {
         addresses: config.addresses.iter().map(|(address, _)| *address).collect(),
         ports: Vec::new(),
         steer_secret: secret,
     };
     let ports = hpb_net::open(&config.port, &open_options)?;
+    start_on(config, ports, secret, stop)
+}
+
+/// Starts the card on ports that are open: one for each queue of a device, in their order. `secret` keys all that
+/// strangers must not guess, and the steering of ports that were opened with it.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(
+    config: &CardConfig,
+    ports: Vec<Box<dyn Port>>,
+    secret: [u8; 32],
+    stop: StopFlag,
+) -> Result<Running, CardError> {
+    config.check()?;
     let cores = cores(config, ports.len())?;
     let executors = cores.iter().enumerate().map(|(lane, core)| Executor {
         name: format!("lane{lane}"),
@@ -77,22 +91,25 @@ pub fn start(config: &CardConfig, stop: StopFlag) -> Result<Running, CardError> 
         cores: vec![*core],
         seats: vec![Seat { node: 0, role: Role::Lane(lane) }],
     });
-    let topology = Topology::from_rows(1, executors.collect(), Vec::new())?;
+    let topology = Topology::from_rows(1, executors.collect(), links(ports.len()))?;
     let idle = if config.spin { IdlePolicy::Spin } else { IdlePolicy::default() };
     let clock = Clock::start();
     let options = Options { idle, ..Options::default() };
     let mut builder = RuntimeBuilder::new(topology, options, clock.clone(), stop)?;
     let (mut views, mut controls) = (Vec::new(), Vec::new());
     let lanes = ports.len();
+    let device = ports.first().and_then(Port::steering);
+    let steering = Arc::new(Sharing::steering(device, &secret, lanes));
+    let siblings = siblings(&mut builder, lanes)?;
     let config = Arc::new(config.clone());
-    for (number, port) in ports.into_iter().enumerate() {
+    for (number, (port, siblings)) in ports.into_iter().zip(siblings).enumerate() {
         let (publisher, view) = Publisher::new(LaneView::default());
         let (control, orders) = Control::new();
-        let config = Arc::clone(&config);
+        let (config, steering) = (Arc::clone(&config), Arc::clone(&steering));
         builder.worker(0, Role::Lane(number), move |context| {
             let now = context.clock().now();
-            let (lane, load) = lane(&config, &*port, secret, number, lanes, now)?;
-            Ok(Driver::new(lane, port, FRAMES, load, orders, publisher))
+            let (lane, load) = lane(&config, &*port, secret, Sharing { steering, lane: number, lanes }, now)?;
+            Ok(Driver::new(lane, port, FRAMES, siblings, load, orders, publisher))
         })?;
         views.push(view);
         controls.push(control);
@@ -101,20 +118,63 @@ pub fn start(config: &CardConfig, stop: StopFlag) -> Result<Running, CardError> 
     Ok(Running { running, clock, views, controls, port: config.port.to_string() })
 }
 
+fn secret() -> Result<[u8; 32], CardError> {
+    let mut secret = [0; 32];
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut secret))
+        .map_err(|error| CardError::Host("reading /dev/urandom", error))?;
+    Ok(secret)
+}
+
+/// Each pair of two lanes, both ways.
+fn pairs(lanes: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..lanes).flat_map(move |from| (0..lanes).filter(move |to| *to != from).map(move |to| (from, to)))
+}
+
+fn link_name(from: usize, to: usize) -> String {
+    format!("lane{from}_lane{to}")
+}
+
+/// A link from each lane to each other, for what came to the wrong one.
+fn links(lanes: usize) -> Vec<Link> {
+    let row = |(from, to)| Link {
+        name: link_name(from, to),
+        producer: Role::Lane(from),
+        consumer: Role::Lane(to),
+        depth: STRAY_LINK_DEPTH,
+        item: "stray frame".to_owned(),
+        when_full: WhenFull::CountedDrop,
+    };
+    pairs(lanes).map(row).collect()
+}
+
+/// The ends of those links, lane by lane.
+fn siblings(builder: &mut RuntimeBuilder, lanes: usize) -> Result<Vec<Siblings>, StartError> {
+    let mut ends: Vec<Siblings> =
+        (0..lanes).map(|_| Siblings::new((0..lanes).map(|_| None).collect(), Vec::new())).collect();
+    for (from, to) in pairs(lanes) {
+        let (sender, receiver) = builder.link::<Stray>(0, &link_name(from, to))?;
+        ends[from].to[to] = Some(sender);
+        ends[to].from.push(receiver);
+    }
+    Ok(ends)
+}
+
 fn lane(
     config: &CardConfig,
     port: &dyn Port,
     secret: [u8; 32],
-    number: usize,
-    lanes: usize,
+    sharing: Sharing,
     now: hpb_base::Instant,
 ) -> Result<(Lane, Option<Load>), LaneError> {
+    let (number, lanes) = (sharing.lane, sharing.lanes);
     let mut lane_config = LaneConfig::new(config.addresses.clone(), None, secret);
     lane_config.gateways = config.gateways.clone();
     lane_config.dhcp = config.dhcp;
     lane_config.vlan = config.vlan;
     lane_config.sessions_max = config.sessions_max.div_ceil(lanes);
     lane_config.guard = config.guard;
+    lane_config.sharing = Some(sharing);
     lane_config.keep_alive = Some(config.keep_alive);
     lane_config.peer_timeout = Some(config.keep_alive.saturating_mul(3).max(hpb_base::Duration::from_secs(30)));
     lane_config.idle_timeout = config.idle_timeout;
