@@ -16,6 +16,7 @@ pub mod sys;
 pub mod tap;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod twin;
 pub mod url;
 pub mod wire;
 pub mod xdp;
@@ -26,5 +27,6 @@ pub use packet::PacketPort;
 pub use port::{Capabilities, HardwareAddress, Medium, Port, PortCounters};
 pub use steer::{SteerKey, Steering};
 pub use tap::TapPort;
+pub use twin::Twinned;
 pub use url::PortUrl;
 pub use xdp::XdpPort;

@@ -10,6 +10,7 @@ use crate::packet::PacketPort;
 use crate::port::Port;
 use crate::steer::Steering;
 use crate::tap::TapPort;
+use crate::twin::Twinned;
 use crate::url::PortUrl;
 use crate::xdp::{BusyPoll, XdpPort};
 
@@ -36,6 +37,11 @@ pub fn open(url: &PortUrl, options: &OpenOptions) -> Result<Vec<Box<dyn Port>>, 
         PortUrl::Xdp { interface, queues, mode, busy_poll_us } => {
             let busy_poll = (*busy_poll_us > 0).then(|| BusyPoll { poll_us: *busy_poll_us, ..BusyPoll::default() });
             Ok(boxed(XdpPort::open(interface, *queues, *mode, busy_poll, options)?))
+        }
+        PortUrl::Twinned { device, interface } => {
+            // All that comes is taken: what is not the card's is the host's.
+            let options = OpenOptions { addresses: Vec::new(), ports: Vec::new(), ..options.clone() };
+            Ok(boxed(Twinned::open(open(device, &options)?, interface)?))
         }
         #[cfg(feature = "dpdk")]
         PortUrl::Dpdk { arguments, queues } => Ok(boxed(crate::dpdk::DpdkPort::open(arguments, *queues, options)?)),

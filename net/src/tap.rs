@@ -88,6 +88,31 @@ impl TapPort {
         Ok(ports.collect())
     }
 
+    /// Opens an interface as the host's end of a device that the card has for itself ([`crate::twin`]): it gets the
+    /// device's address and MTU, and all that the host sends on it is received, whoever it is for.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_twin(interface: &str, device: &Capabilities) -> Result<Vec<Self>, OpenError> {
+        let mut ports = Self::open(interface, device.queues, None)?;
+        let failed = |what: &str, source| {
+            OpenError::os(format!("give {interface} the device's {what}"), source, &fix(interface))
+        };
+        let (hardware, mtu) = identity(interface)?;
+        let control = Control::open().map_err(|source| failed("address", source))?;
+        if hardware != device.hardware {
+            control.set_hardware(interface, device.hardware).map_err(|source| failed("address", source))?;
+        }
+        if mtu != device.mtu {
+            control.set_mtu(interface, device.mtu).map_err(|source| failed("MTU", source))?;
+        }
+        for port in &mut ports {
+            port.slots = Slots::to_all(1);
+            port.capabilities.mtu = device.mtu;
+        }
+        Ok(ports)
+    }
+
     /// Reads one frame into its place; false if none waits.
     fn read(&mut self) -> bool {
         let (mut places, arrivals) = self.slots.places(1);

@@ -8,6 +8,9 @@
 //! | `xdp:eth1?queues=2&mode=zero-copy&busy_poll_us=20` | `AF_XDP` sockets; mode is `auto`, `copy` or `zero-copy` |
 //! | `dpdk:--vdev=net_memif0,role=client,socket=/tmp/x;--no-huge?queues=2` | DPDK; its EAL arguments are separated by `;` or blanks, because a comma is part of one |
 //!
+//! `packet:` and `dpdk:` take `twin=hpb0` too: the host goes on living on the device behind a TAP interface of that name
+//! ([`crate::twin`]).
+//!
 //! A query starts at the last `?`. Options left out have the values of a bare URL.
 
 use std::fmt;
@@ -68,6 +71,13 @@ pub enum PortUrl {
         /// 1 to [`PORT_QUEUES_MAX`].
         queues: usize,
     },
+    /// A device with the host behind it.
+    Twinned {
+        /// The device: [`Packet`](Self::Packet) or [`Dpdk`](Self::Dpdk).
+        device: Box<Self>,
+        /// The host's TAP interface.
+        interface: String,
+    },
 }
 
 /// The query of a URL while it is read.
@@ -105,7 +115,12 @@ impl PortUrl {
             "dpdk" => Self::Dpdk { arguments: arguments(target)?, queues: query.queues()? },
             other => return Err(format!("there is no scheme `{other}`; there are {SCHEMES}")),
         };
-        query.finish(read.options())?;
+        let options = read.options();
+        let read = match query.twin(&read)? {
+            Some(interface) => Self::Twinned { device: Box::new(read), interface },
+            None => read,
+        };
+        query.finish(options)?;
         Ok(read)
     }
 
@@ -117,6 +132,7 @@ impl PortUrl {
             | Self::Tap { queues, .. }
             | Self::Xdp { queues, .. }
             | Self::Dpdk { queues, .. } => *queues,
+            Self::Twinned { device, .. } => device.queues(),
         }
     }
 
@@ -124,7 +140,8 @@ impl PortUrl {
     fn options(&self) -> &'static str {
         match self {
             Self::Wire => "none",
-            Self::Packet { .. } | Self::Tap { .. } | Self::Dpdk { .. } => "queues",
+            Self::Tap { .. } => "queues",
+            Self::Packet { .. } | Self::Dpdk { .. } | Self::Twinned { .. } => "queues, twin",
             Self::Xdp { .. } => "queues, mode, busy_poll_us",
         }
     }
@@ -140,6 +157,9 @@ impl std::str::FromStr for PortUrl {
 
 impl fmt::Display for PortUrl {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Twinned { device, interface } = self {
+            return write!(to, "{device}{}twin={interface}", if device.queues() == 1 { '?' } else { '&' });
+        }
         let mut options: Vec<(&str, String)> = Vec::new();
         let queues = self.queues();
         if queues != 1 {
@@ -161,6 +181,8 @@ impl fmt::Display for PortUrl {
                 }
             }
             Self::Dpdk { arguments, .. } => write!(to, "dpdk:{}", arguments.join(";"))?,
+            // Written above, behind its device.
+            Self::Twinned { .. } => {}
         }
         for (at, (name, value)) in options.iter().enumerate() {
             write!(to, "{}{name}={value}", if at == 0 { '?' } else { '&' })?;
@@ -205,6 +227,14 @@ impl<'a> Query<'a> {
             Some("copy") => Ok(XdpMode::Copy),
             Some("zero-copy") => Ok(XdpMode::ZeroCopy),
             Some(other) => Err(format!("`mode` is auto, copy or zero-copy, not `{other}`")),
+        }
+    }
+
+    /// The twin of a device that may have one.
+    fn twin(&mut self, device: &PortUrl) -> Result<Option<String>, String> {
+        match device {
+            PortUrl::Packet { .. } | PortUrl::Dpdk { .. } => self.take("twin").map(interface).transpose(),
+            _ => Ok(None),
         }
     }
 
@@ -276,6 +306,20 @@ mod tests {
                 "xdp:eth1?queues=2&mode=zero-copy&busy_poll_us=20",
                 PortUrl::Xdp { interface: "eth1".into(), queues: 2, mode: XdpMode::ZeroCopy, busy_poll_us: 20 },
             ),
+            (
+                "packet:veth0?twin=hpb0",
+                PortUrl::Twinned {
+                    device: Box::new(PortUrl::Packet { interface: "veth0".into(), queues: 1 }),
+                    interface: "hpb0".into(),
+                },
+            ),
+            (
+                "dpdk:--no-huge?queues=2&twin=hpb0",
+                PortUrl::Twinned {
+                    device: Box::new(PortUrl::Dpdk { arguments: vec!["--no-huge".into()], queues: 2 }),
+                    interface: "hpb0".into(),
+                },
+            ),
             ("dpdk:", PortUrl::Dpdk { arguments: Vec::new(), queues: 1 }),
             (
                 "dpdk:--vdev=net_memif0,role=client,socket=/tmp/x;--no-huge?queues=4",
@@ -304,6 +348,8 @@ mod tests {
             }
         }
         assert!(reason("packet:eth0?mode=copy").contains("the options are: queues"));
+        assert!(reason("tap:t?twin=u").contains("no option `twin`"));
+        assert!(reason("packet:eth0?twin=a/b").contains("no interface's name"));
         assert!(reason("xdp:eth0?speed=9").contains("queues, mode, busy_poll_us"));
         assert!(reason("xdp:eth0?mode=fast").contains("auto, copy or zero-copy"));
         assert!(reason("wire:?queues=2").contains("the options are: none"));

@@ -30,7 +30,8 @@ struct Cutting {
 
 /// Places for received frames, each with an offload header.
 pub(crate) struct Slots {
-    hardware: HardwareAddress,
+    /// Who receives; all do if it is nobody.
+    hardware: Option<HardwareAddress>,
     places: Vec<Slot>,
     /// One allocation for all rooms: its pages are the host's until a super-frame comes.
     rooms: Vec<u8>,
@@ -45,6 +46,15 @@ pub(crate) struct Slots {
 impl Slots {
     /// `count` empty places for frames to `hardware`, broadcast and multicast; others are left out.
     pub(crate) fn new(count: usize, hardware: HardwareAddress) -> Self {
+        Self::to(Some(hardware), count)
+    }
+
+    /// `count` empty places for frames to any address.
+    pub(crate) fn to_all(count: usize) -> Self {
+        Self::to(None, count)
+    }
+
+    fn to(hardware: Option<HardwareAddress>, count: usize) -> Self {
         Self {
             hardware,
             places: std::iter::repeat_with(Slot::default).take(count).collect(),
@@ -136,7 +146,7 @@ impl Slots {
             return Err(Malformed);
         }
         let destination = &frame.bytes()[..6];
-        if destination != self.hardware && destination[0] & 1 == 0 {
+        if self.hardware.is_some_and(|hardware| destination != hardware && destination[0] & 1 == 0) {
             return Ok(());
         }
         let header = VirtioHeader::parse(&slot.header);

@@ -66,6 +66,24 @@ impl Control {
         Ok(usize::try_from(mtu).unwrap_or(0))
     }
 
+    /// Gives the interface another Ethernet address.
+    pub(crate) fn set_hardware(&self, name: &str, hardware: HardwareAddress) -> io::Result<()> {
+        let mut request = request(name)?;
+        let mut sa_data = [0; 14];
+        for (place, byte) in sa_data.iter_mut().zip(hardware) {
+            *place = byte.cast_signed();
+        }
+        request.ifr_ifru.ifru_hwaddr = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data };
+        self.ask(libc::SIOCSIFHWADDR, &mut request)
+    }
+
+    /// Sets the largest IP packet in bytes that the interface takes.
+    pub(crate) fn set_mtu(&self, name: &str, mtu: usize) -> io::Result<()> {
+        let mut request = request(name)?;
+        request.ifr_ifru.ifru_mtu = libc::c_int::try_from(mtu).unwrap_or(libc::c_int::MAX);
+        self.ask(libc::SIOCSIFMTU, &mut request)
+    }
+
     fn flags(&self, name: &str) -> io::Result<libc::ifreq> {
         let mut request = request(name)?;
         self.ask(libc::SIOCGIFFLAGS, &mut request)?;
