@@ -2,7 +2,10 @@ CARGO ?= cargo
 CARGO_DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: run test check bench help
+.PHONY: run test test-net check bench help
+
+# Ports over DPDK are built and tested where it is installed (libdpdk-dev).
+DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
 
 run: ## Build and run the main job: a devnet of 4 validators and 10,000 sessions (cargo, git and a C compiler suffice)
 	$(CARGO) run --release -p hpb -- devnet
@@ -10,9 +13,22 @@ run: ## Build and run the main job: a devnet of 4 validators and 10,000 sessions
 test: ## Run every test, without root; HPB_DATA names the folder of outside vectors (else ../shared/data, else skipped)
 	$(CARGO) test --workspace
 
+test-net: ## Test every port and the card against the kernel and foreign programs; root; prints what it skips
+	HPB_NET=1 $(CARGO) test -p hpb-net --test devices --test xdp --test steering -- --nocapture
+	HPB_NET=1 $(CARGO) test -p hpb-tests --test interop -- --nocapture
+ifeq ($(DPDK),yes)
+	HPB_NET=1 $(CARGO) test -p hpb-net --features dpdk --test dpdk -- --nocapture
+else
+	@echo 'skipped: DPDK is not installed (libdpdk-dev)'
+endif
+	@echo 'skipped: PCI hardware, which a test does not take from the host'
+
 check: ## Formatting, lints, documentation, dependencies: all without a warning
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+ifeq ($(DPDK),yes)
+	$(CARGO) clippy -p hpb-net -p hpb-dpdk-sys -p hpb-card --features hpb-net/dpdk --all-targets -- -D warnings
+endif
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
 	@$(CARGO) deny --version >/dev/null 2>&1 || { \
 	    echo 'make check: cargo-deny is not installed; run: cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked' >&2; exit 1; }
@@ -23,4 +39,4 @@ bench: ## Compare the card with the kernel's TCP at 10,000 sessions, then echo w
 	$(CARGO) run --release -p hpb -- bench reconnect
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -273,7 +273,7 @@ impl Port for PacketPort {
     }
 }
 
-/// An interface's Ethernet address, and the largest IP packet that it and a frame of ours hold.
+/// An interface's Ethernet address, and the largest IP packet that it and a frame of ours hold; once it has its carrier.
 pub(crate) fn identity(interface: &str) -> Result<(HardwareAddress, usize), OpenError> {
     let failed = |source: io::Error| OpenError::os(format!("read the address and MTU of {interface}"), source, FIX);
     let control = Control::open().map_err(failed)?;
@@ -282,6 +282,7 @@ pub(crate) fn identity(interface: &str) -> Result<(HardwareAddress, usize), Open
         reason: "it is not an Ethernet interface".to_owned(),
         fix: "`ip link` shows those that are, as link/ether".to_owned(),
     })?;
+    control.await_carrier(interface).map_err(failed)?;
     Ok((hardware, control.mtu(interface).map_err(failed)?.min(MTU_MAX)))
 }
 

@@ -100,7 +100,7 @@ impl Sandbox {
         for name in [near, far] {
             self.ip(&format!("link set dev {name} up"))?;
         }
-        Ok(())
+        [near, far].into_iter().try_for_each(await_carrier)
     }
 
     /// Makes a TAP interface that outlives its users, up.
@@ -130,6 +130,12 @@ impl Sandbox {
     pub fn set_up(&self, name: &str, up: bool) -> Result<(), Skip> {
         set_up(name, up).map_err(|error| Skip::new("an interface's state", &error))
     }
+}
+
+fn await_carrier(name: &str) -> Result<(), Skip> {
+    Control::open()
+        .and_then(|control| control.await_carrier(name))
+        .map_err(|error| Skip::new("an interface's carrier", &error))
 }
 
 fn set_up(name: &str, up: bool) -> io::Result<()> {

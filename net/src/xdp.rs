@@ -351,6 +351,7 @@ impl Device {
         let index = interface::index(name).ok_or_else(|| OpenError::NoInterface { interface: name.to_owned() })?;
         let ask = || {
             let control = Control::open()?;
+            control.await_carrier(name)?;
             io::Result::Ok(Self {
                 index,
                 hardware: control.hardware(name)?.unwrap_or_default(),

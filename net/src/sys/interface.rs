@@ -6,6 +6,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use super::checked;
 use crate::port::HardwareAddress;
 
+/// How often a carrier is looked for, and how far apart: the kernel may take a second to note one.
+const CARRIER_LOOKS_MAX: u32 = 750;
+const CARRIER_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// A socket to ask about interfaces; it carries no data.
 pub(crate) struct Control {
     socket: OwnedFd,
@@ -96,6 +100,22 @@ impl Control {
         // SAFETY: the kernel has just written this member.
         let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
         Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
+    }
+
+    /// Waits until an interface that is up has its carrier: the kernel notes that a while after both ends are there, and
+    /// loses without a word what is sent before. One that gets none in time, or is down, is left as it is.
+    #[allow(clippy::disallowed_methods, reason = "an interface is opened by a person's order, once")]
+    pub(crate) fn await_carrier(&self, name: &str) -> io::Result<()> {
+        for _ in 0..CARRIER_LOOKS_MAX {
+            let request = self.flags(name)?;
+            // SAFETY: the kernel has just written this member.
+            let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+            if flags & libc::IFF_UP == 0 || flags & libc::IFF_RUNNING != 0 {
+                break;
+            }
+            std::thread::sleep(CARRIER_LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// Sets the interface up or down.

@@ -67,7 +67,7 @@ pub struct Row {
 }
 
 impl Report {
-    pub(crate) fn of(port: &str, now: Instant, views: Vec<LaneView>) -> Self {
+    pub(crate) fn of(port: &str, now: Instant, views: &[LaneView]) -> Self {
         let mut report = Self {
             port: port.to_owned(),
             addresses: views
@@ -87,7 +87,7 @@ impl Report {
             registers: Vec::new(),
             table: Vec::new(),
         };
-        for view in &views {
+        for view in views {
             report.add(view);
         }
         report.counters.retain(|(_, count)| *count > 0);

@@ -49,7 +49,7 @@ pub enum CardError {
 
 /// A card that is up.
 pub struct Running {
-    running: hpb_node::runtime::Running,
+    runtime: hpb_node::runtime::Running,
     clock: Clock,
     views: Vec<Readout<LaneView>>,
     controls: Vec<Control>,
@@ -114,8 +114,8 @@ pub fn start_on(
         views.push(view);
         controls.push(control);
     }
-    let running = builder.start()?;
-    Ok(Running { running, clock, views, controls, port: config.port.to_string() })
+    let runtime = builder.start()?;
+    Ok(Running { runtime, clock, views, controls, port: config.port.to_string() })
 }
 
 fn secret() -> Result<[u8; 32], CardError> {
@@ -169,7 +169,7 @@ fn lane(
 ) -> Result<(Lane, Option<Load>), LaneError> {
     let (number, lanes) = (sharing.lane, sharing.lanes);
     let mut lane_config = LaneConfig::new(config.addresses.clone(), None, secret);
-    lane_config.gateways = config.gateways.clone();
+    lane_config.gateways.clone_from(&config.gateways);
     lane_config.dhcp = config.dhcp;
     lane_config.vlan = config.vlan;
     lane_config.sessions_max = config.sessions_max.div_ceil(lanes);
@@ -202,10 +202,14 @@ fn cores(config: &CardConfig, queues: usize) -> Result<Vec<usize>, CardError> {
     Ok(allowed.into_iter().take(queues).collect())
 }
 
+fn read(views: &[Readout<LaneView>]) -> Vec<LaneView> {
+    views.iter().map(Readout::read).collect()
+}
+
 impl Running {
     /// What the executors run on.
     pub fn backend(&self) -> String {
-        self.running.backend().to_string()
+        self.runtime.backend().to_string()
     }
 
     /// The lanes' controls.
@@ -215,12 +219,12 @@ impl Running {
 
     /// What the card did so far.
     pub fn report(&self) -> Report {
-        Report::of(&self.port, self.clock.now(), self.views.iter().map(Readout::read).collect())
+        Report::of(&self.port, self.clock.now(), &read(&self.views))
     }
 
     /// Whether it was told to stop, or a lane failed.
     pub fn is_stopped(&self) -> bool {
-        self.running.stop_flag().is_raised()
+        self.runtime.stop_flag().is_raised()
     }
 
     /// Stops it and waits for its end.
@@ -228,9 +232,9 @@ impl Running {
     /// # Errors
     /// The lane that failed.
     pub fn end(self) -> Result<Report, CardError> {
-        let Self { running, clock, views, port, .. } = self;
-        running.stop();
-        running.join()?;
-        Ok(Report::of(&port, clock.now(), views.iter().map(Readout::read).collect()))
+        let Self { runtime, clock, views, port, .. } = self;
+        runtime.stop();
+        runtime.join()?;
+        Ok(Report::of(&port, clock.now(), &read(&views)))
     }
 }

@@ -144,7 +144,7 @@ pub fn cable(near: (&Host, &str), far: (&Host, &str), queues: usize) -> Result<(
 }
 
 /// Makes an ordinary user root in a user namespace of its own, so that the process can make hosts. Does nothing for
-/// root. The process must have a single thread.
+/// root. The process must have a single thread, and sees nothing of the machine's network afterwards.
 ///
 /// # Errors
 /// [`SandboxError::Namespace`] if the machine gives ordinary users none.

@@ -26,10 +26,11 @@ pub(crate) fn enter(namespace: &File) -> io::Result<()> {
     checked(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })
 }
 
-/// Moves this process, which has one thread, into a new user namespace.
+/// Moves this process, which has one thread, into a new user namespace, and into a network namespace that belongs to it:
+/// into the one before it could not go back.
 pub(crate) fn leave_user() -> io::Result<()> {
     // SAFETY: takes integers only.
-    checked(unsafe { libc::unshare(libc::CLONE_NEWUSER) })
+    checked(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET) })
 }
 
 /// Whether this process may do as root does, if only in its own user namespace.
