@@ -14,6 +14,9 @@ use hpb_bench::sys::{Epoll, wall_ns};
 /// Events of one wait.
 const EVENTS: usize = 256;
 const LISTENER: u64 = u64::MAX;
+/// Sessions that may wait to be accepted. Beyond it the kernel answers by cookies, drops the ACKs that bring them back,
+/// and resets whoever then says more than one segment.
+const BACKLOG: i32 = 4_096;
 /// Bytes of one read.
 const CHUNK_LEN: usize = 64 << 10;
 /// Nanoseconds without progress after which the clients give up.
@@ -35,6 +38,7 @@ pub struct Served {
 /// # Errors
 /// The listener or epoll fails; a session's error is counted.
 pub fn echo_server(listener: &TcpListener, stop: &AtomicBool) -> io::Result<Served> {
+    crate::sys::listen(listener.as_raw_fd(), BACKLOG)?;
     listener.set_nonblocking(true)?;
     let mut epoll = Epoll::new(EVENTS)?;
     epoll.add(listener, LISTENER)?;

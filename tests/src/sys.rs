@@ -1,4 +1,4 @@
-//! Two system calls of the kernel's peers that the standard library lacks.
+//! Three system calls of the kernel's peers that the standard library lacks.
 #![allow(unsafe_code, reason = "socket options and poll have no safe binding among the dependencies")]
 
 use std::io;
@@ -10,6 +10,12 @@ pub(crate) fn set_option(descriptor: RawFd, level: i32, name: i32, value: u32) -
     // SAFETY: `value` is valid for the read of `len` bytes and outlives the call.
     let status = unsafe { libc::setsockopt(descriptor, level, name, (&raw const value).cast(), len) };
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Lets `backlog` sessions wait to be accepted by a listener.
+pub(crate) fn listen(descriptor: RawFd, backlog: i32) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    if unsafe { libc::listen(descriptor, backlog) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Waits until a socket takes bytes.

@@ -59,12 +59,14 @@ fn assert_right(done: &ClientsDone, sessions: usize, what: &str) {
     assert_eq!(done.sent_hash, done.returned_hash, "{what}");
 }
 
-/// Pings three times; what the tool says at its end.
-fn ping(from: &Host, to: &str, len: usize) -> String {
+/// Pings three times: none may be lost or come twice, and on a busy machine each may take half a second.
+fn ping(from: &Host, to: &str, len: usize) {
     let mut command = Command::new("ping");
-    command.args(["-n", "-c", "3", "-i", "0.2", "-W", "2", "-s", &len.to_string(), to]).stdout(Stdio::piped());
+    command.args(["-n", "-c", "3", "-i", "0.5", "-w", "10", "-s", &len.to_string(), to]).stdout(Stdio::piped());
     let child = from.spawn(&mut command).unwrap().unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let is_clean = said.contains("3 packets transmitted, 3 received") && !said.contains("DUP");
+    assert!(is_clean, "{to}, {len} bytes: {said}");
 }
 
 fn hardware(host: &Host, interface: &str) -> String {
@@ -130,18 +132,17 @@ fn share(queues: usize) {
     });
     assert_eq!((inward.unwrap().accepted, outward.unwrap().accepted), (104, 54));
     for (to, len) in [(HOST, 56), (HOST, 4_000), (CARD, 56)] {
-        let said = ping(far, to, len);
-        assert!(said.contains(" 3 received") && !said.contains("DUP"), "{to}, {len} bytes: {said}");
+        ping(far, to, len);
     }
-    let said = ping(near, FAR, 4_000);
-    assert!(said.contains(" 3 received") && !said.contains("DUP"), "from the host: {said}");
+    ping(near, FAR, 4_000);
 
     let report = card.end().unwrap();
     eprintln!("{queues} queues: by lane {:?}, {:?}", report.lane_opened, report.counters);
     assert_eq!(report.lane_opened.iter().sum::<u64>(), 100, "the host's sessions are not the card's");
     assert!(counter(&report, "frames to the host") > 1_000);
-    assert_eq!(counter(&report, "frames lost to the host"), 0);
-    assert_eq!(counter(&report, "dropped: checksum"), 0);
+    for lost in ["frames lost to the host", "frames the port lost", "dropped: checksum"] {
+        assert_eq!(counter(&report, lost), 0, "{lost}");
+    }
 }
 
 #[test]

@@ -145,6 +145,10 @@ impl Report {
             "sessions       {} · {} waited out · {} neighbours · {} timers · {} frames",
             self.sessions, self.waiting_out, self.neighbors, self.timers, self.frames
         );
+        if self.lanes > 1 {
+            let opened: Vec<String> = self.lane_opened.iter().map(ToString::to_string).collect();
+            let _ = writeln!(text, "opened         {} by each lane", opened.join(" "));
+        }
         let load = &self.load;
         if *load != Progress::default() {
             let _ = writeln!(
