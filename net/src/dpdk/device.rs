@@ -102,7 +102,7 @@ impl Device {
             open.push(port);
             Ok::<_, OpenError>(device)
         };
-        let first = start(&names[0], 0, 1);
+        let first: Result<Device, OpenError> = start(&names[0], 0, 1);
         let second = start(&names[1], 1, 0);
         // A device that has started locks the list when it is dropped.
         drop(open);

@@ -7,9 +7,9 @@ use hpb_base::Duration;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{reconnect, scale, sessions};
+use hpb_bench::{ports, reconnect, scale, sessions};
 
-use crate::command_line::{Bench, Output, Reconnect, Sessions};
+use crate::command_line::{Bench, Output, Ports, Reconnect, Sessions};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -29,6 +29,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Sessions(options) if options.scale.is_empty() => run_sessions(options),
         Bench::Sessions(options) => run_scale(options),
         Bench::Reconnect(options) => run_reconnect(options),
+        Bench::Ports(options) => run_ports(options),
     }
 }
 
@@ -101,6 +102,26 @@ fn run_reconnect(options: Reconnect) -> Result<(), Failure> {
         let report = reconnect::run(&options, command, progress).map_err(Failure::work)?;
         Ok(Printed {
             section: "reconnect".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn run_ports(options: Ports) -> Result<(), Failure> {
+    let Ports { targets, repeats, output } = options;
+    let mut command = format!("hpb bench ports --repeats {repeats}");
+    if !targets.is_empty() {
+        let _ = write!(command, " --targets {}", targets.join(","));
+    }
+    let targets = ports::in_order(&targets).map_err(Failure::input)?;
+    // Before any thread; where it is not to be had, the targets that need it say so.
+    let _ = hpb_sandbox::become_root();
+    put(&output, |progress| {
+        let report = ports::run(&ports::Options::new(targets, repeats), command, progress).map_err(Failure::input)?;
+        Ok(Printed {
+            section: "ports".into(),
             terminal: report.terminal(),
             markdown: report.markdown(),
             json: report.to_json(),

@@ -256,6 +256,10 @@ pub(crate) enum Bench {
     Sessions(Sessions),
     /// Echoes of some sessions while all others close and reconnect with full handshakes
     Reconnect(Reconnect),
+    /// Every port that this machine can open, bare and under the card, beside the kernel's TCP over the same cables
+    ///
+    /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
+    Ports(Ports),
 }
 
 /// Where figures go, the same for every bench.
@@ -301,6 +305,20 @@ pub(crate) struct Sessions {
     /// Do not compare kernel-epoll with sockperf
     #[arg(long)]
     pub(crate) without_cross_check: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ports {
+    /// Which: wire, packet, tap, xdp, ring (bare); kernel, card-packet, card-tap, card-xdp, kernel-no-offload (TCP)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) targets: Vec<String>,
+
+    /// How often each is set up and measured; medians are reported
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = up_to(100))]
+    pub(crate) repeats: usize,
 
     #[command(flatten)]
     pub(crate) output: Output,
