@@ -71,6 +71,10 @@ impl Request {
                 self.respond(&head);
                 continue;
             }
+            if is_hopeless(&self.head) {
+                self.refuse("400 Bad Request");
+                continue;
+            }
             if self.head.len() >= HEAD_LEN_MAX {
                 self.refuse("431 Request Header Fields Too Large");
                 continue;
@@ -117,19 +121,33 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The request line and the fields that matter (RFC 9112 sections 3 and 9.3).
-fn parse(head: &[u8]) -> Option<Asked<'_>> {
-    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let mut words = lines.next()?.split(|byte| *byte == b' ');
+/// Whether what came of a head can become no request any more. Who speaks another protocol is told so at once, and does
+/// not wait for an end that his bytes do not have.
+fn is_hopeless(begun: &[u8]) -> bool {
+    match begun.iter().position(|byte| *byte == b'\n') {
+        Some(end) => request_line(begun[..end].strip_suffix(b"\r").unwrap_or(&begun[..end])).is_none(),
+        None => !begun.strip_suffix(b"\r").unwrap_or(begun).iter().all(|byte| matches!(byte, b' '..=b'~')),
+    }
+}
+
+/// A request line's method, and whether its version keeps the connection.
+fn request_line(line: &[u8]) -> Option<(&[u8], bool)> {
+    let mut words = line.split(|byte| *byte == b' ');
     let (method, target, version) = (words.next()?, words.next()?, words.next()?);
     if method.is_empty() || target.is_empty() || words.next().is_some() {
         return None;
     }
-    let mut keep = match version {
-        b"HTTP/1.1" => true,
-        b"HTTP/1.0" => false,
-        _ => return None,
-    };
+    match version {
+        b"HTTP/1.1" => Some((method, true)),
+        b"HTTP/1.0" => Some((method, false)),
+        _ => None,
+    }
+}
+
+/// The request line and the fields that matter (RFC 9112 sections 3 and 9.3).
+fn parse(head: &[u8]) -> Option<Asked<'_>> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let (method, mut keep) = request_line(lines.next()?)?;
     let mut has_body = false;
     for line in lines.take_while(|line| !line.is_empty()) {
         let colon = line.iter().position(|byte| *byte == b':')?;
@@ -165,6 +183,17 @@ mod tests {
         assert_eq!(asked("GET / HTTP/1.0\r\n\r\n"), get(false));
         assert_eq!(asked("GET /x HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"), get(true));
         assert_eq!(asked("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n"), Some((b"POST".to_vec(), true, true)));
+    }
+
+    #[test]
+    fn other_protocols_are_known_by_their_first_bytes() {
+        for begun in ["", "G", "GET / HT", "GET /\u{7e} HTTP/1.1\r", "GET / HTTP/1.0\r\nHo", "HELP ME"] {
+            assert!(!is_hopeless(begun.as_bytes()), "{begun:?}");
+        }
+        let tls_hello: &[u8] = &[22, 3, 1, 2, 0, 1];
+        for begun in [tls_hello, b"l\0\x0b", b"HELP\r\n", b"GET /\r\n", b"\r\n", b"GET /\r HTTP/1.1", b"GET \xff"] {
+            assert!(is_hopeless(begun), "{begun:?}");
+        }
     }
 
     #[test]
