@@ -60,6 +60,9 @@ pub enum ConfigError {
     /// The server's family is not the card's.
     #[error("the card has no address of the family of {0}")]
     Family(SocketAddr),
+    /// `AF_XDP` takes frames by the card's addresses, which are fixed when it opens.
+    #[error("a card on an xdp: port cannot lease its address: name it (`--address`), or use packet:")]
+    LeaseOverXdp,
     /// Nothing to do.
     #[error("neither a service nor a server to call: `--echo 7`, or `--call ADDRESS:PORT`")]
     Nothing,
@@ -104,6 +107,9 @@ impl CardConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.addresses.is_empty() && !self.dhcp {
             return Err(ConfigError::NoAddress);
+        }
+        if self.dhcp && matches!(self.port, PortUrl::Xdp { .. }) {
+            return Err(ConfigError::LeaseOverXdp);
         }
         let of_family = |is_v4: bool| self.addresses.iter().filter(|(address, _)| address.is_ipv4() == is_v4).count();
         if of_family(true) > 1 || of_family(false) > 1 {
@@ -155,6 +161,11 @@ mod tests {
         assert_eq!(refused(|config| config.addresses[0].1 = 33), Err(ConfigError::Prefix([10, 0, 0, 2].into(), 33)));
         assert_eq!(refused(|config| config.services.push((7, Service::Discard))), Err(ConfigError::PortTaken(7)));
         assert_eq!(refused(|config| config.services.clear()), Err(ConfigError::Nothing));
+        let over_xdp = refused(|config| {
+            config.port = PortUrl::parse("xdp:eth1").expect("a URL");
+            config.dhcp = true;
+        });
+        assert_eq!(over_xdp, Err(ConfigError::LeaseOverXdp));
         let remote: SocketAddr = "[2001:db8::1]:7".parse().expect("an address");
         let mut config = config();
         config.load = Some(LoadConfig::new(remote));

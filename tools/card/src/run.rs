@@ -63,12 +63,7 @@ pub struct Running {
 pub fn start(config: &CardConfig, stop: StopFlag) -> Result<Running, CardError> {
     config.check()?;
     let secret = secret()?;
-    let open_options = OpenOptions {
-        addresses: config.addresses.iter().map(|(address, _)| *address).collect(),
-        ports: Vec::new(),
-        steer_secret: secret,
-    };
-    let ports = hpb_net::open(&config.port, &open_options)?;
+    let ports = hpb_net::open(&config.port, &open_options(config, secret))?;
     start_on(config, ports, secret, stop)
 }
 
@@ -116,6 +111,13 @@ pub fn start_on(
     }
     let runtime = builder.start()?;
     Ok(Running { runtime, clock, views, controls, port: config.port.to_string() })
+}
+
+/// What the port is to take. An address that is still to be leased cannot be named: then it takes what comes, and the
+/// card sorts it.
+fn open_options(config: &CardConfig, steer_secret: [u8; 32]) -> OpenOptions {
+    let named: &[_] = if config.dhcp { &[] } else { &config.addresses };
+    OpenOptions { addresses: named.iter().map(|(address, _)| *address).collect(), ports: Vec::new(), steer_secret }
 }
 
 fn secret() -> Result<[u8; 32], CardError> {
@@ -236,5 +238,20 @@ impl Running {
         runtime.stop();
         runtime.join()?;
         Ok(Report::of(&port, clock.now(), &read(&views)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hpb_net::PortUrl;
+
+    #[test]
+    fn a_card_that_leases_names_no_address_to_its_port() {
+        let mut config = CardConfig::new(PortUrl::Wire);
+        config.addresses = vec![([10, 0, 0, 2].into(), 24)];
+        assert_eq!(open_options(&config, [7; 32]).addresses, [config.addresses[0].0]);
+        config.dhcp = true;
+        assert!(open_options(&config, [7; 32]).addresses.is_empty(), "a filter would keep out the leased address");
     }
 }
