@@ -1,7 +1,9 @@
 //! What a running card can be told: lines of words, from a terminal, a script or a test.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use hpb_base::Wake;
 use hpb_toe::registers::Register;
 
 /// Orders that may wait for a lane.
@@ -41,24 +43,52 @@ pub fn parse_order(line: &str) -> Result<Order, String> {
 }
 
 /// The sending end of a lane's orders.
-#[derive(Clone, Debug)]
-pub struct Control(SyncSender<(Register, u32)>);
+#[derive(Clone)]
+pub struct Control {
+    orders: SyncSender<(Register, u32)>,
+    waker: Arc<dyn Wake>,
+}
 
 impl Control {
-    pub(crate) fn new() -> (Self, Receiver<(Register, u32)>) {
-        let (sender, receiver) = sync_channel(ORDERS_MAX);
-        (Self(sender), receiver)
+    /// Both ends; `waker` wakes the lane.
+    pub(crate) fn new(waker: Arc<dyn Wake>) -> (Self, Receiver<(Register, u32)>) {
+        let (orders, receiver) = sync_channel(ORDERS_MAX);
+        (Self { orders, waker }, receiver)
     }
 
-    /// Sets a register; false if the lane is gone or far behind.
+    /// Sets a register, also of a lane that sleeps; false if the lane is gone or far behind.
     pub fn set(&self, register: Register, value: u32) -> bool {
-        self.0.try_send((register, value)).is_ok()
+        let is_taken = self.orders.try_send((register, value)).is_ok();
+        self.waker.wake();
+        is_taken
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_lane_is_woken_for_its_orders_and_has_so_many_at_most() {
+        let bell = Arc::new(Bell::default());
+        let (control, orders) = Control::new(bell.clone());
+        assert!(control.set(Register::Loop, 1));
+        assert_eq!((orders.try_recv(), bell.0.load(Ordering::Relaxed)), (Ok((Register::Loop, 1)), 1));
+        assert!((0..ORDERS_MAX as u32).all(|value| control.set(Register::CellGap, value)));
+        assert!(!control.set(Register::CellGap, 0), "it is far behind");
+        drop(orders);
+        assert!(!control.set(Register::Loop, 0), "it is gone");
+    }
 
     #[test]
     fn orders_are_read_and_others_explained() {

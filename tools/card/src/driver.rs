@@ -181,6 +181,7 @@ impl Worker for Driver {
     fn turn(&mut self, now: Instant) -> Activity {
         while let Ok((register, value)) = self.orders.try_recv() {
             self.lane.handle(now, Command::SetRegister { register, value });
+            self.publisher.touch();
         }
         self.place_calls(now);
         let mut busy = false;
@@ -203,16 +204,19 @@ impl Worker for Driver {
                 break;
             }
         }
-        if self.publisher.wants(now) {
+        if busy {
+            self.publisher.touch();
+        }
+        if self.publisher.is_due(now) {
             let view = self.view();
-            self.publisher.offer(now, || view);
+            self.publisher.publish(now, view);
         }
         if busy { Activity::Busy } else { Activity::Idle }
     }
 
     fn wake_at(&self) -> Option<Instant> {
         let load = self.load.as_ref().and_then(Load::wake_at);
-        [self.lane.wake_at(), self.port.wake_at(), load].into_iter().flatten().min()
+        [self.lane.wake_at(), self.port.wake_at(), load, self.publisher.wake_at()].into_iter().flatten().min()
     }
 
     fn descriptors(&self) -> &[RawFd] {

@@ -99,7 +99,7 @@ pub fn start_on(
     let config = Arc::new(config.clone());
     for (number, (port, siblings)) in ports.into_iter().zip(siblings).enumerate() {
         let (publisher, view) = Publisher::new(LaneView::default());
-        let (control, orders) = Control::new();
+        let (control, orders) = Control::new(builder.waker(0, Role::Lane(number))?);
         let (config, steering) = (Arc::clone(&config), Arc::clone(&steering));
         builder.worker(0, Role::Lane(number), move |context| {
             let now = context.clock().now();

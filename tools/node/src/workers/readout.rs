@@ -50,28 +50,23 @@ impl<T> Publisher<T> {
         }
     }
 
-    /// Whether [`offer`](Self::offer) would make a copy now.
-    pub fn wants(&self, now: Instant) -> bool {
-        now >= self.next_at
-    }
-
     /// The worker's last copy, for workers outside this crate.
     pub fn last(&mut self, value: T) {
         self.publish_last(value);
     }
 
     /// Something changed.
-    pub(super) fn touch(&mut self) {
+    pub fn touch(&mut self) {
         self.stale = true;
     }
 
     /// Whether the copy is out of date and old enough to be renewed.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub fn is_due(&self, now: Instant) -> bool {
         self.stale && now >= self.next_at
     }
 
     /// Renews the copy, unless someone reads it at this moment.
-    pub(super) fn publish(&mut self, now: Instant, value: T) {
+    pub fn publish(&mut self, now: Instant, value: T) {
         if let Ok(mut shared) = self.shared.try_lock() {
             *shared = value;
             self.stale = false;
@@ -85,8 +80,8 @@ impl<T> Publisher<T> {
         self.stale = false;
     }
 
-    /// When the copy is to be renewed; `None` if it is up to date.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
+    /// When the copy is to be renewed; `None` if it is up to date. A worker that sleeps past it shows old news.
+    pub fn wake_at(&self) -> Option<Instant> {
         self.stale.then_some(self.next_at)
     }
 }
