@@ -38,6 +38,8 @@ impl Lane {
                 let middle = frame.len() / 2;
                 if let Some(byte) = frame.bytes_mut().get_mut(middle) {
                     *byte ^= 0x55;
+                    // Whoever vouched for it did so before.
+                    frame.set_verified(false);
                 }
             }
             match self.see(frame, at as u32) {
