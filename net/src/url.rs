@@ -136,6 +136,13 @@ impl PortUrl {
         }
     }
 
+    /// Whether its queues are written out: where they are not one, and where a `?` of an argument would be taken for the
+    /// query's, were there none.
+    fn names_queues(&self) -> bool {
+        let has_mark = matches!(self, Self::Dpdk { arguments, .. } if arguments.iter().any(|word| word.contains('?')));
+        has_mark || self.queues() != 1
+    }
+
     /// The options that its kind has.
     fn options(&self) -> &'static str {
         match self {
@@ -158,12 +165,11 @@ impl std::str::FromStr for PortUrl {
 impl fmt::Display for PortUrl {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::Twinned { device, interface } = self {
-            return write!(to, "{device}{}twin={interface}", if device.queues() == 1 { '?' } else { '&' });
+            return write!(to, "{device}{}twin={interface}", if device.names_queues() { '&' } else { '?' });
         }
         let mut options: Vec<(&str, String)> = Vec::new();
-        let queues = self.queues();
-        if queues != 1 {
-            options.push(("queues", queues.to_string()));
+        if self.names_queues() {
+            options.push(("queues", self.queues().to_string()));
         }
         match self {
             Self::Wire => to.write_str("wire:")?,
@@ -334,6 +340,12 @@ mod tests {
             assert!(parsed.as_ref().is_ok_and(|parsed| *parsed == expected), "{url}: {parsed:?}");
             assert_eq!(expected.to_string(), url);
         }
+        let marked = PortUrl::Dpdk { arguments: vec!["--vdev=a?b".into()], queues: 1 };
+        assert_eq!(marked.to_string(), "dpdk:--vdev=a?b?queues=1");
+        assert!(PortUrl::parse(&marked.to_string()).is_ok_and(|parsed| parsed == marked));
+        let twinned = PortUrl::Twinned { device: Box::new(marked), interface: "hpb0".into() };
+        assert_eq!(twinned.to_string(), "dpdk:--vdev=a?b?queues=1&twin=hpb0");
+        assert!(PortUrl::parse(&twinned.to_string()).is_ok_and(|parsed| parsed == twinned));
         let blanks = PortUrl::parse("dpdk: -l 0-1  --no-pci;");
         let arguments = ["-l", "0-1", "--no-pci"].map(str::to_owned).to_vec();
         assert!(blanks.is_ok_and(|parsed| parsed == PortUrl::Dpdk { arguments, queues: 1 }));

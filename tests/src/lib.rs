@@ -1,7 +1,9 @@
-//! What the tests of the whole share: where the workspace lies and which sources it has, and the kernel's TCP as a peer.
+//! What the tests of the whole share: where the workspace lies and which sources it has, the kernel's TCP as a peer, and
+//! what the fuzzers run.
 //!
 //! It refuses nothing and decides nothing; a file that can't be read is the caller's error.
 
+pub mod fuzz;
 pub mod kernel;
 pub mod script;
 mod sys;

@@ -160,7 +160,12 @@ fn parse_ipv6(packet: &[u8]) -> Result<(u128, u128, usize, usize), Drop> {
     if packet[6] != PROTOCOL_TCP {
         return Err(Drop::NotTcp);
     }
-    Ok((be128(packet, 8), be128(packet, 24), IPV6_HEADER_LEN, end_at))
+    let (remote, local) = (be128(packet, 8), be128(packet, 24));
+    // Never seen on a wire (RFC 6890 section 2.2.3, table 20), and in a flow's key it would name an IPv4 session.
+    if is_mapped(remote) || is_mapped(local) {
+        return Err(Drop::Malformed);
+    }
+    Ok((remote, local, IPV6_HEADER_LEN, end_at))
 }
 
 /// Whether the checksums of a packet that [`parse`] took hold: the IPv4 header's and TCP's.
@@ -396,8 +401,13 @@ pub(crate) fn mapped(address: IpAddr) -> u128 {
     }
 }
 
+/// Whether an address is IPv4's, mapped into IPv6.
+pub(crate) fn is_mapped(address: u128) -> bool {
+    address >> 32 == 0xffff
+}
+
 pub(crate) fn unmapped(address: u128) -> IpAddr {
-    if address >> 32 == 0xffff {
+    if is_mapped(address) {
         IpAddr::V4(Ipv4Addr::from_bits(address as u32))
     } else {
         IpAddr::V6(Ipv6Addr::from_bits(address))
@@ -508,6 +518,21 @@ mod tests {
         assert_eq!(parse(&udp).err(), Some(Drop::NotTcp));
         assert_eq!(parse(&syn()[..39]).err(), Some(Drop::Truncated));
         assert_eq!(parse(&[]).err(), Some(Drop::Truncated));
+    }
+
+    #[test]
+    fn ipv6_between_mapped_addresses_is_not_an_ipv4_session() {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 20, PROTOCOL_TCP, 64];
+        packet.extend((0xfd00_u128 << 112 | 2).to_be_bytes());
+        packet.extend((0xfd00_u128 << 112 | 1).to_be_bytes());
+        packet.extend(&syn()[20..40]);
+        packet[52] = 0x50;
+        assert!(parse(&packet).is_ok());
+        for at in [8, 24] {
+            let mut mapped = packet.clone();
+            mapped[at..at + 16].copy_from_slice(&mapped_v4(0x0a00_0002).to_be_bytes());
+            assert_eq!(parse(&mapped).err(), Some(Drop::Malformed));
+        }
     }
 
     proptest! {

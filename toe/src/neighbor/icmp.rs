@@ -142,7 +142,7 @@ fn quoted(quote: &[u8], is_v4: bool) -> Result<(FlowKey, u32, usize), NeighborDr
         }
         (6, false) if quote.len() >= IPV6_HEADER_LEN => {
             let len = IPV6_HEADER_LEN + usize::from(be16(quote, 4));
-            (be128(quote, 8), be128(quote, 24), quote[6], IPV6_HEADER_LEN, len)
+            (ip::native(be128(quote, 8))?, ip::native(be128(quote, 24))?, quote[6], IPV6_HEADER_LEN, len)
         }
         (4 | 6, _) => return Err(NeighborDrop::Truncated),
         _ => return Err(NeighborDrop::Malformed),

@@ -6,7 +6,7 @@ use hpb_base::limits::IPV6_EXTENSIONS_MAX;
 use hpb_net::frame::Frame;
 
 use super::counters::NeighborDrop;
-use crate::segment::{IPV6_HEADER_LEN, be16, be32, be128, fold, mapped_v4, sum};
+use crate::segment::{IPV6_HEADER_LEN, be16, be32, be128, fold, is_mapped, mapped_v4, sum};
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const UDP: u8 = 17;
@@ -30,7 +30,7 @@ const DESTINATION_OPTIONS: u8 = 60;
 
 /// Whether an address is IPv4's.
 pub(super) fn is_v4(address: u128) -> bool {
-    address >> 32 == MAPPED
+    is_mapped(address)
 }
 
 /// Whether one host can have the address: not unspecified, loopback, multicast or broadcast (RFC 1122 section 3.2.1.3,
@@ -69,8 +69,15 @@ pub(super) fn glance(packet: &[u8], is_v4: bool) -> Result<Glance, NeighborDrop>
         if header[0] >> 4 != 6 {
             return Err(NeighborDrop::Malformed);
         }
-        Ok(Glance { destination: be128(header, 24), protocol: header[6], is_fragment: header[6] == FRAGMENT })
+        let destination = native(be128(header, 24))?;
+        Ok(Glance { destination, protocol: header[6], is_fragment: header[6] == FRAGMENT })
     }
+}
+
+/// An address of an IPv6 header, which is not IPv4's: mapped addresses are never seen on a wire (RFC 6890 section 2.2.3,
+/// table 20), and here would be taken for IPv4's own.
+pub(super) fn native(address: u128) -> Result<u128, NeighborDrop> {
+    if is_v4(address) { Err(NeighborDrop::Malformed) } else { Ok(address) }
 }
 
 /// Where a packet that the lane made goes to.
@@ -167,8 +174,8 @@ fn parse_v6(packet: &[u8]) -> Result<Packet<'_>, NeighborDrop> {
         }
     }
     Ok(Packet {
-        source: be128(header, 8),
-        destination: be128(header, 24),
+        source: native(be128(header, 8))?,
+        destination: native(be128(header, 24))?,
         protocol,
         hop_limit: header[7],
         whole,
@@ -364,6 +371,18 @@ mod tests {
         assert_eq!(protocol(&chain(IPV6_EXTENSIONS_MAX, ICMPV6)), Ok(ICMPV6));
         assert_eq!(protocol(&chain(IPV6_EXTENSIONS_MAX + 1, ICMPV6)), Ok(DESTINATION_OPTIONS), "left as it is");
         assert_eq!(protocol(&chain(1, FRAGMENT)).err(), Some(NeighborDrop::Fragment));
+    }
+
+    #[test]
+    fn ipv6_with_a_mapped_address_is_not_ipv4() {
+        let whole = written(&v6(ICMPV6, false), &[&[128, 0, 0, 0, 0, 1, 0, 1]]);
+        assert!(parse(&whole).is_ok() && glance(&whole, false).is_ok());
+        for at in [8, 24] {
+            let mut mapped = whole.clone();
+            mapped[at..at + 16].copy_from_slice(&mapped_v4(0x0a00_0001).to_be_bytes());
+            assert_eq!(parse(&mapped).err(), Some(NeighborDrop::Malformed));
+            assert_eq!(glance(&mapped, false).is_err(), at == 24);
+        }
     }
 
     #[test]

@@ -45,6 +45,16 @@ pub(super) enum Message {
     GroupQuery { group: u128 },
 }
 
+impl Message {
+    /// The hardware address that it tells of.
+    pub(super) fn hardware(&self) -> Option<HardwareAddress> {
+        match self {
+            Self::Solicitation { hardware, .. } | Self::Advertisement { hardware, .. } => *hardware,
+            Self::GroupQuery { .. } => None,
+        }
+    }
+}
+
 /// The multicast group in which an address is asked for.
 pub(super) fn solicited_node(address: u128) -> u128 {
     SOLICITED_NODE | (address & 0x00ff_ffff)
@@ -87,7 +97,7 @@ pub(super) fn parse(packet: &Packet<'_>) -> Result<Message, NeighborDrop> {
     if !packet.checksum_holds() {
         return Err(NeighborDrop::Checksum);
     }
-    let target = be128(payload, 8);
+    let target = ip::native(be128(payload, 8))?;
     if code != 0 || !ip::is_host(target) {
         return Err(NeighborDrop::Malformed);
     }

@@ -145,6 +145,10 @@ impl Neighbor {
         if !is_alone || ethernet::is_group(ethernet.source) {
             return Err(NeighborDrop::ToMany);
         }
+        // Our own, sent back by the link: an answer would go round with it.
+        if ethernet.source == self.config.hardware {
+            return Err(NeighborDrop::BadSource);
+        }
         let mut frame = bursts.pool.take().ok_or(NeighborDrop::NoFrame)?;
         answer.write(&packet, &mut frame);
         // Back to where it came from: a flood of questions makes no entry in the table.
@@ -249,7 +253,12 @@ impl Neighbor {
         ethernet: &Ethernet,
         bursts: &mut Bursts,
     ) -> Result<Sorted, NeighborDrop> {
-        match ndisc::parse(packet)? {
+        let message = ndisc::parse(packet)?;
+        if message.hardware() == Some(self.config.hardware) {
+            // Our own, sent back by the link, or the host's behind the same device.
+            return Err(NeighborDrop::NotOurs);
+        }
+        match message {
             ndisc::Message::Solicitation { target, hardware } => {
                 if !self.is_ours(target) {
                     return Err(NeighborDrop::NotOurs);
@@ -271,7 +280,7 @@ impl Neighbor {
                     self.hear(packet.source, claim, true, bursts);
                 }
                 let to = hardware.unwrap_or(ethernet.source);
-                if ethernet::is_group(to) {
+                if ethernet::is_group(to) || to == self.config.hardware {
                     return Err(NeighborDrop::BadSource);
                 }
                 self.advertise(target, Some((packet.source, to)), bursts);
@@ -279,7 +288,7 @@ impl Neighbor {
             }
             ndisc::Message::Advertisement { target, hardware, solicited, overrides } => {
                 if self.is_ours(target) {
-                    return match hardware.filter(|hardware| *hardware != self.config.hardware) {
+                    return match hardware {
                         Some(hardware) => self.defend(target, hardware, bursts),
                         None => Err(NeighborDrop::NotOurs),
                     };

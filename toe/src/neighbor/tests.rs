@@ -200,6 +200,28 @@ fn a_solicitation_is_answered_and_its_asker_known() {
     assert_eq!(card.neighbor.neighbors(), 1);
 }
 
+/// A link that sends frames back, or a stranger under the card's own hardware address: the card never speaks to itself.
+#[test]
+fn nothing_is_answered_or_believed_from_the_cards_own_hardware_address() {
+    let mut card = Card::settled(config());
+    let ping = written(ip::ICMP, "10.0.0.9", "10.0.0.1", &[&[8, 0, 0, 0, 1, 2, 3, 4]]);
+    let target = |host: u8| [&[0xfd][..], &[0; 14], &[host]].concat();
+    let own = [&[1, 1][..], &NEAR].concat();
+    let ask =
+        |option: &[u8]| written(ip::ICMPV6, "fd00::9", "fd00::1", &[&[135, 0, 0, 0, 0, 0, 0, 0], &target(1), option]);
+    let told = [&[2, 1][..], &NEAR].concat();
+    let answer = written(ip::ICMPV6, "fd00::9", "fd00::1", &[&[136, 0, 0, 0, 0x60, 0, 0, 0], &target(9), &told]);
+    card.transmit(&[segment_to("[fd00::9]:80")]);
+    let frames = [
+        framed(NEAR, NEAR, ethernet::IPV4, &ping),
+        framed(NEAR, NEAR, ethernet::IPV6, &ask(&[])),
+        framed(NEAR, FAR, ethernet::IPV6, &ask(&own)),
+        framed(NEAR, FAR, ethernet::IPV6, &answer),
+    ];
+    assert!(card.receive(&frames).is_empty());
+    assert_eq!((card.dropped(NeighborDrop::BadSource), card.dropped(NeighborDrop::NotOurs)), (2, 2));
+}
+
 #[test]
 fn first_packets_wait_in_order_for_their_neighbor() {
     let mut card = Card::settled(config());

@@ -52,6 +52,16 @@ fn read(is_v4: bool, header: [u8; 8], quote: &[u8]) -> Result<Message, NeighborD
 }
 
 #[test]
+fn a_quote_between_mapped_addresses_names_no_flow() {
+    let header = [1, 4, 0, 0, 0, 0, 0, 0];
+    for (at, address) in [(8, CARD), (24, ROUTER)] {
+        let mut quote = quote_v6();
+        quote[at..at + 16].copy_from_slice(&address.to_be_bytes());
+        assert_eq!(read(false, header, &quote), Err(NeighborDrop::Malformed));
+    }
+}
+
+#[test]
 fn errors_name_the_flow_and_the_sequence_number_that_they_quote() {
     let too_big = |is_v4, mtu| Ok(Message::Error(Notice::PacketTooBig { flow: flow(is_v4), seq: 0x0102_0304, mtu }));
     let unreachable =

@@ -161,6 +161,14 @@ impl Workload {
         csv::read(path)
     }
 
+    /// Reads the same from `input`, which errors call `path`.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file).
+    pub fn from_lines(path: &Path, input: impl io::BufRead) -> Result<Self, WorkloadError> {
+        csv::parse(path, input)
+    }
+
     /// Draws `transfers` transfers (at least 1) from a model; the same seed draws the same on every machine.
     ///
     /// # Errors
