@@ -1,11 +1,14 @@
 /* What Rust cannot call of DPDK, because it is inline or a macro, behind plain functions: one call a burst.
  * Results below zero are negated error numbers. */
+#include <errno.h>
 #include <net/if.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -199,14 +202,45 @@ uint64_t hpb_dpdk_missed(uint16_t port)
     return rte_eth_stats_get(port, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
 }
 
+struct closing {
+    uint16_t port;
+    sem_t done;
+};
+
+static void stop_and_close(uint16_t port)
+{
+    (void)rte_eth_dev_stop(port);
+    (void)rte_eth_dev_close(port);
+}
+
+static void close_by_alarm(void *argument)
+{
+    struct closing *closing = argument;
+    stop_and_close(closing->port);
+    sem_post(&closing->done);
+}
+
+/* Closes the port on DPDK's interrupt thread, where alarms go off; false if there is none to be had. */
+static int close_on_interrupt_thread(uint16_t port)
+{
+    struct closing closing = {.port = port};
+    int is_set = sem_init(&closing.done, 0, 0) == 0 && rte_eal_alarm_set(1, close_by_alarm, &closing) == 0;
+    while (is_set && sem_wait(&closing.done) != 0 && errno == EINTR)
+        ;
+    return is_set;
+}
+
 /* `detach` removes the device that bears the port as well; only for a device of one port. */
 void hpb_dpdk_close(uint16_t port, int detach)
 {
     struct rte_eth_dev_info device;
-    int known = rte_eth_dev_info_get(port, &device);
-    (void)rte_eth_dev_stop(port);
-    (void)rte_eth_dev_close(port);
-    if (detach && known == 0)
+    int known = rte_eth_dev_info_get(port, &device) == 0;
+    /* When the peer goes, this driver takes the connection down on the interrupt thread, without a lock: closing it
+     * elsewhere at that moment frees the same memory a second time. */
+    int is_memif = known && strcmp(device.driver_name, "net_memif") == 0;
+    if (!is_memif || !close_on_interrupt_thread(port))
+        stop_and_close(port);
+    if (detach && known)
         (void)rte_dev_remove(device.device);
 }
 

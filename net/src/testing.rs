@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hpb_base::limits::{BURST_LEN_MAX, PACKET_BUFFER_LEN};
 
@@ -23,6 +24,45 @@ use crate::sys::testing as sys;
 /// Set in the process that runs one test again in a user namespace of its own.
 const INSIDE: &str = "HPB_SANDBOX_INSIDE";
 
+/// How long a test waits for what must come. Far longer than any device takes: the host may be busy with something else.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Tests of one process take turns. A program that one starts holds copies of all the process' descriptors until it runs:
+/// for that long the ports and interfaces of another would outlive their end.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Somebody who waits, for at most [`PATIENCE`].
+pub(crate) struct Waiter {
+    started_at: std::time::Instant,
+}
+
+impl Waiter {
+    #[allow(clippy::disallowed_methods, reason = "a test waits for a real device")]
+    pub(crate) fn new() -> Self {
+        Self { started_at: std::time::Instant::now() }
+    }
+
+    /// Lets others run; false once it has waited in vain.
+    pub(crate) fn wait(&self) -> bool {
+        std::thread::yield_now();
+        self.started_at.elapsed() < PATIENCE
+    }
+}
+
+/// Tries until `attempt` has a result: a device needs a moment, and so does the host.
+///
+/// # Panics
+/// If [`PATIENCE`] is at its end: `what` was waited for.
+pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let waiter = Waiter::new();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(waiter.wait(), "waited in vain for {what}");
+    }
+}
+
 /// Why a test cannot run here.
 #[derive(Debug, thiserror::Error)]
 #[error("skipped: {0}")]
@@ -34,9 +74,10 @@ impl Skip {
     }
 }
 
-/// A fresh network namespace around this thread, until it is dropped.
+/// A fresh network namespace around this thread, until it is dropped; one at a time in a process.
 pub struct Sandbox {
     before: File,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Drop for Sandbox {
@@ -52,8 +93,10 @@ impl Sandbox {
     /// # Errors
     /// [`Skip`] if this process may not.
     pub fn enter() -> Result<Self, Skip> {
+        // A test that failed in its turn left nothing behind but its own sandbox, which is gone.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let before = sys::leave().map_err(|error| Skip::new("a network namespace needs root", &error))?;
-        let sandbox = Self { before };
+        let sandbox = Self { before, _turn: turn };
         for scope in ["all", "default"] {
             // Absent where the kernel has no IPv6 at all.
             let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"), "1");

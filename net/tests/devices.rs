@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use hpb_base::Instant;
 use hpb_base::limits::BURST_LEN_MAX;
 use hpb_net::conformance::{Conformance, FarEnd};
-use hpb_net::testing::{PacketFarEnd, Sandbox, Skip};
+use hpb_net::testing::{PacketFarEnd, Sandbox, Skip, patiently};
 use hpb_net::{Bursts, HardwareAddress, OpenError, OpenOptions, PacketPort, Port, TapPort};
 
 /// Runs `body` in a sandbox; a part that the host lacks is a skip.
@@ -41,23 +41,24 @@ fn udp(to: HardwareAddress, destination: [u8; 4], from: u16) -> Vec<u8> {
     frame
 }
 
-#[allow(clippy::disallowed_methods, reason = "the kernel's own timers are waited for")]
-fn pause() {
-    std::thread::sleep(std::time::Duration::from_millis(50));
+/// What comes to each of several ports, until all together have `count` frames or more.
+fn received_by<P: Port>(ports: &mut [P], count: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut bursts = Bursts::new(4 * BURST_LEN_MAX);
+    let mut frames = vec![Vec::new(); ports.len()];
+    patiently("frames", || {
+        for (port, frames) in ports.iter_mut().zip(&mut frames) {
+            port.rx_burst(Instant::ZERO, &mut bursts);
+            frames.extend(bursts.rx.iter().map(|frame| frame.bytes().to_vec()));
+            bursts.recycle_rx();
+        }
+        (frames.iter().map(Vec::len).sum::<usize>() >= count).then_some(())
+    });
+    frames
 }
 
-/// What comes to a port until it has `count` frames, or has been quiet for a while.
-fn received(port: &mut dyn Port, count: usize) -> Vec<Vec<u8>> {
-    const QUIET_ROUNDS: u32 = 2_000;
-    let mut bursts = Bursts::new(4 * BURST_LEN_MAX);
-    let (mut frames, mut quiet) = (Vec::new(), 0);
-    while frames.len() < count && quiet < QUIET_ROUNDS {
-        quiet = if port.rx_burst(Instant::ZERO, &mut bursts) == 0 { quiet + 1 } else { 0 };
-        frames.extend(bursts.rx.iter().map(|frame| frame.bytes().to_vec()));
-        bursts.recycle_rx();
-        std::thread::yield_now();
-    }
-    frames
+/// What comes to a port, until it has `count` frames or more.
+fn received<P: Port>(port: &mut P, count: usize) -> Vec<Vec<u8>> {
+    received_by(std::slice::from_mut(port), count).remove(0)
 }
 
 #[test]
@@ -144,14 +145,11 @@ fn what_a_link_that_is_down_does_not_take_is_refused_and_counted() {
                 bursts.tx.push_back(frame);
             }
             // The kernel takes up to a second to say that a carrier is gone.
-            for _ in 0..100 {
+            patiently(why, || {
                 assert_eq!(port.tx_burst(Instant::ZERO, &mut bursts), 0, "{why}");
-                if bursts.tx.is_empty() {
-                    break;
-                }
-                pause();
-            }
-            assert_eq!((port.counters().tx_refused - before, bursts.tx.len()), (3, 0), "{why}");
+                bursts.tx.is_empty().then_some(())
+            });
+            assert_eq!(port.counters().tx_refused - before, 3, "{why}");
         };
         sandbox.set_up("tap0", false)?;
         refuses(&mut tap, "a TAP interface that is down");
@@ -213,7 +211,7 @@ fn a_filter_takes_the_cards_frames_and_no_others() {
         assert!(far.inject(&udp([2, 0, 0, 0, 0, 7], [10, 0, 0, 1], 2)), "another's Ethernet address");
         let good = udp(ours, [10, 0, 0, 1], 3);
         assert!(far.inject(&good));
-        assert_eq!(received(&mut port, 2), [good]);
+        assert_eq!(received(&mut port, 1), [good], "the others came before it");
         Ok(())
     });
 }
@@ -248,11 +246,11 @@ fn queues_share_the_flows_and_each_flow_keeps_to_one() {
             }
         }
         for ports in [&mut first, &mut second] {
-            let counts: Vec<[u32; FLOWS as usize]> = ports
-                .iter_mut()
-                .map(|port| {
+            let counts: Vec<[u32; FLOWS as usize]> = received_by(ports, 3 * usize::from(FLOWS))
+                .iter()
+                .map(|frames| {
                     let mut counts = [0; FLOWS as usize];
-                    for frame in received(port, usize::MAX) {
+                    for frame in frames {
                         counts[usize::from(u16::from_be_bytes([frame[34], frame[35]]))] += 1;
                     }
                     counts
@@ -279,7 +277,7 @@ fn a_tap_port_has_several_queues() {
         for flow in 0..64 {
             assert!(far.inject(&udp(ours, [10, 0, 0, 1], flow)));
         }
-        let counts: Vec<usize> = ports.iter_mut().map(|port| received(port, usize::MAX).len()).collect();
+        let counts: Vec<usize> = received_by(&mut ports, 64).iter().map(Vec::len).collect();
         assert_eq!(counts.iter().sum::<usize>(), 64, "{counts:?}");
         assert!(matches!(TapPort::open("single", 2, None), Err(OpenError::Unsupported { .. })), "made for one queue");
         assert!(matches!(TapPort::open("many", 0, None), Err(OpenError::Unsupported { .. })), "no queue");

@@ -4,14 +4,15 @@
 //! of their own, which vanishes with them. What this host does not allow is skipped, and the reason printed.
 
 use std::env;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 
 use hpb_base::limits::{BURST_LEN_MAX, WIRE_LINK_DEPTH};
 use hpb_base::{Duration, Instant, Random};
+use hpb_net::conformance::{Conformance, FarEnd};
 use hpb_net::dpdk::DpdkPort;
 use hpb_net::frame::Partial;
-use hpb_net::{Bursts, Medium, OpenError, OpenOptions, Port};
+use hpb_net::{Bursts, HardwareAddress, Medium, OpenError, OpenOptions, Port};
 
 /// Names the test that this process runs for another.
 const CHILD: &str = "HPB_DPDK_TEST";
@@ -239,6 +240,50 @@ fn a_ring_pair_carries_every_length_both_ways() {
         let (sent, received) = (left.port.counters(), right.port.counters());
         assert_eq!((sent.tx_frames, received.rx_frames), (1_501, 1_501));
         assert_eq!((sent.tx_bytes, received.rx_bytes), (1_501 * 764, 1_501 * 764));
+    });
+}
+
+/// The other end of a pair, as the far end of a cable.
+struct FarSide(Side);
+
+impl FarEnd for FarSide {
+    fn hardware(&self) -> HardwareAddress {
+        self.0.port.capabilities().hardware
+    }
+
+    fn addresses(&self) -> (Ipv4Addr, Ipv4Addr) {
+        (Ipv4Addr::new(10, 77, 0, 2), Ipv4Addr::new(10, 77, 0, 1))
+    }
+
+    fn inject(&mut self, frame: &[u8]) -> bool {
+        self.0.push(frame);
+        let is_sent = self.0.send() == 1;
+        self.0.bursts.recycle_tx(1);
+        is_sent
+    }
+
+    fn take(&mut self) -> Option<Vec<u8>> {
+        if self.0.bursts.rx.is_empty() {
+            let now = self.0.tick();
+            self.0.port.rx_burst(now, &mut self.0.bursts);
+        }
+        let bursts = &mut self.0.bursts;
+        let frame = (!bursts.rx.is_empty()).then(|| bursts.rx.remove(0))?;
+        let bytes = frame.bytes().to_vec();
+        bursts.pool.give(frame);
+        Some(bytes)
+    }
+
+    fn held_count(&self) -> usize {
+        WIRE_LINK_DEPTH
+    }
+}
+
+#[test]
+fn a_ring_pair_is_a_port_like_any_other() {
+    in_own_process("a_ring_pair_is_a_port_like_any_other", || {
+        let (mut left, right) = ring_pair();
+        Conformance::new(&mut left.port, &mut FarSide(right)).all();
     });
 }
 

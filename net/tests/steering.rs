@@ -10,12 +10,11 @@ use std::os::fd::AsFd;
 use hpb_base::{Instant, Random};
 use hpb_net::bpf::{BpfError, Program, steering_program};
 use hpb_net::conformance::FarEnd;
-use hpb_net::testing::{PacketFarEnd, Sandbox};
+use hpb_net::testing::{PacketFarEnd, Sandbox, patiently};
 use hpb_net::{Bursts, HardwareAddress, OpenOptions, PacketPort, Port, Steering, TapPort};
 
 const QUEUES: usize = 4;
 const FLOWS: u16 = 200;
-const LOOKS_MAX: u32 = 1_000_000;
 
 fn program(steering: &Steering) -> Option<Program> {
     match steering_program(steering) {
@@ -70,21 +69,15 @@ fn every_flow_comes_to_its_queue<P: Port>(ports: &mut [P], far: &mut PacketFarEn
         let frame = segment(ends, hardware, flow % 3 == 0);
         assert!(far.inject(&frame));
         let expected = steering.queue(ends.0, ends.1);
-        let mut came_to = None;
-        for _ in 0..LOOKS_MAX {
-            for (queue, port) in ports.iter_mut().enumerate() {
+        let came_to = patiently("a segment", || {
+            ports.iter_mut().position(|port| {
                 port.rx_burst(Instant::ZERO, &mut bursts);
-                if bursts.rx.iter().any(|received| received.bytes() == frame) {
-                    came_to = Some(queue);
-                }
+                let is_here = bursts.rx.iter().any(|received| received.bytes() == frame);
                 bursts.recycle_rx();
-            }
-            if came_to.is_some() {
-                break;
-            }
-            std::thread::yield_now();
-        }
-        assert_eq!(came_to, Some(expected), "flow {flow}");
+                is_here
+            })
+        });
+        assert_eq!(came_to, expected, "flow {flow}");
         seen[expected] = true;
     }
     assert_eq!(seen, [true; QUEUES]);

@@ -36,6 +36,8 @@ pub(crate) struct Slots {
     /// One allocation for all rooms: its pages are the host's until a super-frame comes.
     rooms: Vec<u8>,
     arrivals: Vec<Arrival>,
+    /// From here on no slot has a frame.
+    stocked_end: usize,
     /// How many slots hold something received.
     filled: usize,
     /// The first of them that is not handed on.
@@ -60,6 +62,7 @@ impl Slots {
             places: std::iter::repeat_with(Slot::default).take(count).collect(),
             rooms: vec![0; count * ROOM_LEN],
             arrivals: vec![Arrival::default(); count],
+            stocked_end: 0,
             filled: 0,
             next: 0,
             cutting: None,
@@ -75,16 +78,18 @@ impl Slots {
             slot.frame = Some(frame);
             stocked += 1;
         }
+        self.stocked_end = self.stocked_end.max(stocked);
         stocked
     }
 
     /// Gives the frames of the slots past the first `kept` back.
     pub(crate) fn release(&mut self, kept: usize, pool: &mut FramePool) {
-        for slot in &mut self.places[kept..] {
+        for slot in self.places.iter_mut().take(self.stocked_end).skip(kept) {
             if let Some(frame) = slot.frame.take() {
                 pool.give(frame);
             }
         }
+        self.stocked_end = self.stocked_end.min(kept);
     }
 
     /// The first `count` slots, which are stocked: where the device writes, and where it says what came.

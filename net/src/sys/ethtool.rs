@@ -15,6 +15,15 @@ pub(crate) fn receive_queue_count(control: &Control, name: &str) -> io::Result<u
     Ok(channels[5].saturating_add(channels[8]) as usize)
 }
 
+/// Has the kernel do now what its worker has still to do about a change of the interface's carrier
+/// (`ethtool_op_get_link`; an older kernel finishes what is begun). An error if the driver knows of no link.
+pub(crate) fn settle_link(control: &Control, name: &str) -> io::Result<()> {
+    /// `ETHTOOL_GLINK`.
+    const COMMAND: u32 = 0x0a;
+    // `struct ethtool_value`: the command, and whether there is a link.
+    ask(control, name, &mut [COMMAND, 0])
+}
+
 /// The driver's name.
 pub(crate) fn driver(control: &Control, name: &str) -> io::Result<String> {
     /// `ETHTOOL_GDRVINFO`.

@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::checked;
+use super::{checked, ethtool};
 use crate::port::HardwareAddress;
 
-/// How often a carrier is looked for, and how far apart: the kernel may take a second to note one.
+/// How often a carrier is looked for, and how far apart: an older kernel may take a second to note one.
 const CARRIER_LOOKS_MAX: u32 = 750;
 const CARRIER_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
 
@@ -102,14 +102,17 @@ impl Control {
         Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
     }
 
-    /// Waits until an interface that is up has its carrier: the kernel notes that a while after both ends are there, and
-    /// loses without a word what is sent before. One that gets none in time, or is down, is left as it is.
+    /// Waits until an interface that is up has its carrier: a worker of the kernel notes that a while after both ends
+    /// are there, late on a busy host, and what is sent before is lost without a word. One that gets none in time, or is
+    /// down, is left as it is.
     #[allow(clippy::disallowed_methods, reason = "an interface is opened by a person's order, once")]
     pub(crate) fn await_carrier(&self, name: &str) -> io::Result<()> {
         for _ in 0..CARRIER_LOOKS_MAX {
             let request = self.flags(name)?;
             // SAFETY: the kernel has just written this member.
             let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+            // After the look: the flag shows before queues and bridges know, and these are through once this is answered.
+            let _ = ethtool::settle_link(self, name);
             if flags & libc::IFF_UP == 0 || flags & libc::IFF_RUNNING != 0 {
                 break;
             }
