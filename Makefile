@@ -1,8 +1,10 @@
 CARGO ?= cargo
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-net check bench help
+.PHONY: run test test-net check bench fuzz help
 
 # Ports over DPDK are built and tested where it is installed (libdpdk-dev).
 DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
@@ -15,9 +17,9 @@ test: ## Run every test, without root; HPB_DATA names the folder of outside vect
 
 test-net: ## Test every port and the card against the kernel and foreign programs; root; prints what it skips
 	HPB_NET=1 $(CARGO) test -p hpb-net --test devices --test xdp --test steering -- --nocapture
-	HPB_NET=1 $(CARGO) test -p hpb-tests --test interop --test lanes --test twin -- --nocapture
+	HPB_NET=1 $(CARGO) test -p hpb-tests --test interop --test lanes --test twin --test tools -- --nocapture
 ifeq ($(DPDK),yes)
-	HPB_NET=1 $(CARGO) test -p hpb-net --features dpdk --test dpdk -- --nocapture
+	HPB_NET=1 $(CARGO) test -p hpb-net --features dpdk --lib --test dpdk -- --nocapture
 else
 	@echo 'skipped: DPDK is not installed (libdpdk-dev)'
 endif
@@ -37,6 +39,14 @@ endif
 bench: ## Compare the card with the kernel's TCP at 10,000 sessions, then echo while most of the sessions reconnect
 	$(CARGO) run --release -p hpb -- bench sessions --count 10000
 	$(CARGO) run --release -p hpb -- bench reconnect
+
+fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_SECONDS each (60); needs a C++ compiler
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \
+	    echo 'make fuzz: cargo-fuzz is not installed; run: cargo install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked' >&2; exit 1; }
+	$(CARGO) fuzz build --fuzz-dir tests/fuzz --sanitizer none
+	@set -e; for target in $$(ls tests/fuzz/corpus); do mkdir -p tests/fuzz/found/$$target; \
+	    $(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target tests/fuzz/found/$$target tests/fuzz/corpus/$$target \
+	    -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20; done
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
