@@ -102,7 +102,9 @@ fn share(queues: usize) {
     if cores_allowed().unwrap().len() < queues {
         return eprintln!("skipped: {queues} lanes want a core each");
     }
-    let link = match Link::lay(queues) {
+    let has_ping = Command::new("ping").arg("-V").stdout(Stdio::null()).status().is_ok();
+    let link = if has_ping { Link::lay(queues) } else { Err(SandboxError::Tool("ping", "iputils-ping")) };
+    let link = match link {
         Ok(link) => link,
         Err(error) if std::env::var_os("HPB_NET").is_some() => panic!("{error}"),
         Err(error) => return eprintln!("skipped: {error}"),

@@ -32,7 +32,7 @@ registers! {
     Reorder = "cfg_toe_mode_reorder",
     /// n: one received segment in n is damaged, evenly spaced.
     InsertError = "cfg_toe_mode_ins_err",
-    /// n: of every 64 n received segments, the first 8 in a row are damaged.
+    /// n: of every 64 n received segments, the last 8 in a row are damaged.
     InsertErrorBurst = "cfg_toe_mode_ins_err1",
     /// 1: a segment of no session is answered by a reset instead of silence.
     NoSession = "cfg_toe_mode_sess_ne",
@@ -97,7 +97,7 @@ impl Registers {
         }
         self.received += 1;
         let by_spaced = spaced > 0 && self.received.is_multiple_of(spaced);
-        let by_burst = burst > 0 && self.received % (64 * burst) < 8;
+        let by_burst = burst > 0 && (self.received - 1) % (64 * burst) >= 64 * burst - 8;
         self.acted[Register::InsertError as usize] += u64::from(by_spaced);
         self.acted[Register::InsertErrorBurst as usize] += u64::from(by_burst);
         by_spaced || by_burst
@@ -125,7 +125,9 @@ mod tests {
         assert_eq!((0..1_000).filter(|_| registers.damages()).count(), 100);
         registers.set(Register::InsertError, 0);
         registers.set(Register::InsertErrorBurst, 1);
-        assert_eq!((0..640).filter(|_| registers.damages()).count(), 80);
+        let mut registers = Registers { received: 0, ..registers };
+        assert_eq!((0..56).filter(|_| registers.damages()).count(), 0, "a connection can be opened first");
+        assert_eq!((56..640).filter(|_| registers.damages()).count(), 80);
         assert_eq!(registers.acted(Register::InsertError), 100);
     }
 

@@ -136,7 +136,6 @@ fn scripts_reach_what_they_are_for() {
 
 /// A lane that nobody speaks to rests: at most a wake-up a second and session.
 #[test]
-#[ignore = "a session that never opened and waits for its FIN's ACK past the handshake's time wakes the lane each millisecond"]
 fn a_lane_left_alone_rests() {
     for (file, bytes) in corpus(target("lane_ip")) {
         let wakes = fuzz::run_lane(Medium::Ip, &bytes).wakes;

@@ -62,10 +62,13 @@ impl Lane {
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
         session.dirty = false;
         if !session.was_open && session.deadline_at.is_some_and(|deadline_at| deadline_at <= now) {
+            session.deadline_at = None;
             if session.socket.state() == TcpState::Opening {
                 // Whoever it is never answered: a reset would only reach who is not concerned.
                 return Some(Flushed::Over(CloseReason::HandshakeTimeout));
             }
+            // One that is ending already waits no longer for its peer either.
+            session.socket.abort();
             self.end(index, None, CloseReason::HandshakeTimeout);
         }
         self.recover(now, index, bursts);

@@ -110,15 +110,28 @@ impl Lane {
     fn take(&mut self, now: Instant, seen: &Seen, packet: &mut [u8], bursts: &mut Bursts) {
         // The guess went by the hash alone, and an earlier frame of this burst may have opened or ended the session.
         let still = seen.index.filter(|index| self.is_of(*index, &seen.segment));
-        let index = match still.or_else(|| self.find(seen.hash, &seen.segment)) {
-            Some(index) => index,
-            None if self.is_stray(seen) => return,
-            None => match self.admit(now, seen, packet, bursts) {
-                Ok(index) => index,
-                Err(reason) => return self.counters.drops.count(reason),
-            },
+        if let Some(index) = still.or_else(|| self.find(seen.hash, &seen.segment)) {
+            return self.feed(now, index, seen.segment, packet, bursts);
+        }
+        if self.is_stray(seen) {
+            return;
+        }
+        let index = match self.admit(now, seen, packet, bursts) {
+            Ok(index) => index,
+            Err(reason) => return self.counters.drops.count(reason),
         };
-        let mut segment = seen.segment;
+        self.feed(now, index, seen.segment, packet, bursts);
+        let session = self.slots[index as usize].session.as_ref();
+        let came_by_cookie = seen.segment.has(ACK);
+        if came_by_cookie && session.is_some_and(|session| session.socket.is_syn_received()) {
+            // The engine did not take what brought the cookie back: it must not buy a half-open place.
+            self.counters.drops.count(Drop::Malformed);
+            self.remove(index, CloseReason::Broken(Drop::Malformed));
+        }
+    }
+
+    /// Brings a segment to its session.
+    fn feed(&mut self, now: Instant, index: u32, mut segment: Segment, packet: &mut [u8], bursts: &mut Bursts) {
         if !self.accept(now, index, &mut segment, packet, bursts) {
             return;
         }
@@ -129,7 +142,10 @@ impl Lane {
         if noted.out_of_order {
             self.counters.out_of_order += 1;
             if self.registers.acts(Register::Reorder) {
+                // The data is gone, but the peer learns at once what is missing (RFC 5681 section 4.2).
                 self.counters.drops.count(Drop::Fault);
+                let standing = session.standing();
+                self.say(&standing, bursts);
                 return;
             }
         }
@@ -259,12 +275,12 @@ impl Lane {
                 Ok(())
             }
             Phase::Open => {
-                let read = read(session, &mut self.events, &mut self.scratch.record);
-                if let Ok(count) = read {
-                    self.counters.rx_messages += u64::from(count);
-                    session.counters.rx_messages += count;
-                }
-                read.map(drop)
+                let mut count = 0;
+                let read = read(session, &mut self.events, &mut self.scratch.record, &mut count);
+                // Those before one that breaks the framing were told too.
+                self.counters.rx_messages += u64::from(count);
+                session.counters.rx_messages += count;
+                read
             }
             Phase::Ending(_) => {
                 // Nobody reads what still comes; taking it lets the peer finish.
@@ -305,15 +321,14 @@ impl Lane {
     }
 }
 
-/// Takes what the socket holds; returns how many messages that were.
-fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8]) -> Result<u32, Drop> {
-    let mut count = 0;
+/// Takes what the socket holds; counts the messages that were whole.
+fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8], count: &mut u32) -> Result<(), Drop> {
     let (id, tag, body_len_max) = (session.id, session.tag, session.body_len_max as usize);
     let inbox = &mut session.inbox;
     let mut feed = |bytes: &[u8]| {
         inbox.feed(bytes, body_len_max, |kind, body| {
             events.push_message(id, tag, kind, body);
-            count += 1;
+            *count += 1;
         })
     };
     let Some(channel) = &mut session.channel else {
@@ -321,16 +336,16 @@ fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8]) -> R
             let fed = session.socket.recv(|bytes| (bytes.len(), feed(bytes)));
             fed.unwrap_or(Ok(()))?;
         }
-        return Ok(count);
+        return Ok(());
     };
     loop {
         let mut head = [0; 2];
         if !session.socket.peek(&mut head) {
-            return Ok(count);
+            return Ok(());
         }
         let record_len = Channel::record_len(head)?;
         if session.socket.recv_len() < record_len {
-            return Ok(count);
+            return Ok(());
         }
         let in_place = session.socket.recv(|bytes| match bytes.get_mut(2..record_len) {
             None => (0, None),
