@@ -14,6 +14,7 @@ pub mod guard;
 pub mod lane;
 pub mod neighbor;
 pub mod outbox;
+mod rate;
 pub mod recovery;
 pub mod registers;
 pub mod secure;

@@ -256,7 +256,7 @@ pub const NEIGHBOR_ADDRESSES_MAX: usize = 8;
 /// Extension headers of one IPv6 packet that the card's link layer looks past.
 pub const IPV6_EXTENSIONS_MAX: usize = 4;
 /// ICMP messages that one card sends in a second, all kinds together.
-pub const ICMP_REPLIES_PER_SECOND_MAX: u64 = 1_000;
+pub const ICMP_REPLIES_PER_SECOND_MAX: u32 = 1_000;
 /// Bytes of one script of the card's behaviour.
 pub const SCRIPT_LEN_MAX: usize = 64 << 10;
 /// Turns that a script's card may take without a moment passing before it counts as running wild.

@@ -4,11 +4,10 @@
 //!
 //! Sequence numbers that nobody can guess ([`numbers`], RFC 6528), SYN cookies when too many sessions are half open
 //! ([`cookie`], RFC 4987 section 3.6), the reset, SYN and ACK rules of RFC 5961 ([`verdict`]), TIME-WAIT without a
-//! session ([`time_wait`]), caps a source ([`sources`]) and rates ([`rate`]).
+//! session ([`time_wait`]), caps a source ([`sources`]) and rates (a token bucket).
 
 pub mod cookie;
 pub mod numbers;
-pub mod rate;
 pub mod sources;
 pub mod time_wait;
 pub mod verdict;
@@ -16,8 +15,8 @@ pub mod verdict;
 use hpb_base::limits::TIME_WAIT_MAX;
 use hpb_base::{Duration, Instant};
 
+use crate::rate::RateLimit;
 use cookie::Cookies;
-use rate::RateLimit;
 use sources::Sources;
 use time_wait::TimeWait;
 
@@ -86,8 +85,8 @@ impl Guard {
                 config.sessions_per_prefix_max,
                 hash_key("hpb lane sources v1"),
             ),
-            syns: RateLimit::new(config.syns_per_second_max, now),
-            resets: RateLimit::new(config.resets_per_second_max, now),
+            syns: RateLimit::new(config.syns_per_second_max, config.syns_per_second_max, now),
+            resets: RateLimit::new(config.resets_per_second_max, config.resets_per_second_max, now),
         }
     }
 }

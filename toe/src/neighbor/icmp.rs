@@ -4,8 +4,6 @@
 //! it reads which flow and which sequence number they quote, and leaves the judgement to who knows what is in flight
 //! (RFC 5927 section 4). Redirects, timestamps and the like are not served.
 
-use hpb_base::limits::ICMP_REPLIES_PER_SECOND_MAX;
-use hpb_base::{Duration, Instant};
 use hpb_net::Frame;
 
 use super::Notice;
@@ -23,8 +21,8 @@ pub(super) const MTU_MIN_V6: usize = 1_280;
 const QUOTED_LEN_MIN: usize = 8;
 /// Plateaus to fall back to where a router does not say its MTU (RFC 1191 section 7.1).
 const PLATEAUS: [usize; 5] = [1_492, 1_006, 576, 508, 296];
-/// ICMP messages that may leave at once after a silence.
-const BURST: u64 = 50;
+/// ICMP messages that may leave at once after a silence (RFC 4443 section 2.4 (f)).
+pub(super) const BURST: u32 = 50;
 
 /// What the card answers to a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,29 +169,6 @@ pub(super) fn is_whole_datagram(packet: &Packet<'_>, is_verified: bool) -> Resul
     // Zero means that there is none, in IPv4 only (RFC 768; RFC 8200 section 8.1).
     let is_absent = packet.is_v4() && be16(packet.payload, 6) == 0;
     if is_absent || is_verified || packet.checksum_holds() { Ok(()) } else { Err(NeighborDrop::Checksum) }
-}
-
-/// A bound on messages a second: the instant when all that was allowed so far would be used up at the even rate.
-pub(super) struct RateLimit {
-    used_until: Instant,
-}
-
-impl RateLimit {
-    /// All of the burst is free.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { used_until: now }
-    }
-
-    /// Whether one more message may leave (RFC 4443 section 2.4 (f)).
-    pub(super) fn allows(&mut self, now: Instant) -> bool {
-        let each = Duration::from_secs(1).div(ICMP_REPLIES_PER_SECOND_MAX);
-        let from = self.used_until.max(now);
-        let allowed = from.since(now) < each.saturating_mul(BURST);
-        if allowed {
-            self.used_until = from + each;
-        }
-        allowed
-    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ mod tx;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use hpb_base::limits::{BURST_LEN_MAX, FRAME_LEN_MAX, NEIGHBOR_ADDRESSES_MAX, NEIGHBOR_NOTICES_MAX};
+use hpb_base::limits::{
+    BURST_LEN_MAX, FRAME_LEN_MAX, ICMP_REPLIES_PER_SECOND_MAX, NEIGHBOR_ADDRESSES_MAX, NEIGHBOR_NOTICES_MAX,
+};
 use hpb_base::{Duration, Instant, Random};
 use hpb_net::frame::{Bursts, Frame};
 use hpb_net::port::{HardwareAddress, Medium};
@@ -40,9 +42,9 @@ use hpb_net::port::{HardwareAddress, Medium};
 pub use counters::{NeighborCounters, NeighborDrop, NeighborDropCounters};
 pub use lanes::Told;
 
+use crate::rate::RateLimit;
 use crate::segment::{FlowKey, mapped, unmapped};
 use ethernet::Header;
-use icmp::RateLimit;
 use route::Routes;
 use table::Table;
 
@@ -240,7 +242,7 @@ impl Neighbor {
             confirmed: None,
             dhcp: (config.dhcp && config.lane == 0).then(|| dhcp::Client::new(config.hardware, random.next_u64(), now)),
             lease: None,
-            rate: RateLimit::new(now),
+            rate: RateLimit::new(ICMP_REPLIES_PER_SECOND_MAX, icmp::BURST, now),
             outgoing: VecDeque::new(),
             incoming: Vec::with_capacity(BURST_LEN_MAX),
             notices: VecDeque::new(),

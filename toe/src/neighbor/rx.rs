@@ -205,7 +205,7 @@ impl Neighbor {
         if !ip::is_host(packet.source) || self.is_ours(packet.source) {
             return Err(NeighborDrop::BadSource);
         }
-        if !self.rate.allows(now) {
+        if !self.rate.take(now) {
             return Err(NeighborDrop::RateLimited);
         }
         match answer {
@@ -268,7 +268,7 @@ impl Neighbor {
                 }
                 if packet.source == ip::UNSPECIFIED {
                     // Somebody wants the address for himself (RFC 4862 section 5.4.4): all are told that it is taken.
-                    if self.rate.allows(self.now) {
+                    if self.rate.take(self.now) {
                         self.advertise(target, None, bursts);
                     } else {
                         self.counters.drops.count(NeighborDrop::RateLimited);
@@ -303,7 +303,7 @@ impl Neighbor {
                 if group != ip::UNSPECIFIED && !self.is_listened_to(group) {
                     return Err(NeighborDrop::NotOurs);
                 }
-                if !self.rate.allows(self.now) {
+                if !self.rate.take(self.now) {
                     return Err(NeighborDrop::RateLimited);
                 }
                 self.report(true, bursts);

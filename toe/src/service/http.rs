@@ -126,18 +126,18 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 fn is_hopeless(begun: &[u8]) -> bool {
     match begun.iter().position(|byte| *byte == b'\n') {
         Some(end) => request_line(begun[..end].strip_suffix(b"\r").unwrap_or(&begun[..end])).is_none(),
-        None => !begun.strip_suffix(b"\r").unwrap_or(begun).iter().all(is_of_request_line),
+        None => !begun.strip_suffix(b"\r").unwrap_or(begun).iter().copied().all(is_of_request_line),
     }
 }
 
-fn is_of_request_line(byte: &u8) -> bool {
+fn is_of_request_line(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
 /// A request line's method, and whether its version keeps the connection. Its bytes are judged here too, so that a line
 /// that came whole meets the rule that [`is_hopeless`] holds its beginning to: an answer never depends on the segments.
 fn request_line(line: &[u8]) -> Option<(&[u8], bool)> {
-    if !line.iter().all(is_of_request_line) {
+    if !line.iter().copied().all(is_of_request_line) {
         return None;
     }
     let mut words = line.split(|byte| *byte == b' ');

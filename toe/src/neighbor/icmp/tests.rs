@@ -156,18 +156,6 @@ fn a_refusal_quotes_as_much_as_fits() {
     }
 }
 
-#[test]
-fn a_silence_saves_up_a_burst_and_no_more() {
-    let start = Instant::from_millis(5);
-    let mut rate = RateLimit::new(start);
-    let allowed = |rate: &mut RateLimit, now| (0..10_000).filter(|_| rate.allows(now)).count() as u64;
-    assert_eq!(allowed(&mut rate, start), BURST);
-    assert_eq!(allowed(&mut rate, start + Duration::from_millis(10)), 10 * ICMP_REPLIES_PER_SECOND_MAX / 1_000);
-    assert_eq!(allowed(&mut rate, start + Duration::from_secs(100)), BURST);
-    let later = (1..=1_000).map(|ms| start + Duration::from_secs(100) + Duration::from_millis(ms));
-    assert_eq!(later.map(|now| allowed(&mut rate, now)).sum::<u64>(), ICMP_REPLIES_PER_SECOND_MAX);
-}
-
 proptest! {
     #[test]
     fn any_message_is_read_without_a_panic(
