@@ -19,8 +19,6 @@ pub struct Script {
     pub name: String,
     /// The sections of RFCs that it pins down; never empty.
     pub cites: Vec<String>,
-    /// What the card must have before it can pass: the script is run on demand only.
-    pub needs: Option<String>,
     /// Why today's card fails it: it is run, and must fail.
     pub known: Option<String>,
     /// How the card is set up.

@@ -48,8 +48,7 @@ pub fn parse(name: &str, text: &str) -> Result<Script, ParseError> {
         tolerance: TOLERANCE,
         lane: LaneConfig::new(Vec::new(), None, SECRET),
     };
-    let mut script =
-        Script { name: name.to_owned(), cites: Vec::new(), needs: None, known: None, settings, lines: Vec::new() };
+    let mut script = Script { name: name.to_owned(), cites: Vec::new(), known: None, settings, lines: Vec::new() };
     for (index, line) in text.lines().enumerate() {
         let mut cursor = Cursor::new(index + 1, without_comment(line));
         if cursor.is_at_end() {
@@ -88,9 +87,6 @@ fn header(cursor: &mut Cursor<'_>, script: &mut Script) -> Result<bool, ParseErr
             "" => return cursor.error("which RFC, which section?"),
             cited => script.cites.push(cited.to_owned()),
         }
-        true
-    } else if cursor.accept_word("needs") {
-        script.needs = Some(cursor.word("what the script needs")?.to_owned());
         true
     } else if cursor.accept_word("known") {
         cursor.expect(":")?;

@@ -50,11 +50,11 @@ fn a_line_is_read_to_the_last_word() {
 
 #[test]
 fn headers_and_settings_are_read() {
-    let text = "cites RFC 1\ncites RFC 2, section 3 # why\nneeds guard\nknown: it does not # yet\nfamily ipv6\n\
+    let text = "cites RFC 1\ncites RFC 2, section 3 # why\nknown: it does not # yet\nfamily ipv6\n\
                 set keep_alive off\nset ack_delay 5ms\nset half_open_max 3\nset mtu 1280\nset secret 0x10";
     let read = parse("test", text).unwrap();
     assert_eq!(read.cites, ["RFC 1", "RFC 2, section 3"]);
-    assert_eq!((read.needs.as_deref(), read.known.as_deref()), (Some("guard"), Some("it does not")));
+    assert_eq!(read.known.as_deref(), Some("it does not"));
     assert_eq!((read.settings.family, read.settings.mtu), (Family::Ipv6, 1_280));
     let lane = &read.settings.lane;
     assert_eq!((lane.keep_alive, lane.half_open_max, lane.secret), (None, 3, [16; 32]));
