@@ -2,7 +2,7 @@
 //! machine's network is touched. Without root each test says why it was skipped; with `HPB_NET=1` a skip is a failure.
 //!
 //! `HPB_SESSIONS` (default 1,000) and `HPB_MESSAGES` (default 20) are the size: 10,000 and 3,600 is the message count of
-//! an hour at one a second.
+//! an hour at one a second. `HPB_LINKS` names the links to try, as `packet4,tap6` (default: all).
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -36,6 +36,7 @@ struct Link {
 enum Way {
     Packet,
     Tap,
+    Xdp,
 }
 
 fn number(name: &str, default: usize) -> usize {
@@ -51,6 +52,13 @@ impl Link {
             Way::Packet => {
                 cable((&kernel, "cable0"), (&card, "cable0"), 1)?;
                 (card, "cable0", "packet:cable0")
+            }
+            Way::Xdp => {
+                cable((&kernel, "cable0"), (&card, "cable0"), 1)?;
+                // The port sees frames as they were put on the cable: sums and sizes must be whole.
+                kernel.set_offloads("cable0", false)?;
+                card.set_offloads("cable0", false)?;
+                (card, "cable0", "xdp:cable0")
             }
             // A TAP's other end is the card itself: both are of the kernel's host.
             Way::Tap => {
@@ -86,15 +94,23 @@ impl Link {
 fn on_every_link(body: impl Fn(&Link, &str)) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     descriptor_limit_raise().unwrap();
-    for way in [Way::Packet, Way::Tap] {
-        for is_v6 in [false, true] {
+    let wanted = std::env::var("HPB_LINKS").ok();
+    let mut tried = 0;
+    for (way, name) in [(Way::Packet, "packet"), (Way::Tap, "tap"), (Way::Xdp, "xdp")] {
+        for (is_v6, family) in [(false, 4), (true, 6)] {
+            let name = format!("{name}{family}");
+            if wanted.as_ref().is_some_and(|wanted| !wanted.split(',').any(|other| other == name)) {
+                continue;
+            }
+            tried += 1;
             match Link::lay(way, is_v6) {
                 Ok(link) => body(&link, &format!("{} {}", link.port, link.card_address)),
-                Err(error) if std::env::var_os("HPB_NET").is_some() => panic!("{way:?}: {error}"),
-                Err(error) => eprintln!("skipped: {way:?}: {error}"),
+                Err(error) if std::env::var_os("HPB_NET").is_some() => panic!("{name}: {error}"),
+                Err(error) => eprintln!("skipped: {name}: {error}"),
             }
         }
     }
+    assert!(tried > 0, "HPB_LINKS names no link");
 }
 
 /// Nothing was lost on the way that a checksum or a full table would show.
