@@ -3,7 +3,8 @@
 //! then time-outs of 200 ms and more, doubled each time (RFC 6298, with the smaller minimum that Linux uses too).
 //!
 //! Integers only; a round trip is measured on one segment at a time, never on one that was sent twice (RFC 6298
-//! section 3).
+//! section 3). So that a peer who has become slow is not taken for a lossy one for ever, whatever had to be sent again
+//! doubles the waits until a round trip is measured again (Karn's algorithm, RFC 6298 section 5.5).
 
 use hpb_base::{Duration, Instant};
 
@@ -17,6 +18,9 @@ const ACK_DELAY_US: u64 = 40_000;
 /// Time-outs after the probe; from then on the engine's own, which has begun anew with each repeat, is sooner.
 const TIMEOUTS_MAX: u8 = 3;
 
+/// Doublings at most.
+const PATIENCE_MAX: u8 = 6;
+
 /// One session's round-trip estimate and its timer.
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery {
@@ -24,6 +28,8 @@ pub struct Recovery {
     variation_us: u32,
     has_sample: bool,
     probes: u8,
+    /// How often in a row it is not known which of two copies was acknowledged: the waits are doubled as often.
+    patience: u8,
     /// The end of the segment that is timed.
     timed_end: u32,
     timed_at: Option<Instant>,
@@ -38,6 +44,7 @@ impl Default for Recovery {
             variation_us: 0,
             has_sample: false,
             probes: 0,
+            patience: 0,
             timed_end: 0,
             timed_at: None,
             since: Instant::ZERO,
@@ -58,12 +65,16 @@ impl Recovery {
 
     /// Notes an ACK of something new.
     pub fn on_progress(&mut self, now: Instant, ack: u32) {
+        if self.probes > 0 {
+            self.patience = (self.patience + 1).min(PATIENCE_MAX);
+        }
         self.probes = 0;
         self.since = now;
         if let Some(timed_at) = self.timed_at
             && ack.wrapping_sub(self.timed_end).cast_signed() >= 0
         {
             self.timed_at = None;
+            self.patience = 0;
             self.sample((now.since(timed_at).as_nanos() / 1_000).min(60_000_000) as u32);
         }
     }
@@ -93,7 +104,7 @@ impl Recovery {
         } else {
             (smoothed_us + 4 * variation_us).max(TIMEOUT_MIN_US) << (self.probes - 1)
         };
-        Some(self.since + Duration::from_micros(wait_us))
+        Some(self.since + Duration::from_micros(wait_us << self.patience))
     }
 
     /// It is sent again for want of progress; whether that counts as a time-out (the first time it is a probe).
@@ -140,7 +151,28 @@ mod tests {
         assert!(recovery.on_due(at(650_000)) && recovery.on_due(at(1_450_000)));
         assert_eq!(recovery.due_at(true), None, "the engine's turn");
         recovery.on_progress(at(2_000_000), 200);
-        assert_eq!(recovery.due_at(false), Some(at(2_025_000)), "progress begins anew");
+        assert_eq!(recovery.due_at(false), Some(at(2_050_000)), "progress begins anew, more patiently");
+    }
+
+    #[test]
+    fn a_peer_that_became_slow_is_measured_again() {
+        let (mut recovery, mut now_us, mut end, mut repeats) = (measured(1_000), 10_000, 100, Vec::new());
+        for _ in 0..40 {
+            end += 100;
+            recovery.on_sent(at(now_us), end, false);
+            let acked_us = now_us + 400_000;
+            let mut count = 0;
+            while let Some(due_at) = recovery.due_at(true).filter(|due_at| *due_at < at(acked_us)) {
+                recovery.on_due(due_at);
+                recovery.on_sent(due_at, end, true);
+                count += 1;
+            }
+            repeats.push(count);
+            recovery.on_progress(at(acked_us), end);
+            now_us = acked_us + 1_000;
+        }
+        assert!(repeats[0] >= 2 && repeats[20..] == [0; 20], "{repeats:?}");
+        assert!(recovery.round_trip().unwrap() > Duration::from_millis(300));
     }
 
     #[test]
