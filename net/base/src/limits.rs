@@ -20,8 +20,9 @@ pub const DPDK_DESCRIPTORS_MAX: u16 = 1_024;
 pub const RULE_ADDRESSES_MAX: usize = 64;
 /// Port ranges of one rule of such a program.
 pub const RULE_PORTS_MAX: usize = 64;
-/// Frames of one `AF_XDP` queue that its receive ring holds, and as many chunks to receive into; a power of two.
-pub const XDP_RX_FRAMES: usize = 2_048;
+/// Frames of one `AF_XDP` queue that its receive ring holds, and as many chunks to receive into; a power of two. Most of
+/// 10,000 peers may speak while the lane is kept from its core.
+pub const XDP_RX_FRAMES: usize = 8_192;
 /// Frames of one `AF_XDP` queue that its send ring holds, and as many chunks to send from; a power of two.
 pub const XDP_TX_FRAMES: usize = 1_024;
 /// Bytes of the verifier's log that an error keeps.
