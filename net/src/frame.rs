@@ -168,6 +168,11 @@ impl FramePool {
         self.owned += 1;
     }
 
+    /// Frames that it answers for and that are not free: in bursts, with a port, or waiting somewhere.
+    pub fn in_use(&self) -> usize {
+        self.owned.saturating_sub(self.free.len())
+    }
+
     /// Frames that this pool answers for: free, in bursts, or with a port.
     pub fn owned(&self) -> usize {
         self.owned
@@ -241,7 +246,7 @@ mod tests {
         pool.give(second);
         pool.give(first);
         assert_eq!(pool.take().expect("again").bytes(), [1, 2, 3]);
-        assert_eq!(pool.owned(), 2);
+        assert_eq!((pool.owned(), pool.in_use()), (2, 2));
     }
 
     #[test]

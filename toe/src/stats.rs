@@ -119,6 +119,8 @@ pub struct LaneCounters {
     pub cookies_sent: u64,
     /// Sessions opened by a cookie that came back.
     pub cookies_taken: u64,
+    /// Waits for a closed session's old duplicates that a new SYN between the same ends cut short.
+    pub reopened: u64,
     /// Challenge ACKs sent (RFC 5961).
     pub challenges: u64,
     /// Resets sent for segments of no session.

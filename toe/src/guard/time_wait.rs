@@ -68,6 +68,11 @@ impl TimeWait {
         self.alive == 0
     }
 
+    /// Places taken: the sessions that wait, and those opened anew meanwhile whose place has not fallen due.
+    pub fn held(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Remembers a closed session: our next sequence number as the wire counts, and the next one expected of the peer.
     pub fn insert(&mut self, now: Instant, flow: FlowKey, send_next: u32, receive_next: u32) {
         self.expire(now);
@@ -131,7 +136,8 @@ impl TimeWait {
         }
     }
 
-    fn expire(&mut self, now: Instant) {
+    /// Forgets the sessions that were waited out by `now`.
+    pub fn expire(&mut self, now: Instant) {
         while self.entries.front().is_some_and(|entry| !entry.alive || entry.until <= now) {
             self.pop();
         }

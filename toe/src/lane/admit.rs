@@ -31,7 +31,10 @@ impl Lane {
         let mut reopened_after = None;
         match self.guard.time_wait.take(now, segment) {
             None => {}
-            Some(Reply::Reopen { after }) => reopened_after = Some(after),
+            Some(Reply::Reopen { after }) => {
+                self.counters.reopened += 1;
+                reopened_after = Some(after);
+            }
             Some(Reply::Silence) => return Err(Drop::TimeWait),
             Some(Reply::Ack { seq, ack }) => {
                 self.say(&Spoken { flow: segment.flow, seq, ack, flags: ACK, window: 0, mss: None }, bursts);

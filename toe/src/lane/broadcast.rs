@@ -36,6 +36,11 @@ impl Broadcasts {
         self.under_way.iter().any(|queue| !queue.is_empty())
     }
 
+    /// Members of all groups, and messages on their way to them.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.members.iter().map(Vec::len).sum(), self.under_way.iter().map(VecDeque::len).sum())
+    }
+
     /// Takes a session that is gone from its table out of its group.
     pub(super) fn leave(&mut self, session: &Session, slots: &mut [Slot]) {
         let Some(group) = session.group else { return };

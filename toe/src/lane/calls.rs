@@ -39,6 +39,11 @@ impl Calls {
         !self.waiting.is_empty() && self.under_way < calling_max
     }
 
+    /// Calls known, those of them that wait to be made, and sessions of calls that are not open yet.
+    pub(super) fn held(&self) -> (usize, usize, usize) {
+        (self.known.len() - self.free.len(), self.waiting.len(), self.under_way)
+    }
+
     /// A call came to an end, good or bad: another may start.
     pub(super) fn settled(&mut self) {
         self.under_way -= 1;
@@ -159,31 +164,25 @@ impl Lane {
     /// The flow of a call; where the port is left to the card, one that no session of this lane uses or has just left,
     /// and whose frames come to this lane.
     fn free_flow(&mut self, now: Instant, call: &Call) -> Option<FlowKey> {
+        let is_chosen = call.local.port() != 0;
+        let tries = if is_chosen { 1 } else { u16::MAX - PORT_FIRST + 1 };
         let mut local = call.local;
-        for _ in PORT_FIRST..=u16::MAX {
-            if call.local.port() == 0 {
+        for _ in 0..tries {
+            if !is_chosen {
                 local.set_port(self.calls.port());
             }
             let flow = FlowKey::new(call.remote, local);
-            if !self.is_reached_by(&flow) {
-                if call.local.port() == 0 {
-                    continue;
-                }
-                return None;
-            }
-            let hash = self.flows.hash(&flow);
-            let slots = &self.slots;
-            let taken = self
-                .flows
-                .find(hash, |index| slots[index as usize].session.as_ref().is_some_and(|session| session.flow == flow));
-            match taken {
-                None if self.guard.time_wait.holds(now, &flow) => {}
-                None => return Some(flow),
-                Some(_) if call.local.port() != 0 => return None,
-                Some(_) => {}
+            if self.is_reached_by(&flow) && !self.is_taken(&flow) && !self.guard.time_wait.holds(now, &flow) {
+                return Some(flow);
             }
         }
         None
+    }
+
+    fn is_taken(&self, flow: &FlowKey) -> bool {
+        let is_it =
+            |index: u32| self.slots[index as usize].session.as_ref().is_some_and(|session| session.flow == *flow);
+        self.flows.find(self.flows.hash(flow), is_it).is_some()
     }
 
     /// What a call's handshake needs: who calls, and who must answer.

@@ -9,6 +9,7 @@ mod broadcast;
 mod calls;
 mod edge;
 mod egress;
+mod holdings;
 mod ingress;
 mod notices;
 mod session;
@@ -45,6 +46,7 @@ use crate::stats::LaneCounters;
 use crate::wheel::Wheel;
 use broadcast::Broadcasts;
 use calls::Calls;
+pub use holdings::Holdings;
 use session::{HalfOpen, Phase, Session};
 use strays::Strays;
 pub use strays::{Sharing, Stray};
@@ -605,10 +607,12 @@ impl Lane {
         }
     }
 
-    /// Turns the wheel: whoever's timer rang gets looked at.
+    /// Turns the wheel: whoever's timer rang gets looked at. Closed sessions that were waited out are forgotten.
     fn ring(&mut self, now: Instant) {
         let (slots, dirty, calls) = (&mut self.slots, &mut self.dirty, &mut self.calls);
         let now_ms = now.as_millis();
+        // Not only when the next segment of no session comes: on a quiet link that may be never.
+        self.guard.time_wait.expire(now);
         self.wheel.turn(now_ms, |index| {
             if calls::is_timer(index) {
                 calls.ring(index);

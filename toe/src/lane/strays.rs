@@ -82,6 +82,11 @@ pub(super) struct Strays {
 }
 
 impl Strays {
+    /// What waits to leave for other lanes or came from them.
+    pub(super) fn held(&self) -> usize {
+        self.outbox.len() + self.packets.len() + self.frames.len()
+    }
+
     /// Whether something came that no burst has taken.
     pub(super) fn wait(&self) -> bool {
         !self.packets.is_empty() || !self.frames.is_empty()

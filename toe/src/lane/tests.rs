@@ -521,6 +521,52 @@ fn a_closed_session_waits_without_memory_and_its_ports_rest() {
 }
 
 #[test]
+fn a_wait_is_over_in_time_though_nothing_comes() {
+    let mut world = open_pair(39, LinkConfig::default(), Class::Terminal, true);
+    let (far, near) = (world.opened(0)[0], world.opened(1)[0]);
+    for (host, session) in [(0, far), (1, near)] {
+        world.hosts[host].lane.handle(world.now, Command::Close { session });
+    }
+    world.run_for(Duration::from_secs(50));
+    let waits = |world: &World| world.hosts.iter().map(|host| host.lane.holdings().time_wait).sum::<usize>();
+    assert!(waits(&world) > 0);
+    world.run_for(Duration::from_secs(15));
+    world.turn();
+    assert_eq!(waits(&world), 0);
+    for host in &world.hosts {
+        assert_eq!((host.lane.holdings(), host.bursts.pool.in_use()), (Holdings::default(), 0));
+    }
+}
+
+#[test]
+fn a_call_from_a_port_that_waits_is_refused_until_the_wait_is_over() {
+    let mut world = World::new(40, LinkConfig::default());
+    world.listen(Class::Terminal, false);
+    let call = |world: &mut World, tag| {
+        let call = Call {
+            remote: SocketAddr::new(address(0), PORT),
+            local: SocketAddr::new(address(1), 5_000),
+            class: Class::Uplink,
+            responder: None,
+            identity: None,
+            tag,
+            keep: false,
+        };
+        world.hosts[1].lane.handle(world.now, Command::Open(call));
+        world.run_for(Duration::from_secs(1));
+    };
+    call(&mut world, 0);
+    let session = world.opened(1)[0];
+    world.hosts[1].lane.handle(world.now, Command::Close { session });
+    world.run_for(Duration::from_secs(1));
+    call(&mut world, 1);
+    assert_eq!(world.closed(1), [(CloseReason::Local, true), (CloseReason::NoRoom, false)]);
+    world.run_for(Duration::from_secs(60));
+    call(&mut world, 2);
+    assert_eq!(world.opened(1).len(), 2);
+}
+
+#[test]
 fn a_session_is_numbered_by_its_ends_and_the_clock() {
     let initial = |seed, ms| {
         let mut world = World::new(seed, LinkConfig::default());

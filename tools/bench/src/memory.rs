@@ -33,7 +33,6 @@ impl Snapshot {
     /// # Errors
     /// `/proc` is not mounted or says what no Linux says.
     pub fn take() -> io::Result<Self> {
-        sys::heap_trim();
         let mut slab = slab()?;
         for _ in 0..SETTLE_LOOKS_MAX {
             sys::grace_period();
@@ -44,9 +43,17 @@ impl Snapshot {
                 break;
             }
         }
-        let resident = kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")?;
-        Ok(Self { resident, slab })
+        Ok(Self { resident: resident()?, slab })
     }
+}
+
+/// The process's resident bytes, after the heap's free pages were given back.
+///
+/// # Errors
+/// `/proc` is not mounted or says what no Linux says.
+pub fn resident() -> io::Result<u64> {
+    sys::heap_trim();
+    kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
 }
 
 fn slab() -> io::Result<u64> {

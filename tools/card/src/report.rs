@@ -200,6 +200,7 @@ fn named(view: &LaneView) -> Vec<(String, u64)> {
         ("sessions closed", card.closed),
         ("cookies sent", card.cookies_sent),
         ("cookies taken", card.cookies_taken),
+        ("waits cut short by a new SYN", card.reopened),
         ("challenge ACKs", card.challenges),
         ("resets", card.resets),
         ("strays sent", card.strays_sent),

@@ -7,9 +7,9 @@ use hpb_base::Duration;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{ports, reconnect, scale, sessions};
+use hpb_bench::{churn, ports, reconnect, scale, sessions};
 
-use crate::command_line::{Bench, Output, Ports, Reconnect, Sessions};
+use crate::command_line::{Bench, Churn, Output, Ports, Reconnect, Sessions};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -29,6 +29,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Sessions(options) if options.scale.is_empty() => run_sessions(options),
         Bench::Sessions(options) => run_scale(options),
         Bench::Reconnect(options) => run_reconnect(options),
+        Bench::Churn(options) => run_churn(options),
         Bench::Ports(options) => run_ports(options),
     }
 }
@@ -106,6 +107,20 @@ fn run_reconnect(options: Reconnect) -> Result<(), Failure> {
             markdown: report.markdown(),
             json: report.to_json(),
         })
+    })
+}
+
+fn run_churn(options: Churn) -> Result<(), Failure> {
+    let Churn { cycles, encrypted, output } = options;
+    let mut command = format!("hpb bench churn --cycles {cycles}");
+    let mut section = String::from("churn");
+    if encrypted {
+        command.push_str(" --encrypted");
+        section.push_str(" encrypted");
+    }
+    put(&output, |progress| {
+        let report = churn::run(&churn::Options { cycles, encrypted }, command, progress).map_err(Failure::work)?;
+        Ok(Printed { section, terminal: report.terminal(), markdown: report.markdown(), json: report.to_json() })
     })
 }
 

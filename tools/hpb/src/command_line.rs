@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use hpb_bench::{reconnect, sessions};
+use hpb_bench::{churn, reconnect, sessions};
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_net::PortUrl;
@@ -256,6 +256,8 @@ pub(crate) enum Bench {
     Sessions(Sessions),
     /// Echoes of some sessions while all others close and reconnect with full handshakes
     Reconnect(Reconnect),
+    /// Sessions that open and end in every way, on virtual time: whether memory, flows, timers or frames grow
+    Churn(Churn),
     /// Every port that this machine can open, bare and under the card, beside the kernel's TCP over the same cables
     ///
     /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
@@ -337,6 +339,25 @@ pub(crate) struct Reconnect {
     /// How long the quiet sessions echo alone; the storm lasts until everyone is back
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
     pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Churn {
+    /// Sessions to open and close; growth is judged from some 800,000 on
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_000_000,
+        value_parser = RangedU64ValueParser::<u64>::new().range(1..=churn::CYCLES_MAX)
+    )]
+    pub(crate) cycles: u64,
+
+    /// Encrypt the sessions that exchange messages: a handshake each, and a run some ten times as long
+    #[arg(long)]
+    pub(crate) encrypted: bool,
 
     #[command(flatten)]
     pub(crate) output: Output,
@@ -448,6 +469,14 @@ mod tests {
     }
 
     #[test]
+    fn options_of_churn() {
+        let Bench::Churn(all) = parse("bench churn").unwrap() else { panic!() };
+        assert_eq!((all.cycles, all.encrypted), (1_000_000, false));
+        let Bench::Churn(all) = parse("bench churn --cycles 5 --encrypted").unwrap() else { panic!() };
+        assert_eq!((all.cycles, all.encrypted), (5, true));
+    }
+
+    #[test]
     fn options_of_devnet() {
         let devnet = |text: &str| {
             let words = std::iter::once("hpb").chain(text.split_whitespace());
@@ -510,6 +539,7 @@ mod tests {
             ("bench sessions --scale 1,x", "'x' for '--scale <N,N,N>'"),
             ("bench sessions --scale 1 --count 1", "'--scale <N,N,N>' cannot be used with '--count <N>'"),
             ("bench reconnect --seconds 601", "601 is not in 1..=600"),
+            ("bench churn --cycles 0", "0 is not in 1..=100000000"),
             ("bench reconnect extra", "unexpected argument 'extra' found"),
         ];
         for (text, part) in table {
