@@ -355,7 +355,7 @@ pub(crate) struct Churn {
     )]
     pub(crate) cycles: u64,
 
-    /// Encrypt the sessions that exchange messages: a handshake each, and a run some ten times as long
+    /// Encrypt the sessions that exchange messages: a handshake each, and a run many times as long
     #[arg(long)]
     pub(crate) encrypted: bool,
 
