@@ -16,6 +16,7 @@ pub mod neighbor;
 pub mod outbox;
 pub mod recovery;
 pub mod registers;
+pub mod scoreboard;
 pub mod secure;
 pub mod segment;
 pub mod service;

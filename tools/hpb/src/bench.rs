@@ -135,10 +135,9 @@ fn run_loss(options: Loss) -> Result<(), Failure> {
     if !targets.is_empty() {
         let _ = write!(command, " --targets {}", targets.join(","));
     }
-    for (option, asked, usual) in [
-        ("--losses", list(&losses), list(&loss::LOSSES_PPM)),
-        ("--delays", list(&delays), list(&loss::DELAYS_MS)),
-    ] {
+    for (option, asked, usual) in
+        [("--losses", list(&losses), list(&loss::LOSSES_PPM)), ("--delays", list(&delays), list(&loss::DELAYS_MS))]
+    {
         if asked != usual {
             let _ = write!(command, " {option} {asked}");
         }
@@ -146,8 +145,7 @@ fn run_loss(options: Loss) -> Result<(), Failure> {
     let targets = loss::in_order(&targets).map_err(Failure::input)?;
     // Before any thread; where it is not to be had, the targets say so.
     let _ = hpb_sandbox::become_root();
-    let options =
-        loss::Options { losses_ppm: losses, delays_ms: delays, ..loss::Options::new(targets, seconds) };
+    let options = loss::Options { losses_ppm: losses, delays_ms: delays, ..loss::Options::new(targets, seconds) };
     put(&output, |progress| {
         let report = loss::run(&options, command, progress).map_err(Failure::input)?;
         Ok(Printed {

@@ -237,15 +237,13 @@ fn measure(name: &'static str, cell: Cell, work: Work, seconds: u64) -> Result<M
             (None, Some(congestion_control)) => near.run(|| sender::kernel(work, congestion_control, &orders))?,
             (None, None) => Err(Failed::Other(format!("{name} is no sender"))),
         });
-        let watched = watch(&wire, cell, work, seconds, &arrivals, &orders, || {
-            sending.is_finished() || receiving.is_finished()
-        });
-        orders.stop.store(true, Ordering::Relaxed);
-        let sent = sending.join().map_err(|_| Failed::Other("the sender panicked".to_owned()))?;
+        let watched =
+            watch(&wire, cell, work, seconds, &arrivals, &orders, || sending.is_finished() || receiving.is_finished());
+        // The receiver first: the senders' sessions end by a reset.
         arrivals.stop.store(true, Ordering::Relaxed);
         let latencies = receiving.join().map_err(|_| Failed::Other("the receiver panicked".to_owned()))?;
-        // Whoever failed first says best why.
-        sent?;
+        orders.stop.store(true, Ordering::Relaxed);
+        sending.join().map_err(|_| Failed::Other("the sender panicked".to_owned()))??;
         let latencies = latencies?;
         let (bytes, took_ns, losses) = watched?;
         Ok(Measured { bytes, took_ns, losses, sent: orders.messages.load(Ordering::Relaxed), latencies })

@@ -177,8 +177,19 @@ impl LossReport {
     #[allow(clippy::cast_precision_loss, reason = "below 2^53 frames and messages")]
     fn table(&self) -> Vec<Vec<String>> {
         let head = [
-            "sender", "delay ms", "loss %", "Mbit/s", "MB", "s", "lost", "queue full", "messages", "lost", "p50 ms",
-            "p99 ms", "p99.9 ms",
+            "sender",
+            "delay ms",
+            "loss %",
+            "Mbit/s",
+            "MB",
+            "s",
+            "lost",
+            "queue full",
+            "messages",
+            "lost",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
         ];
         let mut rows = vec![head.map(String::from).to_vec()];
         rows.extend(self.rows.iter().map(|row| {

@@ -162,7 +162,8 @@ pub(super) fn card(work: Work, port: Box<dyn Port>, orders: &Orders) -> Result<(
     let now = Instant::from_nanos(wall_ns());
     let config = LaneConfig::new(vec![(SENDER.ip(), super::PREFIX_LEN)], None, SECRET);
     let lane = Lane::new(config, port.capabilities(), now).map_err(|error| Failed::Other(error.to_string()))?;
-    let mut card = Card { lane, port, bursts: Bursts::new(FRAMES), events: EventBatch::default(), sessions: Vec::new() };
+    let mut card =
+        Card { lane, port, bursts: Bursts::new(FRAMES), events: EventBatch::default(), sessions: Vec::new() };
     for tag in 0..work.sessions() as u64 {
         card.lane.handle(now, Command::Open(call(tag)));
     }
