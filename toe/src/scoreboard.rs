@@ -24,7 +24,7 @@ enum Fate {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sent {
+struct Tracked {
     /// Where it ends; it begins where the one before it ends.
     end: u32,
     fate: Fate,
@@ -43,7 +43,7 @@ struct Newest {
 /// What is in flight on one session, in the engine's numbers.
 #[derive(Debug)]
 pub struct Scoreboard {
-    segments: VecDeque<Sent>,
+    segments: VecDeque<Tracked>,
     first: u32,
     end: u32,
     delivered_len: u32,
@@ -130,7 +130,7 @@ impl Scoreboard {
         self.spans().find(|(_, sent)| sent.fate == Fate::Lost).map(|(begin, _)| begin)
     }
 
-    fn spans(&self) -> impl Iterator<Item = (u32, &Sent)> {
+    fn spans(&self) -> impl Iterator<Item = (u32, &Tracked)> {
         let begins = std::iter::once(self.first).chain(self.segments.iter().map(|sent| sent.end));
         begins.zip(&self.segments)
     }
@@ -152,19 +152,19 @@ impl Scoreboard {
                     if sent.fate == Fate::Lost {
                         repaired_len += sent.end.wrapping_sub(at);
                     }
-                    *sent = Sent { fate: Fate::InFlight, is_repeat: true, sent_at: now, ..*sent };
+                    *sent = Tracked { fate: Fate::InFlight, is_repeat: true, sent_at: now, ..*sent };
                 }
                 at = sent.end;
             }
             self.lost_len -= repaired_len;
         }
         if is_after(end, self.end) {
-            let more = Sent { end, fate: Fate::InFlight, is_repeat: false, sent_at: now };
+            let more = Tracked { end, fate: Fate::InFlight, is_repeat: false, sent_at: now };
             let is_full = self.segments.len() >= SCOREBOARD_SEGMENTS_MAX;
             match self.segments.back_mut() {
                 // Beyond the bound they are told apart no more.
                 Some(last) if is_full && last.fate == Fate::InFlight => {
-                    *last = Sent { is_repeat: last.is_repeat, ..more };
+                    *last = Tracked { is_repeat: last.is_repeat, ..more };
                 }
                 _ => self.segments.push_back(more),
             }
@@ -181,7 +181,7 @@ impl Scoreboard {
         if let Some(index) = self.segments.iter().position(|sent| !is_after(at, sent.end))
             && self.segments[index].end != at
         {
-            let head = Sent { end: at, ..self.segments[index] };
+            let head = Tracked { end: at, ..self.segments[index] };
             self.segments.insert(index, head);
         }
     }
@@ -241,7 +241,7 @@ impl Scoreboard {
     }
 
     /// RFC 8985 section 6.2, steps 1 to 3.
-    fn arrived(&mut self, now: Instant, sent: Sent) {
+    fn arrived(&mut self, now: Instant, sent: Tracked) {
         let round_trip = now.since(sent.sent_at);
         if sent.is_repeat {
             // What came faster than anything before answers the first copy.
@@ -349,12 +349,12 @@ impl Scoreboard {
 
 impl Newest {
     /// Whether it left after `sent` did (RFC 8985 section 5.2, `RACK_sent_after`).
-    fn is_after(&self, sent: &Sent) -> bool {
+    fn is_after(&self, sent: &Tracked) -> bool {
         self.sent_at > sent.sent_at || (self.sent_at == sent.sent_at && is_after(self.end, sent.end))
     }
 }
 
-fn is_before(sent_at: Instant, end: u32, other: &Sent) -> bool {
+fn is_before(sent_at: Instant, end: u32, other: &Tracked) -> bool {
     sent_at < other.sent_at || (sent_at == other.sent_at && is_after(other.end, end))
 }
 

@@ -22,7 +22,7 @@ use hpb_sandbox::{Host, SandboxError};
 
 use crate::conditions::Conditions;
 use crate::report::MachineLine;
-use crate::sys::wall_ns;
+use crate::sys::{self, wall_ns};
 use receiver::Arrivals;
 pub use report::{LossReport, LossRow, Skip};
 use sender::Orders;
@@ -49,7 +49,8 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const STAND_NS_MAX: u64 = 10_000_000_000;
 /// How long the last messages are waited for.
 const DRAIN_NS_MAX: u64 = 10_000_000_000;
-const LOOK: Duration = Duration::from_millis(1);
+/// The thread that gives the orders looks this often.
+const LOOK_NS: u64 = 1_000_000;
 
 /// How much.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -267,7 +268,7 @@ fn watch(
             if has_ended() {
                 return Err(Failed::Other(format!("{what}: a thread ended early")));
             }
-            thread::sleep(LOOK.to_std());
+            sys::wait_readable(&[], LOOK_NS)?;
         }
         Ok(())
     };

@@ -131,7 +131,9 @@ fn carry(ends: &mut [End], delay: Duration, shared: &Shared) -> io::Result<()> {
         let asked_ppm = shared.loss_ppm.load(Ordering::Relaxed);
         if asked_ppm != loss_ppm {
             loss_ppm = asked_ppm;
-            ends.iter_mut().for_each(|end| end.inward.set_config(line(delay, loss_ppm)));
+            for end in ends.iter_mut() {
+                end.inward.set_config(line(delay, loss_ppm));
+            }
         }
         let now = Instant::from_nanos(wall_ns());
         let mut moved = false;
@@ -159,12 +161,11 @@ fn take(now: Instant, ends: &mut [End], from: usize) -> bool {
     let to = ends.len() - 1 - from;
     for frame in std::mem::take(&mut ends[from].bursts.rx) {
         // The frame changes its pool, in exchange for another where there is one.
-        match ends[to].bursts.pool.take_spare() {
-            Some(spare) => ends[from].bursts.pool.give(spare),
-            None => {
-                ends[from].bursts.pool.forget();
-                ends[to].bursts.pool.adopt();
-            }
+        if let Some(spare) = ends[to].bursts.pool.take_spare() {
+            ends[from].bursts.pool.give(spare);
+        } else {
+            ends[from].bursts.pool.forget();
+            ends[to].bursts.pool.adopt();
         }
         let end = &mut ends[to];
         if let Verdict::Dropped(frame) = end.inward.admit(now, frame, &mut end.bursts.pool) {
