@@ -194,6 +194,9 @@ impl Edge {
         let blocks = segment::sack_blocks(packet, segment)
             .map(|(begin, end)| (begin.wrapping_sub(offset), end.wrapping_sub(offset)));
         let acked_len = self.scoreboard.on_ack(now, segment.ack, blocks);
+        if self.scoreboard.flight_len() == 0 {
+            self.replayed = None;
+        }
         let mut is_loss = false;
         if acked_len > 0 {
             (self.sent_len_max, self.repeats) = (0, 0);
