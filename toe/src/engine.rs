@@ -49,6 +49,9 @@ pub(crate) struct PathClass(u8);
 /// The sizes below a port's own: those of tunnels and of lines that wrap Ethernet, IPv6's smallest (RFC 8200 section 5), IPv4's (RFC 791).
 const PATH_MTUS: [usize; 4] = [1_492, 1_400, 1_280, 576];
 
+/// The engine's longest time-out.
+const ENGINE_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
 /// What all sessions of a lane share.
 pub(crate) struct Stack {
     /// By class, from the largest packet down.
@@ -61,6 +64,8 @@ pub(crate) struct Socket {
     handle: SocketHandle,
     /// Received bytes that were taken, modulo 2^32.
     taken: u32,
+    /// How far ahead of the clock its time-out was made to ring.
+    rewound_at: Instant,
     /// What its path takes.
     pub(crate) path: PathClass,
 }
@@ -156,6 +161,20 @@ impl Stack {
         interface.poll_egress(engine_time(now), &mut device, &mut socket.set);
     }
 
+    /// Has the socket say all that is not acknowledged once more, from the oldest byte on, a segment at each
+    /// [`egress`](Self::egress); the first is emitted now. Which of them leave is the edge's business.
+    ///
+    /// The engine goes back by its time-out and in no other way, so that is made to ring: it is shown a time at which it
+    /// must have. Its peer does not fall silent by that.
+    pub(crate) fn rewind(&mut self, now: Instant, socket: &mut Socket, tx: TxPath<'_>) {
+        let at = now.max(socket.rewound_at) + ENGINE_TIMEOUT_MAX + ENGINE_TIMEOUT_MAX;
+        socket.rewound_at = at;
+        let timeout = socket.get().timeout();
+        socket.get_mut().set_timeout(None);
+        self.egress(at, socket, tx);
+        socket.get_mut().set_timeout(timeout);
+    }
+
     /// When to call [`egress`](Self::egress) next.
     pub(crate) fn wake_at(&mut self, now: Instant, socket: &Socket) -> Wake {
         let (_, interface) = &mut self.interfaces[usize::from(socket.path.0)];
@@ -190,7 +209,7 @@ impl Socket {
     fn alone(socket: tcp::Socket<'static>) -> Self {
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(socket);
-        Self { set, handle, taken: 0, path: PathClass::default() }
+        Self { set, handle, taken: 0, rewound_at: Instant::ZERO, path: PathClass::default() }
     }
 
     fn get(&self) -> &tcp::Socket<'static> {

@@ -17,6 +17,7 @@ pub mod outbox;
 mod rate;
 pub mod recovery;
 pub mod registers;
+pub mod scoreboard;
 pub mod secure;
 pub mod segment;
 pub mod service;

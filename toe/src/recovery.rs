@@ -15,10 +15,11 @@ const PROBE_MARGIN_US: u64 = 5_000;
 /// What it allows for when the peer has a single segment to acknowledge, which it may delay (RFC 1122 section 4.2.3.2;
 /// Linux delays by 40 ms).
 const ACK_DELAY_US: u64 = 40_000;
-/// Time-outs after the probe; from then on the engine's own, which has begun anew with each repeat, is sooner.
-const TIMEOUTS_MAX: u8 = 3;
-
-/// Doublings at most.
+/// The largest (RFC 6298 section 2, (2.5)).
+const TIMEOUT_MAX_US: u64 = 60_000_000;
+/// From here on time-outs grow no more.
+const DOUBLINGS_MAX: u8 = 16;
+/// Doublings of all waits, until a round trip is measured, at most.
 const PATIENCE_MAX: u8 = 6;
 
 /// One session's round-trip estimate and its timer.
@@ -93,18 +94,19 @@ impl Recovery {
     }
 
     /// When the oldest segment in flight is to be sent again; `is_single` if no other is. `None` before the first
-    /// measured round trip and after the last time-out: then the engine's has to do.
+    /// measured round trip: then the engine's has to do.
     pub fn due_at(&self, is_single: bool) -> Option<Instant> {
-        if !self.has_sample || self.probes > TIMEOUTS_MAX {
+        if !self.has_sample {
             return None;
         }
         let (smoothed_us, variation_us) = (u64::from(self.smoothed_us), u64::from(self.variation_us));
         let wait_us = if self.probes == 0 {
             2 * smoothed_us + PROBE_MARGIN_US + if is_single { ACK_DELAY_US } else { 0 }
         } else {
-            (smoothed_us + 4 * variation_us).max(TIMEOUT_MIN_US) << (self.probes - 1)
+            let first_us = (smoothed_us + 4 * variation_us).max(TIMEOUT_MIN_US);
+            (first_us << (self.probes - 1).min(DOUBLINGS_MAX)).min(TIMEOUT_MAX_US)
         };
-        Some(self.since + Duration::from_micros(wait_us << self.patience))
+        Some(self.since + Duration::from_micros((wait_us << self.patience).min(TIMEOUT_MAX_US)))
     }
 
     /// It is sent again for want of progress; whether that counts as a time-out (the first time it is a probe).
@@ -149,7 +151,11 @@ mod tests {
         assert!(recovery.on_due(at(250_000)));
         assert_eq!(recovery.due_at(true), Some(at(650_000)));
         assert!(recovery.on_due(at(650_000)) && recovery.on_due(at(1_450_000)));
-        assert_eq!(recovery.due_at(true), None, "the engine's turn");
+        assert_eq!(recovery.due_at(true), Some(at(1_450_000 + 1_600_000)));
+        for _ in 0..300 {
+            recovery.on_due(at(1_450_000));
+        }
+        assert_eq!(recovery.due_at(true), Some(at(1_450_000 + TIMEOUT_MAX_US)), "a minute at most");
         recovery.on_progress(at(2_000_000), 200);
         assert_eq!(recovery.due_at(false), Some(at(2_050_000)), "progress begins anew, more patiently");
     }

@@ -293,11 +293,33 @@ pub fn cut_payload(packet: &mut [u8], segment: &mut Segment, len: usize) {
     if segment.payload_at + len >= segment.end_at {
         return;
     }
+    set_payload_len(packet, segment, len);
+    set_flags(packet, segment, segment.flags & !FIN);
+}
+
+/// Cuts a segment that the engine emitted down to the sequence numbers `from..to` of its own; the checksums have to be
+/// filled anew. Returns the packet's new length in bytes.
+pub fn keep(packet: &mut [u8], segment: &mut Segment, from: u32, to: u32) -> usize {
+    let end = segment.seq.wrapping_add(segment.sequence_len());
+    if to != end {
+        cut_payload(packet, segment, to.wrapping_sub(segment.seq) as usize);
+    }
+    let skipped_len = (from.wrapping_sub(segment.seq) as usize).min(segment.end_at - segment.payload_at);
+    if skipped_len > 0 {
+        packet.copy_within(segment.payload_at + skipped_len..segment.end_at, segment.payload_at);
+        segment.seq = from;
+        set_seq(packet, segment, from);
+        let len = segment.end_at - segment.payload_at - skipped_len;
+        set_payload_len(packet, segment, len);
+    }
+    segment.end_at
+}
+
+fn set_payload_len(packet: &mut [u8], segment: &mut Segment, len: usize) {
     segment.end_at = segment.payload_at + len;
     let is_v4 = packet[0] >> 4 == 4;
     let (field_at, value) = if is_v4 { (2, segment.end_at) } else { (4, segment.end_at - IPV6_HEADER_LEN) };
     packet[field_at..field_at + 2].copy_from_slice(&(value as u16).to_be_bytes());
-    set_flags(packet, segment, segment.flags & !FIN);
 }
 
 /// Puts other flags into a received segment.
@@ -324,29 +346,47 @@ pub struct SynOptions {
     pub mss: Option<u16>,
     /// By how many bits it shifts its windows (RFC 7323 section 2), held at 14.
     pub window_scale: Option<u8>,
+    /// Whether it will say what it has beyond what it acknowledges (RFC 2018 section 2).
+    pub has_sack: bool,
 }
 
 /// The options of a SYN. What breaks their format ends them.
 pub fn syn_options(packet: &[u8], segment: &Segment) -> SynOptions {
     let mut found = SynOptions::default();
-    let mut options = &packet[segment.tcp_at + TCP_HEADER_LEN_MIN..segment.payload_at];
-    while let Some((kind, rest)) = options.split_first() {
-        match (*kind, rest.first()) {
-            (0, _) | (2.., None) => break,
-            (1, _) => options = rest,
-            (kind, Some(len)) => {
-                let len = usize::from(*len).max(2);
-                let Some(option) = options.get(..len) else { break };
-                match (kind, &option[2..]) {
-                    (2, [high, low]) => found.mss = Some(u16::from_be_bytes([*high, *low])),
-                    (3, [shift]) => found.window_scale = Some((*shift).min(14)),
-                    _ => {}
-                }
-                options = &options[len..];
-            }
+    for option in options(packet, segment) {
+        match option {
+            (2, [high, low]) => found.mss = Some(u16::from_be_bytes([*high, *low])),
+            (3, [shift]) => found.window_scale = Some((*shift).min(14)),
+            (4, []) => found.has_sack = true,
+            _ => {}
         }
     }
     found
+}
+
+/// What the sender of a segment has beyond what it acknowledges: blocks from their first number to the one after their
+/// last (RFC 2018 section 3).
+pub fn sack_blocks(packet: &[u8], segment: &Segment) -> impl Iterator<Item = (u32, u32)> {
+    let blocks =
+        options(packet, segment).filter(|(kind, _)| *kind == 5).flat_map(|(_, blocks)| blocks.as_chunks::<8>().0);
+    blocks.map(|block| (be32(block, 0), be32(block, 4)))
+}
+
+/// A segment's options but for padding: kind and value. What breaks their format ends them.
+fn options<'a>(packet: &'a [u8], segment: &Segment) -> impl Iterator<Item = (u8, &'a [u8])> {
+    let mut rest = &packet[segment.tcp_at + TCP_HEADER_LEN_MIN..segment.payload_at];
+    std::iter::from_fn(move || {
+        while let [1, after @ ..] = rest {
+            rest = after;
+        }
+        let [kind, len, ..] = *rest else { return None };
+        if kind == 0 {
+            return None;
+        }
+        let (option, after) = rest.split_at_checked(usize::from(len).max(2))?;
+        rest = after;
+        Some((kind, &option[2..]))
+    })
 }
 
 // Sums are over native-endian words: one's complement addition commutes with swapping bytes (RFC 1071 section 2).
@@ -439,8 +479,99 @@ mod tests {
         assert_eq!(segment.flow.remote(), "10.0.0.2:1025".parse().unwrap());
         assert_eq!(segment.flow.local(), "10.0.0.1:80".parse().unwrap());
         assert_eq!((segment.seq, segment.sequence_len(), segment.window), (9, 1, 0xffff));
-        assert_eq!(syn_options(&packet, &segment), SynOptions { mss: Some(1_460), window_scale: Some(7) });
+        assert_eq!(
+            syn_options(&packet, &segment),
+            SynOptions { mss: Some(1_460), window_scale: Some(7), has_sack: false }
+        );
         assert!(checksums_hold(&packet, &segment));
+    }
+
+    /// A segment of ten bytes with FIN and these options.
+    fn with_options(options: &[u8]) -> Vec<u8> {
+        let header_len = 20 + options.len() as u8;
+        let mut packet = vec![
+            0x45,
+            0,
+            0,
+            30 + header_len,
+            0,
+            0,
+            0x40,
+            0,
+            64,
+            6,
+            0,
+            0,
+            10,
+            0,
+            0,
+            2,
+            10,
+            0,
+            0,
+            1, // IPv4
+            4,
+            1,
+            0,
+            80,
+            0,
+            0,
+            0,
+            100,
+            0,
+            0,
+            0,
+            0,
+            (header_len / 4) << 4,
+            ACK | FIN,
+            0xff,
+            0xff,
+            0,
+            0,
+            0,
+            0, // TCP
+        ];
+        packet.extend_from_slice(options);
+        packet.extend(0..10);
+        fill_checksums(&mut packet);
+        packet
+    }
+
+    #[test]
+    fn sack_blocks_are_read_as_far_as_they_go() {
+        let blocks = |options: &[u8]| {
+            let packet = with_options(options);
+            sack_blocks(&packet, &parse(&packet).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(blocks(&[1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2]), [(1, 2)]);
+        let two = [5, 18, 0, 0, 0, 1, 0, 0, 0, 2, 255, 255, 255, 255, 0, 0, 0, 9, 1, 1];
+        assert_eq!(blocks(&two), [(1, 2), (u32::MAX, 9)]);
+        assert_eq!(blocks(&[5, 9, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1]), [], "no whole block");
+        for broken in [[5, 10, 0, 0], [5, 0, 1, 1], [0, 5, 10, 1], [1, 1, 1, 5], [8, 40, 1, 1]] {
+            assert_eq!(blocks(&broken), [], "{broken:?}");
+        }
+        let syn = with_options(&[4, 2, 1, 1]);
+        assert!(syn_options(&syn, &parse(&syn).unwrap()).has_sack);
+    }
+
+    #[test]
+    fn a_part_of_a_segment_is_a_segment() {
+        let kept = |from, to| {
+            let mut packet = with_options(&[]);
+            let mut segment = parse(&packet).unwrap();
+            let len = keep(&mut packet, &mut segment, from, to);
+            packet.truncate(len);
+            fill_checksums(&mut packet);
+            let read = parse(&packet).unwrap();
+            assert!(checksums_hold(&packet, &read));
+            assert_eq!((read.seq, read.flags, read.end_at), (segment.seq, segment.flags, segment.end_at));
+            (read.seq, packet[read.payload_at..].to_vec(), read.has(FIN))
+        };
+        assert_eq!(kept(100, 111), (100, (0..10).collect(), true), "all of it");
+        assert_eq!(kept(103, 111), (103, (3..10).collect(), true));
+        assert_eq!(kept(103, 108), (103, (3..8).collect(), false));
+        assert_eq!(kept(100, 101), (100, vec![0], false));
+        assert_eq!(kept(110, 111), (110, vec![], true), "the FIN alone");
     }
 
     #[test]

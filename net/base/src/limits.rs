@@ -59,6 +59,8 @@ pub const CRYPTO_JOBS_MAX: usize = 256;
 pub const MESSAGE_LEN_MAX: usize = 4 << 20;
 /// A message's largest body in bytes from a peer that has only the terminal role.
 pub const TERMINAL_MESSAGE_LEN_MAX: usize = 64 << 10;
+/// Segments in flight on one session that are told apart; the last takes what goes beyond.
+pub const SCOREBOARD_SEGMENTS_MAX: usize = 4_096;
 /// Messages that wait in one session's outbox.
 pub const OUTBOX_MESSAGES_MAX: usize = 1_024;
 /// Events of one lane that its host has not taken yet.

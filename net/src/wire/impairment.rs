@@ -1,4 +1,6 @@
 //! What one direction of a link does to its frames.
+//!
+//! By itself it joins other things than ports of the fabric: two devices, say, with a delay between them.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -50,12 +52,16 @@ pub struct LinkCounters {
     pub corrupted: u64,
 }
 
-pub(super) enum Verdict {
+/// What became of a frame that a direction was given.
+pub enum Verdict {
+    /// It comes out when it is due.
     Kept,
+    /// It is lost.
     Dropped(Frame),
 }
 
-pub(super) struct Impairment {
+/// One direction: what it was given and is not due yet, at most [`WIRE_DELAYED_MAX`] frames.
+pub struct Impairment {
     config: LinkConfig,
     random: Random,
     delayed: BinaryHeap<Reverse<Delayed>>,
@@ -72,7 +78,8 @@ struct Delayed {
 }
 
 impl Impairment {
-    pub(super) fn new(config: LinkConfig, seed: u64, stream: u64) -> Self {
+    /// A direction at rest. All that it draws comes from this stream of `seed`.
+    pub fn new(config: LinkConfig, seed: u64, stream: u64) -> Self {
         Self {
             config,
             random: Random::stream(seed, stream),
@@ -84,11 +91,13 @@ impl Impairment {
         }
     }
 
-    pub(super) fn set_config(&mut self, config: LinkConfig) {
+    /// Changes what happens to the frames that are given from now on.
+    pub fn set_config(&mut self, config: LinkConfig) {
         self.config = config;
     }
 
-    pub(super) fn counters(&self) -> LinkCounters {
+    /// What it did so far.
+    pub fn counters(&self) -> LinkCounters {
         self.counters
     }
 
@@ -102,13 +111,14 @@ impl Impairment {
         self.config == LinkConfig::default()
     }
 
-    pub(super) fn due_at(&self) -> Option<Instant> {
+    /// When the next frame comes out.
+    pub fn due_at(&self) -> Option<Instant> {
         self.delayed.peek().map(|Reverse(delayed)| delayed.due_at)
     }
 
     /// Decides the fate of the next frame of this direction. The draws are the same in number and order for every
     /// frame, so that one setting does not shift the dice of another.
-    pub(super) fn admit(&mut self, sent_at: Instant, mut frame: Frame, pool: &mut FramePool) -> Verdict {
+    pub fn admit(&mut self, sent_at: Instant, mut frame: Frame, pool: &mut FramePool) -> Verdict {
         let config = self.config;
         let lost = self.random.chance(config.loss_ppm) | config.cut;
         let reordered = self.random.chance(config.reorder_ppm);
@@ -149,7 +159,8 @@ impl Impairment {
         Verdict::Kept
     }
 
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Frame> {
+    /// The next frame that is due.
+    pub fn take_due(&mut self, now: Instant) -> Option<Frame> {
         if self.due_at()? > now {
             return None;
         }

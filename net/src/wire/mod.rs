@@ -16,8 +16,7 @@ use hpb_base::limits::{BURST_LEN_MAX, WIRE_LINK_DEPTH, WIRE_PORTS_MAX};
 use hpb_base::{Instant, Wake};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use impairment::{Impairment, Verdict};
-pub use impairment::{LinkConfig, LinkCounters};
+pub use impairment::{Impairment, LinkConfig, LinkCounters, Verdict};
 
 use crate::frame::{Bursts, Frame};
 use crate::port::{Capabilities, Port, PortCounters};

@@ -1,9 +1,13 @@
-//! What passes between a session's engine and the wire: numbers moved, windows held down, the table's fields kept.
+//! What passes between a session's engine and the wire: numbers moved, windows held down, losses found and repaired, the
+//! table's fields kept.
+//!
+//! To repair a loss the edge has the engine say all that is in flight once more, and lets pass what is lost.
 
 use hpb_base::Instant;
 
-use crate::congestion::{Congestion, Progress, Sent, is_after};
+use crate::congestion::{Congestion, is_after};
 use crate::recovery::Recovery;
+use crate::scoreboard::Scoreboard;
 use crate::segment::{self, ACK, RST, SYN, Segment};
 
 /// What the edge knows of a session: the original card's table entry, and the congestion window.
@@ -16,6 +20,11 @@ pub(super) struct Edge {
     pub(super) challenged_at: Option<Instant>,
     pub(super) congestion: Congestion,
     pub(super) recovery: Recovery,
+    pub(super) scoreboard: Scoreboard,
+    /// The number from which the engine goes on while it says again what is in flight.
+    replayed: Option<u32>,
+    /// One more segment may be repeated whatever is on its way (RFC 6675 section 5, (4.3)).
+    owes_repeat: bool,
     /// The largest packet in bytes sent since something was acknowledged.
     pub(super) sent_len_max: u16,
     /// How often the oldest segment was sent again since then.
@@ -50,15 +59,26 @@ pub(super) struct Noted {
     pub(super) out_of_order: bool,
     /// It acknowledges something new.
     pub(super) is_progress: bool,
-    /// It shows that the oldest segment in flight is lost.
-    pub(super) is_next_lost: bool,
+    /// The engine learns nothing from it.
+    pub(super) says_nothing: bool,
+}
+
+/// What it was time for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Recovered {
+    /// To look whether what is late is lost.
+    Looked,
+    /// To repeat the oldest segment.
+    Probed,
+    /// To take all for lost.
+    TimedOut,
 }
 
 /// What a segment that left is.
 #[derive(Clone, Copy)]
 pub(super) struct Left {
-    /// Whether it was sent before.
-    pub(super) sent: Sent,
+    /// Whether any of it was sent before.
+    pub(super) is_repeat: bool,
     /// It repeats the last ACK and says nothing else.
     pub(super) repeats_last_ack: bool,
 }
@@ -71,8 +91,11 @@ impl Edge {
             offset_after: None,
             peer_window_max: 0,
             challenged_at: None,
-            congestion: Congestion::new(mss_local, 0),
+            congestion: Congestion::new(mss_local),
             recovery: Recovery::default(),
+            scoreboard: Scoreboard::new(0),
+            replayed: None,
+            owes_repeat: false,
             sent_len_max: 0,
             repeats: 0,
             shown_window: 0,
@@ -102,8 +125,7 @@ impl Edge {
         self.flags_seen |= segment.flags;
         let len = segment.sequence_len();
         let mut out_of_order = false;
-        let mut progress = Progress::None;
-        let is_update = len == 0 && segment.ack == self.last_ack && segment.window != self.peer_window;
+        let mut is_progress = false;
         if segment.has(SYN) {
             self.initial_sequence = segment.seq;
             self.next_sequence = segment.seq.wrapping_add(1);
@@ -116,7 +138,8 @@ impl Edge {
             let is_v4 = segment.flow.local().is_ipv4();
             let offered = options.mss.filter(|mss| *mss > 0).unwrap_or(if is_v4 { 536 } else { 1_220 });
             self.mss = self.mss_local.min(offered.max(64));
-            self.congestion.set_mss(self.mss);
+            self.congestion = Congestion::new(self.mss);
+            self.scoreboard.set_sack(options.has_sack);
         } else if len > 0 {
             self.last_data_at = now;
             if is_after(segment.seq, self.next_sequence) {
@@ -129,52 +152,176 @@ impl Edge {
                 }
             }
         }
+        let is_again = len == 0 && segment.ack == self.last_ack && self.scoreboard.flight_len() > 0;
         if segment.has(ACK) {
-            let pure = len == 0 && segment.window == self.peer_window;
-            if pure && segment.ack == self.last_ack && self.congestion.flight_len() > 0 {
+            let is_duplicate = is_again && segment.window == self.peer_window;
+            if is_duplicate {
                 self.duplicate_acks_received = self.duplicate_acks_received.saturating_add(1);
             }
-            progress = self.congestion.on_ack(segment.ack, pure);
-            if progress != Progress::None {
-                self.recovery.on_progress(now, segment.ack);
-                (self.sent_len_max, self.repeats) = (0, 0);
-            } else if is_first_ack {
-                // It acknowledges our SYN, whose round trip is the first one known.
+            // That of a closed window answers a probe.
+            is_progress = self.on_ack(now, segment, packet, is_duplicate && segment.window > 0);
+            if is_progress || is_first_ack {
+                // The first acknowledges our SYN, whose round trip is the first one known.
                 self.recovery.on_progress(now, segment.ack);
             }
             self.last_ack = segment.ack;
         }
-        self.peer_window = segment.window;
         let scale = if segment.has(SYN) { 0 } else { self.window_scale };
+        if self.peer_window == 0 && segment.window > 0 && self.scoreboard.flight_len() > 0 {
+            // What went into its closed window were probes, which it need not have kept, and which the engine did not count.
+            self.scoreboard.lose_all();
+            self.replayed = Some(self.scoreboard.first());
+            self.owes_repeat = true;
+        }
+        self.peer_window = segment.window;
         self.peer_window_max = self.peer_window_max.max(u32::from(segment.window) << scale);
         self.shown_window = segment.window;
-        let shown = self.congestion.window_len();
-        if (shown as usize) < tx_len && u32::from(segment.window) << scale > shown {
-            self.shown_window = (shown >> scale).clamp(1, u32::from(u16::MAX)) as u16;
-            if is_update && self.shown_window == shown_before {
-                // The engine must not take an ACK that only changes the window for a duplicate (RFC 5681 section 2).
-                self.shown_window = shown_before.max(2) - 1;
-            }
+        let room_len = self.room_len();
+        if (room_len as usize) < tx_len && u32::from(segment.window) << scale > room_len {
+            self.shown_window = self.in_header(room_len, scale);
+        }
+        if self.shown_window != segment.window {
             segment::set_window(packet, segment, self.shown_window);
         }
-        Noted { out_of_order, is_progress: progress != Progress::None, is_next_lost: progress == Progress::Partial }
+        // The engine would count it for a duplicate, and repeat by itself what the edge has in hand.
+        let says_nothing = is_again && self.shown_window == shown_before && shown_before > 0;
+        Noted { out_of_order, is_progress, says_nothing }
+    }
+
+    /// Takes an ACK; whether it acknowledges something new. `is_duplicate` says that it says nothing else.
+    fn on_ack(&mut self, now: Instant, segment: &Segment, packet: &[u8], is_duplicate: bool) -> bool {
+        let offset = self.offset.unwrap_or(0);
+        let blocks = segment::sack_blocks(packet, segment)
+            .map(|(begin, end)| (begin.wrapping_sub(offset), end.wrapping_sub(offset)));
+        let acked_len = self.scoreboard.on_ack(now, segment.ack, blocks);
+        if self.scoreboard.flight_len() == 0 {
+            self.replayed = None;
+        }
+        let mut is_loss = false;
+        if acked_len > 0 {
+            (self.sent_len_max, self.repeats) = (0, 0);
+            let is_partial = self.congestion.on_progress(segment.ack, acked_len);
+            is_loss = is_partial && self.scoreboard.on_partial();
+        } else if is_duplicate {
+            is_loss = self.scoreboard.on_duplicate();
+        }
+        is_loss |= self.scoreboard.find_losses(now, self.congestion.is_recovering());
+        if is_loss {
+            self.on_loss();
+        }
+        acked_len > 0
+    }
+
+    fn on_loss(&mut self) {
+        self.owes_repeat |= !self.congestion.is_recovering();
+        self.congestion.on_loss(self.scoreboard.end());
+    }
+
+    /// What the engine may have in flight: what the congestion window and the segments that have arrived leave, and no
+    /// less than is in flight, so that it can say all of it again.
+    fn room_len(&self) -> u32 {
+        let open_len = self.congestion.window_len().saturating_add(self.scoreboard.delivered_len());
+        open_len.max(self.scoreboard.flight_len())
+    }
+
+    /// A window as it stands in a header: rounded down, unless that would cut off what is in flight.
+    fn in_header(&self, window_len: u32, scale: u8) -> u16 {
+        let floor = window_len >> scale;
+        let is_short = floor << scale < self.scoreboard.flight_len();
+        (floor + u32::from(is_short)).clamp(1, u32::from(u16::MAX)) as u16
     }
 
     /// The window to show the engine now.
     pub(super) fn window_to_show(&self) -> u16 {
-        let congestion = (self.congestion.window_len() >> self.window_scale).clamp(1, u32::from(u16::MAX)) as u16;
-        self.peer_window.min(congestion)
+        self.peer_window.min(self.in_header(self.room_len(), self.window_scale))
     }
 
-    /// When the oldest segment in flight is to be sent again, of `queued_len` bytes that are not acknowledged; `None` if
-    /// that is the engine's business: of a FIN alone, and where the peer's window is smaller than what it would send.
+    /// When to see to losses though nothing comes, with `queued_len` bytes that are not acknowledged; `None` if that is the
+    /// engine's business: of a FIN alone, and where the peer's window is smaller than what it would send.
     pub(super) fn recovery_at(&self, queued_len: usize) -> Option<Instant> {
-        let in_flight = self.congestion.flight_len();
+        let in_flight = self.scoreboard.flight_len();
         let first_len = queued_len.min(self.mss.into()) as u32;
         if in_flight == 0 || first_len == 0 || u32::from(self.peer_window) << self.window_scale < first_len {
             return None;
         }
-        self.recovery.due_at(in_flight <= u32::from(self.mss))
+        let due_at = self.recovery.due_at(in_flight <= u32::from(self.mss));
+        [due_at, self.scoreboard.look_at()].into_iter().flatten().min()
+    }
+
+    /// Sees to losses because it is time.
+    pub(super) fn recover(&mut self, now: Instant) -> Recovered {
+        if self.scoreboard.look_at().is_some_and(|look_at| look_at <= now) {
+            if self.scoreboard.find_losses(now, self.congestion.is_recovering()) {
+                self.on_loss();
+            }
+            return Recovered::Looked;
+        }
+        if self.recovery.on_due(now) {
+            self.on_timeout();
+            return Recovered::TimedOut;
+        }
+        self.repeat_first();
+        Recovered::Probed
+    }
+
+    /// The oldest segment counts as lost.
+    pub(super) fn repeat_first(&mut self) {
+        self.scoreboard.lose_first();
+        self.congestion.on_loss(self.scoreboard.end());
+        self.owes_repeat = true;
+    }
+
+    fn on_timeout(&mut self) {
+        self.scoreboard.lose_all();
+        self.congestion.on_timeout(self.scoreboard.end());
+        self.owes_repeat = true;
+    }
+
+    /// Whether the engine is to go back, because something lost may be repeated and does not lie before it.
+    pub(super) fn must_rewind(&self) -> bool {
+        let Some(first_lost) = self.scoreboard.first_lost() else { return false };
+        let is_behind = self.replayed.is_none_or(|at| is_after(at, first_lost));
+        is_behind && self.peer_window > 0 && self.may_repeat()
+    }
+
+    fn may_repeat(&self) -> bool {
+        let len = self.scoreboard.lost_len().min(self.mss.into());
+        self.owes_repeat || self.scoreboard.pipe_len() + len <= self.congestion.window_len()
+    }
+
+    /// The engine was sent back; `emitted` is what it said first.
+    pub(super) fn rewound(&mut self, emitted: Option<&Segment>) {
+        let first = self.scoreboard.first();
+        // Nothing comes of it where the peer's window is closed.
+        if emitted.is_some_and(|segment| segment.seq == first) {
+            self.replayed = Some(first);
+        }
+    }
+
+    /// What of an emitted segment is to leave: from which number to which. `None` if nothing of it is.
+    pub(super) fn choose(&mut self, segment: &Segment) -> Option<(u32, u32)> {
+        let (begin, end) = (segment.seq, segment.seq.wrapping_add(segment.sequence_len()));
+        let all = Some((begin, end));
+        let first = self.scoreboard.first();
+        let is_old = is_after(self.scoreboard.end(), begin) && is_after(end, first);
+        // Into a closed window go probes only.
+        if segment.has(SYN | RST) || begin == end || !is_old || self.peer_window == 0 {
+            return all;
+        }
+        match self.replayed {
+            // By itself the engine goes back by its time-out alone.
+            None => self.on_timeout(),
+            // A keep-alive probe, whose byte is none of the stream's.
+            Some(at) if end == at && segment.payload_len() == 1 => return None,
+            Some(_) => {}
+        }
+        self.replayed = is_after(self.scoreboard.end(), end).then_some(end);
+        let (from, to) = self.scoreboard.wanted(begin, end)?;
+        if is_after(self.scoreboard.end(), from) && !self.may_repeat() {
+            let new_from = self.scoreboard.end();
+            return is_after(to, new_from).then_some((new_from, to));
+        }
+        Some((from, to))
     }
 
     /// Moves the engine's numbers in a segment that leaves to the session's own. The first SYN decides how far; it asks
@@ -201,17 +348,22 @@ impl Edge {
     /// Notes a segment that leaves.
     pub(super) fn on_sent(&mut self, now: Instant, segment: &Segment) -> Left {
         if segment.has(SYN) {
-            self.congestion = Congestion::new(self.mss, segment.seq.wrapping_add(1));
+            self.congestion = Congestion::new(self.mss);
+            self.scoreboard.restart(segment.seq.wrapping_add(1));
         }
         let len = segment.sequence_len();
-        let sent = if segment.has(SYN) { Sent::New } else { self.congestion.on_sent(segment.seq, len) };
+        let end = segment.seq.wrapping_add(len);
+        let mut is_repeat = false;
         if len > 0 {
             self.sent_len_max = self.sent_len_max.max(segment.end_at as u16);
-            if sent != Sent::New && segment.seq == self.congestion.unacknowledged() {
-                self.repeats = self.repeats.saturating_add(1);
+            is_repeat = !segment.has(SYN) && self.scoreboard.on_sent(now, segment.seq, end);
+            if is_repeat {
+                self.owes_repeat = false;
+                if segment.seq == self.scoreboard.first() {
+                    self.repeats = self.repeats.saturating_add(1);
+                }
             }
-            let again = sent != Sent::New || (segment.has(SYN) && self.said_syn);
-            self.recovery.on_sent(now, segment.seq.wrapping_add(len), again);
+            self.recovery.on_sent(now, end, is_repeat || (segment.has(SYN) && self.said_syn));
             self.said_syn |= segment.has(SYN);
         }
         let idle = segment.sequence_len() == 0 && !segment.has(RST);
@@ -224,6 +376,6 @@ impl Edge {
         if is_after(segment.ack, self.next_sequence) {
             self.next_sequence = segment.ack;
         }
-        Left { sent, repeats_last_ack: duplicate }
+        Left { is_repeat, repeats_last_ack: duplicate }
     }
 }

@@ -3,10 +3,10 @@
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 
+use super::edge::Recovered;
 use super::session::{Phase, Session};
 use super::{Lane, mark};
 use crate::card::CloseReason;
-use crate::congestion::Sent;
 use crate::engine::{TcpState, TxPath, Wake};
 use crate::registers::Register;
 use crate::segment::{self, ACK, Spoken};
@@ -14,6 +14,9 @@ use crate::stats::Drop;
 
 /// Frames that one session may send before the next has its turn.
 const FRAMES_A_TURN: usize = 16;
+
+/// Segments that its engine may emit meanwhile, those included that the edge keeps back.
+const EMITTED_A_TURN: usize = 64;
 
 /// How often the oldest segment is sent again without an answer before its size is doubted.
 const REPEATS_MAX: u8 = 3;
@@ -84,8 +87,10 @@ impl Lane {
         if session.is_open() && session.fill(&mut self.scratch.out).is_err() {
             self.end(index, None, CloseReason::Broken(Drop::Record));
         }
-        for _ in 0..FRAMES_A_TURN {
-            if bursts.tx_room() == 0 {
+        self.rewind(now, index, bursts);
+        let turn_from = bursts.tx.len();
+        for _ in 0..EMITTED_A_TURN {
+            if bursts.tx_room() == 0 || bursts.tx.len() >= turn_from + FRAMES_A_TURN {
                 return Some(Flushed::More);
             }
             let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
@@ -121,10 +126,19 @@ impl Lane {
     /// The edge's work on frames that the engine has just emitted for a session: from `before` on in the send burst.
     pub(super) fn finish(&mut self, now: Instant, index: u32, before: usize, bursts: &mut Bursts) {
         let mut at = before;
-        let mut timed_out = false;
         while at < bursts.tx.len() {
-            let Ok(segment) = segment::parse(bursts.tx[at].bytes()) else { return };
+            let Ok(mut segment) = segment::parse(bursts.tx[at].bytes()) else { return };
             if let Some(session) = self.slots[index as usize].session.as_mut() {
+                let Some((from, to)) = session.edge.choose(&segment) else {
+                    if let Some(frame) = bursts.tx.remove(at) {
+                        bursts.pool.give(frame);
+                    }
+                    continue;
+                };
+                if to.wrapping_sub(from) < segment.sequence_len() {
+                    let len = segment::keep(bursts.tx[at].bytes_mut(), &mut segment, from, to);
+                    bursts.tx[at].truncate(len);
+                }
                 session.edge.move_numbers(&segment, bursts.tx[at].bytes_mut(), || {
                     self.guard.numbers.initial(now, &session.flow)
                 });
@@ -139,11 +153,9 @@ impl Lane {
             // A reset may leave after its session.
             if let Some(session) = self.slots[index as usize].session.as_mut() {
                 let left = session.edge.on_sent(now, &segment);
-                let repeated = left.sent != Sent::New;
-                timed_out |= left.sent == Sent::TimedOut;
                 session.counters.tx_bytes += u64::from(segment.payload_len());
-                session.counters.retransmitted += u32::from(repeated);
-                self.counters.retransmitted += u64::from(repeated);
+                session.counters.retransmitted += u32::from(left.is_repeat);
+                self.counters.retransmitted += u64::from(left.is_repeat);
                 if left.repeats_last_ack && self.registers.acts(Register::DuplicateAck) {
                     if let Some(frame) = bursts.tx.remove(at) {
                         bursts.pool.give(frame);
@@ -154,25 +166,33 @@ impl Lane {
             at += 1;
         }
         self.narrow_by_silence(index);
-        if timed_out {
-            // The rest of the window must not follow at once.
-            self.show_window(now, index, bursts);
-        }
     }
 
-    /// Sends the oldest segment in flight again if nothing has come for too long.
+    /// Sees to what is lost if it is time.
     fn recover(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
         let Some(session) = self.slots.get_mut(index as usize).and_then(|slot| slot.session.as_mut()) else { return };
         if session.socket.state() == TcpState::Opening || session.recovery_at().is_none_or(|at| at > now) {
             return;
         }
-        if session.edge.recovery.on_due(now) {
-            session.edge.congestion.on_timeout();
-        } else {
-            session.edge.congestion.on_probe();
+        let recovered = session.edge.recover(now);
+        self.counters.probes += u64::from(recovered != Recovered::Looked);
+        if recovered == Recovered::TimedOut {
+            // Nothing new must follow.
+            self.show_window(now, index, bursts);
         }
-        self.counters.probes += 1;
-        self.nudge(now, index, bursts);
+    }
+
+    /// Sends a session's engine back if something that is lost may be sent again.
+    fn rewind(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
+        let Some(session) = self.slots.get_mut(index as usize).and_then(|slot| slot.session.as_mut()) else { return };
+        if bursts.tx_room() == 0 || !session.edge.must_rewind() {
+            return;
+        }
+        let before = bursts.tx.len();
+        self.stack.rewind(now, &mut session.socket, TxPath::of(bursts));
+        let emitted = bursts.tx.get(before).and_then(|frame| segment::parse(frame.bytes()).ok());
+        session.edge.rewound(emitted.as_ref());
+        self.finish(now, index, before, bursts);
     }
 
     /// Large packets that vanish again and again meet a router that does not say what it takes (RFC 4821): the next ones
@@ -192,35 +212,25 @@ impl Lane {
         }
     }
 
-    /// Has the engine send its oldest segment in flight again: three copies of the last ACK do that (RFC 5681
-    /// section 3.2). A closed window before them makes the engine count from zero.
-    pub(super) fn nudge(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
-        let Some(session) = self.slots[index as usize].session.as_ref() else { return };
-        let window = session.edge.window_to_show();
-        self.feed_acks(now, index, &[0, window, window, window, window], bursts);
-    }
-
     /// Shows the engine what it may send now, if that is not what it was shown last.
     fn show_window(&mut self, now: Instant, index: u32, bursts: &mut Bursts) {
         let Some(session) = self.slots[index as usize].session.as_ref() else { return };
         let window = session.edge.window_to_show();
         if window != session.edge.shown_window {
-            self.feed_acks(now, index, &[window], bursts);
+            self.feed_ack(now, index, window, bursts);
         }
     }
 
-    /// Feeds the engine the last ACK with these windows: it learns of windows in no other way.
-    fn feed_acks(&mut self, now: Instant, index: u32, windows: &[u16], bursts: &mut Bursts) {
+    /// Feeds the engine the last ACK with another window: it learns of windows in no other way.
+    fn feed_ack(&mut self, now: Instant, index: u32, window: u16, bursts: &mut Bursts) {
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         let Some(mut frame) = bursts.pool.take() else { return self.counters.drops.count(Drop::NoFrame) };
         let expected = session.expected();
         let (flow, seq, ack) = (session.flow, expected.receive_next, expected.send_unacknowledged);
         let before = bursts.tx.len();
-        for &window in windows {
-            Spoken { flow, seq, ack, flags: ACK, window, mss: None }.write_as_received(&mut frame);
-            self.stack.ingress(now, &mut session.socket, frame.bytes(), TxPath::of(bursts));
-            session.edge.shown_window = window;
-        }
+        Spoken { flow, seq, ack, flags: ACK, window, mss: None }.write_as_received(&mut frame);
+        self.stack.ingress(now, &mut session.socket, frame.bytes(), TxPath::of(bursts));
+        session.edge.shown_window = window;
         bursts.pool.give(frame);
         mark(&mut self.dirty, session);
         self.finish(now, index, before, bursts);

@@ -150,14 +150,13 @@ impl Lane {
             }
         }
         let before = bursts.tx.len();
-        self.stack.ingress(now, &mut session.socket, &packet[..segment.end_at], TxPath::of(bursts));
+        if !noted.says_nothing {
+            self.stack.ingress(now, &mut session.socket, &packet[..segment.end_at], TxPath::of(bursts));
+        }
         mark(&mut self.dirty, session);
         self.finish(now, index, before, bursts);
         if noted.is_progress {
             self.neighbor.confirm(now, &segment.flow);
-        }
-        if noted.is_next_lost {
-            self.nudge(now, index, bursts);
         }
         self.advance(now, index);
     }
@@ -172,7 +171,7 @@ impl Lane {
         bursts: &mut Bursts,
     ) -> bool {
         let Some(session) = self.slots[index as usize].session.as_mut() else { return false };
-        // SACK blocks stay as they are: the engine does not read them.
+        // SACK blocks stay as they are: the engine does not read them, and the edge knows how far they are off.
         if let (true, Some(offset)) = (segment.has(ACK), session.edge.offset) {
             segment.ack = segment.ack.wrapping_sub(offset);
             segment::set_ack(packet, segment, segment.ack);

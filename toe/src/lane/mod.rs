@@ -348,7 +348,7 @@ impl Lane {
             busy |= !bursts.rx.is_empty();
             self.take_burst(now, bursts);
         }
-        self.take_notices(now, bursts);
+        self.take_notices(bursts);
         self.pass_on(bursts);
         self.reread(now) || busy
     }
@@ -668,7 +668,7 @@ fn row(session: &Session) -> SessionRow {
         duplicate_acks_received: edge.duplicate_acks_received,
         local_window: edge.local_window,
         congestion_window_len: edge.congestion.window_len(),
-        in_flight_len: edge.congestion.flight_len(),
+        in_flight_len: edge.scoreboard.flight_len(),
         outbox_len: session.outbox.len(),
         counters: session.counters,
     }

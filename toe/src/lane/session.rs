@@ -138,15 +138,15 @@ impl Session {
     pub(super) fn expected(&self) -> Expected {
         let edge = &self.edge;
         Expected {
-            send_unacknowledged: edge.congestion.unacknowledged(),
-            send_next: edge.congestion.unacknowledged().wrapping_add(edge.congestion.flight_len()),
+            send_unacknowledged: edge.scoreboard.first(),
+            send_next: edge.scoreboard.end(),
             peer_window_max: edge.peer_window_max,
             receive_next: edge.initial_sequence.wrapping_add(1).wrapping_add(self.socket.received_len()),
             receive_window: self.socket.recv_room() as u32,
         }
     }
 
-    /// When its oldest segment in flight is to be sent again.
+    /// When to see to its losses though nothing comes.
     pub(super) fn recovery_at(&self) -> Option<Instant> {
         self.edge.recovery_at(self.socket.send_len())
     }

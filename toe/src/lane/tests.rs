@@ -672,6 +672,55 @@ fn a_lost_tail_comes_again_after_round_trips_and_not_after_a_second() {
 }
 
 #[test]
+fn a_hole_under_later_messages_is_repaired_at_once() {
+    let link = LinkConfig { delay: Duration::from_millis(5), loss_ppm: 10_000, ..LinkConfig::default() };
+    let mut world = open_pair(39, link, Class::Validator, false);
+    let near = world.opened(1)[0];
+    let began = world.now;
+    let every = Duration::from_millis(10);
+    let mut late_ms = Vec::new();
+    let mut sent = 0;
+    while late_ms.len() < 3_000 {
+        if sent < 3_000 && world.now.since(began) >= every.saturating_mul(sent) {
+            world.send(1, near, 1, &body(256, sent as u8)).unwrap();
+            sent += 1;
+        }
+        world.run_for(Duration::from_millis(1));
+        let arrived = world.hosts[0].seen.iter().filter(|seen| matches!(seen, Seen::Message { .. })).count();
+        while late_ms.len() < arrived {
+            let meant_at = began + every.saturating_mul(late_ms.len() as u64);
+            late_ms.push(world.now.since(meant_at).as_nanos() / 1_000_000);
+        }
+    }
+    late_ms.sort_unstable();
+    let [p50_ms, p99_ms, p999_ms] = [500, 990, 999].map(|thousandth| late_ms[thousandth * 3]);
+    // The next message, 10 ms later, shows the loss after a round trip; the repeat takes half a one.
+    assert!(p50_ms <= 6 && p99_ms <= 30, "p50 {p50_ms}, p99 {p99_ms}");
+    // The repeat is lost, too.
+    assert!(p999_ms <= 60, "p99.9 {p999_ms}");
+}
+
+#[test]
+fn what_is_repeated_is_what_was_lost() {
+    for (seed, loss_ppm) in [(40, 1_000), (41, 10_000), (42, 50_000)] {
+        let link = LinkConfig { delay: Duration::from_millis(5), loss_ppm, ..LinkConfig::default() };
+        let mut world = open_pair(seed, link, Class::Validator, false);
+        let near = world.opened(1)[0];
+        let before = world.hosts[0].port.link_counters(1).unwrap().lost;
+        for tag in 0..8 {
+            world.send(1, near, 1, &body(500_000, tag)).unwrap();
+        }
+        while world.messages(0).len() < 8 {
+            world.run_for(Duration::from_millis(100));
+        }
+        let lost = world.hosts[0].port.link_counters(1).unwrap().lost - before;
+        let repeated = world.hosts[1].lane.counters().retransmitted;
+        assert!(lost > 0 && repeated >= lost && repeated <= lost + lost / 2 + 5, "{repeated} for {lost}");
+        assert!(world.messages(0).iter().enumerate().all(|(tag, (_, got))| *got == body(500_000, tag as u8)));
+    }
+}
+
+#[test]
 fn a_path_that_swallows_large_packets_is_narrowed() {
     for (hole_len, encrypted) in [(1_492, false), (1_300, true), (576, false)] {
         let link = LinkConfig { delay: Duration::from_millis(2), ..LinkConfig::default() };

@@ -154,6 +154,32 @@ impl Epoll {
     }
 }
 
+/// Waits until one of the descriptors has something to read, up to `wait_ns`; an interrupted wait ends early.
+///
+/// # Errors
+/// The kernel refuses the wait, which is a bug of ours.
+pub fn wait_readable(descriptors: &[RawFd], wait_ns: u64) -> io::Result<()> {
+    let mut polled: Vec<libc::pollfd> =
+        descriptors.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    let wait = libc::timespec {
+        tv_sec: (wait_ns / 1_000_000_000).cast_signed(),
+        tv_nsec: (wait_ns % 1_000_000_000).cast_signed(),
+    };
+    // SAFETY: `polled` and `wait` are valid for the lengths given and outlive the call; no signal mask is passed.
+    let count =
+        unsafe { libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, &raw const wait, std::ptr::null()) };
+    match check(count) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the calling thread's timed waits end at most a microsecond late (`PR_SET_TIMERSLACK`), as far as the kernel can.
+pub fn wake_punctually() {
+    // SAFETY: takes integers only, and concerns this thread alone.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000 as libc::c_ulong) };
+}
+
 fn check(status: i32) -> io::Result<()> {
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -7,9 +7,9 @@ use hpb_base::Duration;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{churn, ports, reconnect, scale, sessions};
+use hpb_bench::{churn, loss, ports, reconnect, scale, sessions};
 
-use crate::command_line::{Bench, Churn, Output, Ports, Reconnect, Sessions};
+use crate::command_line::{Bench, Churn, Loss, Output, Ports, Reconnect, Sessions};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -31,6 +31,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Reconnect(options) => run_reconnect(options),
         Bench::Churn(options) => run_churn(options),
         Bench::Ports(options) => run_ports(options),
+        Bench::Loss(options) => run_loss(options),
     }
 }
 
@@ -73,9 +74,8 @@ fn run_scale(options: Sessions) -> Result<(), Failure> {
     if let Some(other) = targets.iter().find(|name| !CARDS.contains(name)) {
         return Err(Failure::input(format_args!("--scale measures card and card-encrypted, not {other}")));
     }
-    let list: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    let (list, names) = (list.join(","), targets.join(","));
-    let command = format!("hpb bench sessions --scale {list} --targets {names} --repeats {repeats}");
+    let (sizes, names) = (list(&counts), targets.join(","));
+    let command = format!("hpb bench sessions --scale {sizes} --targets {names} --repeats {repeats}");
     let targets = sessions::in_order(&targets).map_err(Failure::input)?;
     let options = scale::Options { counts, targets, repeats };
     put(&output, |progress| {
@@ -142,6 +142,38 @@ fn run_ports(options: Ports) -> Result<(), Failure> {
             json: report.to_json(),
         })
     })
+}
+
+fn run_loss(options: Loss) -> Result<(), Failure> {
+    let Loss { targets, losses, delays, seconds, output } = options;
+    let mut command = format!("hpb bench loss --seconds {seconds}");
+    if !targets.is_empty() {
+        let _ = write!(command, " --targets {}", targets.join(","));
+    }
+    for (option, asked, usual) in
+        [("--losses", list(&losses), list(&loss::LOSSES_PPM)), ("--delays", list(&delays), list(&loss::DELAYS_MS))]
+    {
+        if asked != usual {
+            let _ = write!(command, " {option} {asked}");
+        }
+    }
+    let targets = loss::in_order(&targets).map_err(Failure::input)?;
+    // Before any thread; where it is not to be had, the targets say so.
+    let _ = hpb_sandbox::become_root();
+    let options = loss::Options { losses_ppm: losses, delays_ms: delays, ..loss::Options::new(targets, seconds) };
+    put(&output, |progress| {
+        let report = loss::run(&options, command, progress).map_err(Failure::input)?;
+        Ok(Printed {
+            section: "loss".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn list<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn run_failed(error: RunError) -> Failure {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use hpb_bench::{churn, reconnect, sessions};
+use hpb_bench::{churn, loss, reconnect, sessions};
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_net::PortUrl;
@@ -262,6 +262,11 @@ pub(crate) enum Bench {
     ///
     /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
     Ports(Ports),
+    /// The card as a sender beside the kernel's CUBIC and BBR, over a wire that delays and loses frames
+    ///
+    /// Goodput of one session, latency of messages over several. The wire lies between network namespaces of the run's
+    /// own: root, or a host that gives ordinary users namespaces.
+    Loss(Loss),
 }
 
 /// Where figures go, the same for every bench.
@@ -321,6 +326,40 @@ pub(crate) struct Ports {
     /// How often each is set up and measured; medians are reported
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = up_to(100))]
     pub(crate) repeats: usize,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Loss {
+    /// Which senders: kernel-cubic, kernel-bbr, card
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) targets: Vec<String>,
+
+    /// Frames of a million that the wire loses each way
+    #[arg(
+        long,
+        value_name = "PPM,PPM",
+        value_delimiter = ',',
+        default_values_t = loss::LOSSES_PPM,
+        value_parser = RangedU64ValueParser::<u32>::new().range(0..=500_000)
+    )]
+    pub(crate) losses: Vec<u32>,
+
+    /// Milliseconds that a frame takes each way
+    #[arg(
+        long,
+        value_name = "MS,MS",
+        value_delimiter = ',',
+        default_values_t = loss::DELAYS_MS,
+        value_parser = RangedU64ValueParser::<u64>::new().range(0..=1_000)
+    )]
+    pub(crate) delays: Vec<u64>,
+
+    /// How long each measurement takes: of each sender, loss and delay there are two
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
+    pub(crate) seconds: u64,
 
     #[command(flatten)]
     pub(crate) output: Output,
