@@ -76,9 +76,12 @@ impl Congestion {
         self.threshold_len = (self.window_len / 10 * DECREASE_TENTHS).max(2 * u32::from(self.mss));
     }
 
-    /// An ACK of `acked_len` bytes up to `ack`; whether it leaves something to be repaired.
-    pub fn on_progress(&mut self, ack: u32, acked_len: u32) -> bool {
+    /// An ACK of `acked_len` bytes up to `ack`, before which `flight_len` were in flight; whether it leaves something to be
+    /// repaired. A window that is not half used says nothing of what the path carries, and does not grow (RFC 9438
+    /// section 5.8).
+    pub fn on_progress(&mut self, ack: u32, acked_len: u32, flight_len: u32) -> bool {
         match self.phase {
+            Phase::Open if flight_len < self.window_len / 2 => {}
             Phase::Open => self.grow(acked_len),
             Phase::Recovering { recover } if is_after(recover, ack) => return true,
             Phase::Recovering { .. } => self.phase = Phase::Open,
@@ -126,7 +129,7 @@ mod tests {
         let mut congestion = Congestion::new(MSS as u16);
         assert_eq!(congestion.window_len(), 10 * MSS);
         for n in 1..=10 {
-            assert!(!congestion.on_progress(n * MSS, MSS));
+            assert!(!congestion.on_progress(n * MSS, MSS, 10 * MSS));
         }
         assert_eq!(congestion.window_len(), 20 * MSS);
     }
@@ -137,9 +140,9 @@ mod tests {
         congestion.on_loss(20 * MSS);
         congestion.on_loss(25 * MSS);
         assert_eq!((congestion.window_len(), congestion.is_recovering()), (14 * MSS, true));
-        assert!(congestion.on_progress(19 * MSS, MSS), "not all that was in flight then");
+        assert!(congestion.on_progress(19 * MSS, MSS, 20 * MSS), "not all that was in flight then");
         assert_eq!(congestion.window_len(), 14 * MSS, "held meanwhile");
-        assert!(!congestion.on_progress(20 * MSS, MSS));
+        assert!(!congestion.on_progress(20 * MSS, MSS, 20 * MSS));
         congestion.on_loss(30 * MSS);
         assert_eq!(congestion.window_len(), 14 * MSS / 10 * 7, "another window");
     }
@@ -150,11 +153,22 @@ mod tests {
         congestion.on_timeout(10 * MSS);
         assert_eq!(congestion.window_len(), MSS);
         for n in 1..=3 {
-            assert!(congestion.on_progress(2 * n * MSS, 2 * MSS));
+            assert!(congestion.on_progress(2 * n * MSS, 2 * MSS, 10 * MSS));
         }
         assert_eq!(congestion.window_len(), 7 * MSS, "slow start up to seven tenths");
-        assert!(!congestion.on_progress(10 * MSS, 4 * MSS));
+        assert!(!congestion.on_progress(10 * MSS, 4 * MSS, 4 * MSS));
         assert_eq!(congestion.window_len(), 7 * MSS + 4 * MSS * 9 / 17 / 7, "and slowly past it");
+    }
+
+    #[test]
+    fn a_window_that_is_not_used_does_not_grow() {
+        let mut congestion = Congestion::new(MSS as u16);
+        for n in 1..1_000 {
+            congestion.on_progress(n * MSS, MSS, 4 * MSS);
+        }
+        assert_eq!(congestion.window_len(), 10 * MSS);
+        congestion.on_progress(1_000 * MSS, MSS, 5 * MSS);
+        assert_eq!(congestion.window_len(), 11 * MSS);
     }
 
     #[test]

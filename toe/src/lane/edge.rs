@@ -193,6 +193,7 @@ impl Edge {
         let offset = self.offset.unwrap_or(0);
         let blocks = segment::sack_blocks(packet, segment)
             .map(|(begin, end)| (begin.wrapping_sub(offset), end.wrapping_sub(offset)));
+        let flight_len = self.scoreboard.flight_len();
         let acked_len = self.scoreboard.on_ack(now, segment.ack, blocks);
         if self.scoreboard.flight_len() == 0 {
             self.replayed = None;
@@ -200,7 +201,7 @@ impl Edge {
         let mut is_loss = false;
         if acked_len > 0 {
             (self.sent_len_max, self.repeats) = (0, 0);
-            let is_partial = self.congestion.on_progress(segment.ack, acked_len);
+            let is_partial = self.congestion.on_progress(segment.ack, acked_len, flight_len);
             is_loss = is_partial && self.scoreboard.on_partial();
         } else if is_duplicate {
             is_loss = self.scoreboard.on_duplicate();
