@@ -24,6 +24,8 @@ pub const RULE_PORTS_MAX: usize = 64;
 pub const XDP_RX_FRAMES: usize = 2_048;
 /// Frames of one `AF_XDP` queue that its send ring holds, and as many chunks to send from; a power of two.
 pub const XDP_TX_FRAMES: usize = 1_024;
+/// Calls (SYNs) that a second receive ring of one `AF_XDP` queue holds, and as many chunks; a power of two.
+pub const XDP_RX_CALLS: usize = 1_024;
 /// Bytes of the verifier's log that an error keeps.
 pub const VERIFIER_LOG_LEN_MAX: usize = 64 << 10;
 
