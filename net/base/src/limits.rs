@@ -52,6 +52,8 @@ pub const FILTER_RANGES_MAX: usize = 64;
 pub const SESSIONS_MAX: usize = 1 << 20;
 /// Half-open sessions of one lane: no handshake finished yet.
 pub const HALF_OPEN_MAX: usize = 4_096;
+/// Bytes of the buffers of those whose SYN|ACK is not acknowledged.
+pub const HALF_OPEN_BYTES_MAX: usize = 64 << 20;
 /// Closed sessions of one lane whose old duplicates are waited out.
 pub const TIME_WAIT_MAX: usize = 1 << 16;
 /// Handshake jobs that one lane has out at once.
