@@ -3,11 +3,12 @@
 //! A [`target::Target`] does the work, the [`runner`] interleaves the repeats of all targets and takes medians, the
 //! [`report`] prints them. The [`kernel`] holds the comparisons that the card has to beat. [`sessions`] puts them into
 //! one run with a [`verdict`] on each figure that was asked for, [`scale`] lets the sessions grow, [`reconnect`] measures
-//! a storm of reconnects. [`ports`] measures every port that can be opened, bare and under TCP. Nothing here leaves the machine: kernel sessions
-//! run over 127.0.0.1 or in network namespaces of the run's own.
+//! a storm of reconnects, [`flood`] a flood of SYNs. [`ports`] measures every port that can be opened, bare and under TCP.
+//! Nothing here leaves the machine: kernel sessions run over 127.0.0.1 or in network namespaces of the run's own.
 
 pub mod card;
 pub mod conditions;
+pub mod flood;
 pub mod kernel;
 pub mod memory;
 pub mod page;

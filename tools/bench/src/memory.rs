@@ -44,9 +44,16 @@ impl Snapshot {
                 break;
             }
         }
-        let resident = kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")?;
-        Ok(Self { resident, slab })
+        Ok(Self { resident: resident()?, slab })
     }
+}
+
+/// The process's resident bytes now, as they are: nothing is given back first.
+///
+/// # Errors
+/// `/proc` is not mounted or says what no Linux says.
+pub fn resident() -> io::Result<u64> {
+    kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
 }
 
 fn slab() -> io::Result<u64> {
