@@ -145,10 +145,12 @@ impl AsFd for Program {
     }
 }
 
-/// `AF_XDP` sockets by receive queue, for a program that redirects (`BPF_MAP_TYPE_XSKMAP`).
+/// `AF_XDP` sockets by receive queue, two for each, for a program that redirects (`BPF_MAP_TYPE_XSKMAP`): in the first
+/// half those for what belongs to sessions, in the second those for calls.
 #[derive(Debug)]
 pub struct SocketMap {
     descriptor: OwnedFd,
+    queues: u32,
 }
 
 impl SocketMap {
@@ -157,16 +159,36 @@ impl SocketMap {
     /// # Errors
     /// The process may not, or the kernel has no `AF_XDP`.
     pub fn new(queues: u32) -> Result<Self, BpfError> {
-        let descriptor = sys::create_socket_map(queues).map_err(BpfError::call("creating a map of AF_XDP sockets"))?;
-        Ok(Self { descriptor })
+        let descriptor =
+            sys::create_socket_map(2 * queues).map_err(BpfError::call("creating a map of AF_XDP sockets"))?;
+        Ok(Self { descriptor, queues })
     }
 
-    /// From now on, what is redirected on `queue` goes to `socket`; its entry goes when the socket is closed.
+    fn queues(&self) -> u32 {
+        self.queues
+    }
+
+    /// From now on, what is redirected on `queue` goes to `socket`, calls too unless they have a socket of their own; its
+    /// entry goes when the socket is closed.
     ///
     /// # Errors
     /// The map has no such queue, or it is no `AF_XDP` socket.
     pub fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), BpfError> {
-        sys::update_map(self.descriptor.as_fd(), queue, socket.as_raw_fd().cast_unsigned())
+        self.put(queue, queue, socket)
+    }
+
+    /// From now on, calls that are redirected on `queue` go to `socket`; its entry goes when the socket is closed.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_calls(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), BpfError> {
+        self.put(queue, self.queues.saturating_add(queue), socket)
+    }
+
+    fn put(&self, queue: u32, place: u32, socket: BorrowedFd<'_>) -> Result<(), BpfError> {
+        let is_there = if queue < self.queues { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::E2BIG)) };
+        is_there
+            .and_then(|()| sys::update_map(self.descriptor.as_fd(), place, socket.as_raw_fd().cast_unsigned()))
             .map_err(BpfError::call("giving an AF_XDP socket its queue"))
     }
 }

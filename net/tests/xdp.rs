@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hpb_base::limits::{BURST_LEN_MAX, XDP_RX_FRAMES};
+use hpb_base::limits::{BURST_LEN_MAX, XDP_RX_CALLS, XDP_RX_FRAMES};
 use hpb_base::{Duration, Instant};
 use hpb_net::conformance::{Conformance, FarEnd};
 use hpb_net::frame::Partial;
@@ -251,6 +251,42 @@ fn frames_wait_for_room_and_what_does_not_fit_is_counted() {
         assert_eq!(port.rx_burst(Instant::from_millis(1_000), &mut bursts), 0);
         assert_eq!(port.counters().rx_dropped, 500);
         assert_eq!(bursts.pool.owned(), 8);
+    });
+}
+
+#[test]
+fn a_flood_of_calls_takes_no_place_from_sessions() {
+    Sandbox::run("a_flood_of_calls_takes_no_place_from_sessions", |sandbox| {
+        if !cable(sandbox, "xdp0", "xdp1") {
+            return;
+        }
+        let mut far = PacketFarEnd::open("xdp1", &[]).unwrap();
+        let Some(mut ports) = open("xdp0", 1, XdpMode::Copy, &[CARD.into()]) else { return };
+        let port = &mut ports[0];
+        let (near, far_hardware) = (port.capabilities().hardware, far.hardware());
+        let (calls, sessions) = (XDP_RX_CALLS as u32 + 300, XDP_RX_FRAMES as u32);
+        for number in 0..calls + sessions {
+            let mut segment = segment(number);
+            if number < calls {
+                segment[13] = 0x02;
+            }
+            let frame = ipv4((far_hardware, FAR), (near, CARD), 6, &segment);
+            patiently("room at the far end", || far.inject(&frame).then_some(()));
+        }
+        let mut bursts = Bursts::new(2 * BURST_LEN_MAX);
+        let now = Instant::from_millis(1_000);
+        assert_eq!(port.rx_burst(now, &mut bursts), BURST_LEN_MAX);
+        let first: Vec<u32> = bursts.rx.iter().map(|frame| number_of(frame.bytes())).collect();
+        bursts.recycle_rx();
+        let is_call = |number: &u32| *number < calls;
+        assert!(first.iter().any(is_call) && first.iter().filter(|number| is_call(number)).count() < 16, "{first:?}");
+        let rest = receive(port, &mut bursts, now, XDP_RX_CALLS + XDP_RX_FRAMES - first.len());
+        let (called, said): (Vec<u32>, Vec<u32>) =
+            first.into_iter().chain(rest.iter().map(|frame| number_of(frame))).partition(is_call);
+        assert_eq!(called, (0..XDP_RX_CALLS as u32).collect::<Vec<_>>());
+        assert_eq!(said, (calls..calls + sessions).collect::<Vec<_>>());
+        port.rx_burst(Instant::from_millis(2_000), &mut bursts);
+        assert_eq!(port.counters().rx_dropped, 300);
     });
 }
 

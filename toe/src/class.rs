@@ -34,6 +34,11 @@ impl Class {
         }
     }
 
+    /// Both buffers in bytes.
+    pub const fn buffers_len(self) -> usize {
+        self.rx_len() + self.tx_len()
+    }
+
     /// Bytes that may wait in the outbox before messages are shed.
     pub const fn outbox_len_max(self) -> usize {
         match self {

@@ -178,7 +178,7 @@ mod tests {
             now_us = acked_us + 1_000;
         }
         assert!(repeats[0] >= 2 && repeats[20..] == [0; 20], "{repeats:?}");
-        assert!(recovery.round_trip().unwrap() > Duration::from_millis(300));
+        assert!(recovery.round_trip() > Some(Duration::from_millis(300)));
     }
 
     #[test]

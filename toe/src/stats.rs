@@ -115,6 +115,8 @@ pub struct LaneCounters {
     pub diffie_hellmans: u64,
     /// Reconnects tried.
     pub reconnects: u64,
+    /// SYNs of no session to a port that takes calls, whatever became of them.
+    pub syns: u64,
     /// SYNs answered by a cookie.
     pub cookies_sent: u64,
     /// Sessions opened by a cookie that came back.

@@ -25,6 +25,8 @@ pub const RULE_PORTS_MAX: usize = 64;
 pub const XDP_RX_FRAMES: usize = 8_192;
 /// Frames of one `AF_XDP` queue that its send ring holds, and as many chunks to send from; a power of two.
 pub const XDP_TX_FRAMES: usize = 1_024;
+/// Calls (SYNs) that a second receive ring of one `AF_XDP` queue holds, and as many chunks; a power of two.
+pub const XDP_RX_CALLS: usize = 1_024;
 /// Bytes of the verifier's log that an error keeps.
 pub const VERIFIER_LOG_LEN_MAX: usize = 64 << 10;
 
@@ -51,6 +53,8 @@ pub const FILTER_RANGES_MAX: usize = 64;
 pub const SESSIONS_MAX: usize = 1 << 20;
 /// Half-open sessions of one lane: no handshake finished yet.
 pub const HALF_OPEN_MAX: usize = 4_096;
+/// Bytes of the buffers of those whose SYN|ACK is not acknowledged.
+pub const HALF_OPEN_BYTES_MAX: usize = 64 << 20;
 /// Closed sessions of one lane whose old duplicates are waited out.
 pub const TIME_WAIT_MAX: usize = 1 << 16;
 /// Handshake jobs that one lane has out at once.

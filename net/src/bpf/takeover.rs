@@ -10,6 +10,9 @@
 //! - with `dhcp`, UDP over IPv4 to port 68, whatever the address: an answer comes before there is one. The host then
 //!   has no DHCP on this interface.
 //!
+//! Calls, that is TCP with SYN and without ACK, go to a socket of their own where there is one: however many come, what
+//! belongs to sessions finds room.
+//!
 //! Frames with a VLAN tag pass to the kernel: the card has no VLAN, and the host's VLAN interfaces go on. A device that
 //! strips tags hides them from XDP, so `ethtool -K DEVICE rxvlan off` is needed where the host has VLANs with the
 //! card's addresses in them. Hardware addresses are the device's business.
@@ -34,7 +37,7 @@ const NAME: &str = "hpb_takeover";
 pub struct Rules {
     /// What is the card's.
     pub take: Take,
-    /// TCP ports of the card's that take no calls: what it would take there with SYN and without ACK is dropped.
+    /// TCP ports of the card's that take no calls: those that it would take there are dropped.
     pub drop: Vec<RangeInclusive<u16>>,
 }
 
@@ -64,21 +67,21 @@ pub fn takeover_program(rules: &Rules, sockets: &SocketMap) -> Result<Program, B
             return Err(BpfError::TooMany { name: NAME, what, count, limit });
         }
     }
-    let instructions =
-        assemble(rules, sockets.as_fd().as_raw_fd()).map_err(|source| BpfError::Assembly { name: NAME, source })?;
+    let instructions = assemble(rules, sockets.as_fd().as_raw_fd(), sockets.queues())
+        .map_err(|source| BpfError::Assembly { name: NAME, source })?;
     Program::load(NAME, Purpose::Xdp, &instructions)
 }
 
-fn assemble(rules: &Rules, sockets: RawFd) -> Result<Vec<Instruction>, AssemblyError> {
+fn assemble(rules: &Rules, sockets: RawFd, queues: u32) -> Result<Vec<Instruction>, AssemblyError> {
     let mut code = Assembler::new();
-    let [take, pass, drop, tcp] = [(); 4].map(|()| code.label());
-    let mut writer = Writer { code, rules, take, pass, drop, tcp };
+    let [take, call, pass, drop, tcp] = [(); 5].map(|()| code.label());
+    let mut writer = Writer { code, rules, take, call, pass, drop, tcp };
     writer.ethernet();
     writer.arp();
     writer.ipv4();
     writer.ipv6();
     writer.tcp();
-    writer.ends(sockets);
+    writer.ends(sockets, queues.cast_signed());
     writer.code.finish()
 }
 
@@ -87,6 +90,7 @@ struct Writer<'a> {
     code: Assembler,
     rules: &'a Rules,
     take: Label,
+    call: Label,
     pass: Label,
     drop: Label,
     tcp: Label,
@@ -188,17 +192,23 @@ impl Writer<'_> {
             self.code.jump(self.pass);
         }
         self.code.place(own);
-        let closed = self.code.label();
-        self.jump_if_port(drop, closed);
-        self.code.jump(self.take);
-        self.code.place(closed);
         self.code.load(Byte, R1, R9, 13);
         self.code.arithmetic(And, R1, TCP_SYN | TCP_ACK);
-        self.code.jump_if(Equal, R1, TCP_SYN, self.drop);
-        self.code.jump(self.take);
+        self.code.jump_if(NotEqual, R1, TCP_SYN, self.take);
+        self.jump_if_port(drop, self.drop);
+        self.code.jump(self.call);
     }
 
-    fn ends(&mut self, sockets: RawFd) {
+    fn ends(&mut self, sockets: RawFd, queues: i32) {
+        // Where there is no socket for calls, the other one takes them.
+        self.code.place(self.call);
+        self.code.load(Word, R2, R6, CONTEXT_QUEUE_AT);
+        self.code.arithmetic(Add, R2, queues);
+        self.code.set_map(R1, sockets);
+        self.code.set(R3, VERDICT_PASS);
+        self.code.call(FUNCTION_REDIRECT_MAP);
+        self.code.jump_if(Equal, R0, VERDICT_PASS, self.take);
+        self.code.exit();
         self.code.place(self.take);
         self.code.load(Word, R2, R6, CONTEXT_QUEUE_AT);
         self.code.set_map(R1, sockets);

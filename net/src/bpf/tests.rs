@@ -321,6 +321,27 @@ fn a_queue_without_a_socket_passes_to_the_kernel() {
 }
 
 #[test]
+fn a_call_needs_no_socket_of_its_own_and_no_other() {
+    let Some(sockets) = loaded(|| SocketMap::new(1)) else { return };
+    let Some(program) = loaded(|| takeover_program(&rules(&[], &[], false), &sockets)) else { return };
+    let run = |tcp_flags: u8| {
+        let bytes = frame(stranger(CARD[0]), (CARD[0], 1).into(), &Shape { tcp_flags, ..TCP });
+        program.run(&bytes).expect("runs")
+    };
+    let calls = TestSocket::xdp().expect("a socket");
+    sockets.set_calls(0, calls.as_fd()).expect("the map takes it");
+    assert!(sockets.set_calls(1, calls.as_fd()).is_err() && sockets.set(1, calls.as_fd()).is_err(), "no such queue");
+    for (tcp_flags, expected) in [(0x02, VERDICT_REDIRECT), (0xc2, VERDICT_REDIRECT), (0x12, VERDICT_PASS)] {
+        assert_eq!(run(tcp_flags), expected, "{tcp_flags:x}: a socket for calls alone");
+    }
+    drop(calls);
+    assert_eq!(run(0x02), VERDICT_PASS, "none");
+    let socket = TestSocket::xdp().expect("a socket");
+    sockets.set(0, socket.as_fd()).expect("the map takes it");
+    assert_eq!([run(0x02), run(0x12)], [VERDICT_REDIRECT; 2], "one for all");
+}
+
+#[test]
 fn the_most_rules_load_and_more_are_refused() {
     let Some(sockets) = loaded(|| SocketMap::new(1)) else { return };
     let addresses = (0..RULE_ADDRESSES_MAX as u128).map(|low| IpAddr::from(Ipv6Addr::from_bits(low))).collect();

@@ -70,12 +70,21 @@ impl Socket {
 
     /// Puts the socket on a queue of an interface; `flags` are those of `sxdp_flags`.
     pub(super) fn bind(&self, interface_index: u32, queue: u32, flags: u16) -> io::Result<()> {
+        self.bind_beside(interface_index, queue, flags, 0)
+    }
+
+    /// Puts the socket on the same queue as `first`, whose memory, fill ring and completion ring it shares.
+    pub(super) fn bind_shared(&self, interface_index: u32, queue: u32, first: &Self) -> io::Result<()> {
+        self.bind_beside(interface_index, queue, libc::XDP_SHARED_UMEM, first.raw().cast_unsigned())
+    }
+
+    fn bind_beside(&self, interface_index: u32, queue: u32, flags: u16, shared: u32) -> io::Result<()> {
         let address = libc::sockaddr_xdp {
             sxdp_family: libc::AF_XDP as u16,
             sxdp_flags: flags,
             sxdp_ifindex: interface_index,
             sxdp_queue_id: queue,
-            sxdp_shared_umem_fd: 0,
+            sxdp_shared_umem_fd: shared,
         };
         let len = size_of::<libc::sockaddr_xdp>() as libc::socklen_t;
         // SAFETY: `address` is valid for the length given and outlives the call.

@@ -359,7 +359,7 @@ pub(crate) fn pause(millis: u64) {
 
 /// A counter of the report by its name.
 pub(crate) fn count(report: &Report, name: &str) -> u64 {
-    report.counters.iter().find(|(other, _)| other == name).map_or(0, |(_, count)| *count)
+    report.count(name)
 }
 
 /// How often a register acted.

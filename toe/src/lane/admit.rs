@@ -44,10 +44,11 @@ impl Lane {
         let listener = self.listeners.iter().find(|listener| listener.port == local.port()).cloned();
         match (segment.flags & (SYN | ACK | RST | FIN), listener) {
             (SYN, Some(listener)) => {
+                self.counters.syns += 1;
                 if listener.encrypted && self.shaking_in >= self.config.half_open_max {
                     return Err(Drop::HalfOpenFull);
                 }
-                if self.answering >= self.config.half_open_max || !self.guard.syns.take(now) {
+                if !self.may_answer(listener.class) || !self.guard.syns.take(now) {
                     self.send_cookie(now, segment, packet, bursts);
                     return Err(Drop::Cookie);
                 }
@@ -154,7 +155,7 @@ impl Lane {
             self.guard.sources.remove(flow.remote().ip());
             return Err(Drop::TableFull);
         };
-        self.count_half_open(HalfOpen::No, HalfOpen::Answering);
+        self.count_half_open(class, HalfOpen::No, HalfOpen::Answering);
         self.flows.insert(seen.hash, id.index);
         let start = Start {
             id,

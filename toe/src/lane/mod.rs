@@ -23,8 +23,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hpb_base::limits::{
-    BURST_LEN_MAX, HALF_OPEN_MAX, LANE_EVENT_BYTES_MAX, LANE_EVENTS_MAX, MESSAGE_LEN_MAX, SESSIONS_MAX,
-    TERMINAL_MESSAGE_LEN_MAX,
+    BURST_LEN_MAX, HALF_OPEN_BYTES_MAX, HALF_OPEN_MAX, LANE_EVENT_BYTES_MAX, LANE_EVENTS_MAX, MESSAGE_LEN_MAX,
+    SESSIONS_MAX, TERMINAL_MESSAGE_LEN_MAX,
 };
 use hpb_base::{Duration, Instant, Random};
 use hpb_net::frame::{Bursts, Frame};
@@ -71,8 +71,8 @@ pub struct LaneConfig {
     pub secret: [u8; 32],
     /// Sessions it holds at most.
     pub sessions_max: usize,
-    /// Sessions that others call and that may be half open: so many whose SYN|ACK is not acknowledged (beyond it, SYNs
-    /// are answered by cookies), and so many whose handshake is under way.
+    /// Sessions that others call and that may be half open: so many whose SYN|ACK is not acknowledged (beyond it, and
+    /// beyond [`HALF_OPEN_BYTES_MAX`], SYNs are answered by cookies), and so many whose handshake is under way.
     pub half_open_max: usize,
     /// Calls of its own that may be under way at once; others wait.
     pub calling_max: usize,
@@ -196,6 +196,8 @@ pub struct Lane {
     listeners: Vec<Listener>,
     /// Sessions others opened whose SYN|ACK is not acknowledged.
     answering: usize,
+    /// Bytes of their buffers.
+    answering_len: usize,
     /// Sessions others opened whose handshake is under way.
     shaking_in: usize,
     guard: Guard,
@@ -270,6 +272,7 @@ impl Lane {
             unread: Vec::new(),
             listeners: Vec::new(),
             answering: 0,
+            answering_len: 0,
             shaking_in: 0,
             guard: Guard::new(config.guard, &config.secret, now),
             calls: Calls::default(),
@@ -579,7 +582,7 @@ impl Lane {
         if session.call.is_some() && !session.was_open {
             self.calls.settled();
         }
-        self.count_half_open(session.half_open, HalfOpen::No);
+        self.count_half_open(session.class, session.half_open, HalfOpen::No);
         if session.call.is_none() {
             self.guard.sources.remove(session.flow.remote().ip());
         }
@@ -596,15 +599,24 @@ impl Lane {
     }
 
     /// A session that others opened went from one way of being half open to another.
-    fn count_half_open(&mut self, from: HalfOpen, to: HalfOpen) {
+    fn count_half_open(&mut self, class: Class, from: HalfOpen, to: HalfOpen) {
         for (state, by) in [(from, -1), (to, 1)] {
-            let count = match state {
-                HalfOpen::No => continue,
-                HalfOpen::Answering => &mut self.answering,
-                HalfOpen::Shaking => &mut self.shaking_in,
-            };
-            *count = count.saturating_add_signed(by);
+            match state {
+                HalfOpen::No => {}
+                HalfOpen::Answering => {
+                    self.answering = self.answering.saturating_add_signed(by);
+                    let len = class.buffers_len().cast_signed();
+                    self.answering_len = self.answering_len.saturating_add_signed(by * len);
+                }
+                HalfOpen::Shaking => self.shaking_in = self.shaking_in.saturating_add_signed(by),
+            }
         }
+    }
+
+    /// Whether one more session of `class` may wait for its SYN|ACK to be acknowledged. A stranger's SYN costs a session
+    /// with its buffers, so that both are bounded.
+    fn may_answer(&self, class: Class) -> bool {
+        self.answering < self.config.half_open_max && self.answering_len + class.buffers_len() <= HALF_OPEN_BYTES_MAX
     }
 
     /// Turns the wheel: whoever's timer rang gets looked at. Closed sessions that were waited out are forgotten.

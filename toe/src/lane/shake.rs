@@ -31,8 +31,8 @@ impl Lane {
                 self.counters.drops.count(Drop::HalfOpenFull);
                 return self.end(index, None, CloseReason::Broken(Drop::HalfOpenFull));
             }
-            let from = std::mem::replace(&mut session.half_open, HalfOpen::Shaking);
-            self.count_half_open(from, HalfOpen::Shaking);
+            let (class, from) = (session.class, std::mem::replace(&mut session.half_open, HalfOpen::Shaking));
+            self.count_half_open(class, from, HalfOpen::Shaking);
         }
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         session.phase = Phase::Shaking(Box::new(Shake { memory: None, busy: call.is_some() }));
@@ -150,12 +150,12 @@ impl Lane {
             tag: session.tag,
             took: now.since(session.began_at),
         };
-        let from = std::mem::replace(&mut session.half_open, HalfOpen::No);
+        let (class, from) = (session.class, std::mem::replace(&mut session.half_open, HalfOpen::No));
         if let Some(call) = session.call {
             self.calls.settled();
             self.calls.established(call);
         }
-        self.count_half_open(from, HalfOpen::No);
+        self.count_half_open(class, from, HalfOpen::No);
         self.events.push(event);
     }
 

@@ -507,6 +507,24 @@ fn cookies_open_what_finds_no_half_open_place() {
 }
 
 #[test]
+fn sessions_with_deep_buffers_are_half_open_by_their_bytes() {
+    let link = LinkConfig { delay: Duration::from_millis(20), ..LinkConfig::default() };
+    let mut world = World::with(33, link, config);
+    let places = HALF_OPEN_BYTES_MAX / Class::Validator.buffers_len();
+    assert!(places < world.hosts[0].lane.config.half_open_max);
+    world.listen(Class::Validator, false);
+    for tag in 0..places as u64 + 50 {
+        world.call(Class::Uplink, false, false, tag);
+    }
+    world.run_for(Duration::from_millis(30));
+    assert_eq!(world.hosts[0].lane.half_open(), (places, 0));
+    assert_eq!(world.hosts[0].lane.counters().cookies_sent, 50);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.opened(0).len(), places + 50, "the others opened by their cookies");
+    assert_eq!((world.hosts[0].lane.half_open(), world.hosts[0].lane.answering_len), ((0, 0), 0));
+}
+
+#[test]
 fn a_closed_session_waits_without_memory_and_its_ports_rest() {
     let mut world = open_pair(32, LinkConfig::default(), Class::Terminal, false);
     let near = world.opened(1)[0];

@@ -33,6 +33,7 @@ impl Snapshot {
     /// # Errors
     /// `/proc` is not mounted or says what no Linux says.
     pub fn take() -> io::Result<Self> {
+        sys::heap_trim();
         let mut slab = slab()?;
         for _ in 0..SETTLE_LOOKS_MAX {
             sys::grace_period();
@@ -47,12 +48,11 @@ impl Snapshot {
     }
 }
 
-/// The process's resident bytes, after the heap's free pages were given back.
+/// The process's resident bytes now, as they are: nothing is given back first.
 ///
 /// # Errors
 /// `/proc` is not mounted or says what no Linux says.
 pub fn resident() -> io::Result<u64> {
-    sys::heap_trim();
     kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
 }
 

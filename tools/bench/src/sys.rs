@@ -11,7 +11,9 @@ pub mod uring;
 
 use std::io;
 use std::mem;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::process::Child;
 
 /// Nanoseconds on the monotonic clock, from an origin of the kernel's choice.
 pub fn wall_ns() -> u64 {
@@ -82,6 +84,48 @@ pub fn set_linger_zero(socket: &impl AsRawFd) -> io::Result<()> {
     })
 }
 
+/// Calls `remote` from the address `local` without waiting for the answer: the stream is writable once it has come.
+///
+/// # Errors
+/// The address is not this host's, there is no way to the other one, or the descriptors or ports are used up.
+pub fn call_from(local: Ipv4Addr, remote: SocketAddrV4) -> io::Result<TcpStream> {
+    // SAFETY: takes integers only.
+    let socket =
+        unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
+    check(socket)?;
+    // SAFETY: the call above gave this descriptor to us alone.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let address_len = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    let own = address(local, 0);
+    // SAFETY: `own` is valid for the length given and outlives the call.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const own).cast(), address_len) })?;
+    let other = address(*remote.ip(), remote.port());
+    // SAFETY: `other` is valid for the length given and outlives the call.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const other).cast(), address_len) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
+fn address(ip: Ipv4Addr, port: u16) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Asks a program that was started here to end, as Ctrl-C does.
+///
+/// # Errors
+/// It has been waited for already.
+pub fn interrupt(child: &Child) -> io::Result<()> {
+    let process = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    // SAFETY: takes integers only.
+    check(unsafe { libc::kill(process, libc::SIGINT) })
+}
+
 /// Sets the socket's congestion control by its kernel name (`cubic`, `bbr`, `reno`).
 ///
 /// # Errors
@@ -99,7 +143,7 @@ pub fn set_congestion_control(socket: &impl AsRawFd, name: &str) -> io::Result<(
     })
 }
 
-/// One epoll instance, level-triggered, readable events only, and the events of its last wait.
+/// One epoll instance and the events of its last wait.
 pub struct Epoll {
     descriptor: OwnedFd,
     events: Vec<libc::epoll_event>,
@@ -119,12 +163,25 @@ impl Epoll {
         Ok(Self { descriptor, events: vec![libc::epoll_event { events: 0, u64: 0 }; events_max] })
     }
 
-    /// Watches `socket` for bytes to read; its events carry `token`.
+    /// Watches `socket` for bytes to read, as long as there are any; its events carry `token`.
     ///
     /// # Errors
     /// The descriptor is watched already, or the kernel has no room.
     pub fn add(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.watch(socket, token, libc::EPOLLIN)
+    }
+
+    /// Watches a `socket` that is still calling: its events, which carry `token`, come once each time that it can be
+    /// written or read anew.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_calling(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
+        self.watch(socket, token, libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET)
+    }
+
+    fn watch(&self, socket: &impl AsRawFd, token: u64, events: i32) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: token };
         // SAFETY: `event` is valid for the read and outlives the call.
         check(unsafe { libc::epoll_ctl(self.raw(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event) })
     }
@@ -212,6 +269,27 @@ mod tests {
         assert_eq!(epoll.wait(0).unwrap(), 1);
         assert_eq!(epoll.token(0), 9);
         assert!(epoll.add(&right, 9).is_err(), "watched twice");
+    }
+
+    #[test]
+    fn a_call_comes_from_the_address_that_was_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let std::net::SocketAddr::V4(remote) = listener.local_addr().unwrap() else { panic!("no IPv4 address") };
+        let mut epoll = Epoll::new(4).unwrap();
+        let mut stream = call_from(Ipv4Addr::new(127, 0, 0, 9), remote).unwrap();
+        epoll.add_calling(&stream, 3).unwrap();
+        let (_server, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), Ipv4Addr::new(127, 0, 0, 9));
+        assert_eq!((epoll.wait(1_000).unwrap(), epoll.token(0)), (1, 3));
+        stream.write_all(b"x").unwrap();
+        assert!(call_from(Ipv4Addr::new(192, 0, 2, 1), remote).is_err(), "an address of nobody's");
+    }
+
+    #[test]
+    fn a_program_ends_when_it_is_asked_to() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        interrupt(&child).unwrap();
+        assert!(!child.wait().unwrap().success());
     }
 
     #[test]

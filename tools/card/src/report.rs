@@ -135,6 +135,11 @@ impl Report {
         }));
     }
 
+    /// The counter of that name; zero if nothing was counted under it.
+    pub fn count(&self, name: &str) -> u64 {
+        self.counters.iter().find(|(other, _)| other == name).map_or(0, |(_, count)| *count)
+    }
+
     /// The figures as lines for a terminal.
     pub fn terminal(&self) -> String {
         let mut text = String::new();
@@ -198,6 +203,7 @@ fn named(view: &LaneView) -> Vec<(String, u64)> {
         ("segments out of order", card.out_of_order),
         ("sessions opened", card.opened),
         ("sessions closed", card.closed),
+        ("SYNs", card.syns),
         ("cookies sent", card.cookies_sent),
         ("cookies taken", card.cookies_taken),
         ("waits cut short by a new SYN", card.reopened),

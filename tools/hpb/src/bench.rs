@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use hpb_base::Duration;
+use hpb_bench::flood::FloodError;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{churn, loss, ports, reconnect, scale, sessions};
+use hpb_bench::{churn, flood, loss, ports, reconnect, scale, sessions};
 
-use crate::command_line::{Bench, Churn, Loss, Output, Ports, Reconnect, Sessions};
+use crate::command_line::{Bench, Churn, Flood, Loss, Output, Ports, Reconnect, Sessions};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -32,6 +33,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Churn(options) => run_churn(options),
         Bench::Ports(options) => run_ports(options),
         Bench::Loss(options) => run_loss(options),
+        Bench::Flood(options) => run_flood(options),
     }
 }
 
@@ -165,6 +167,26 @@ fn run_loss(options: Loss) -> Result<(), Failure> {
         let report = loss::run(&options, command, progress).map_err(Failure::input)?;
         Ok(Printed {
             section: "loss".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn run_flood(options: Flood) -> Result<(), Failure> {
+    let Flood { sessions, seconds, output } = options;
+    let command = format!("hpb bench flood --sessions {sessions} --seconds {seconds}");
+    let options = flood::Options { sessions, phase: Duration::from_secs(seconds), ..flood::Options::DEFAULT };
+    put(&output, |progress| {
+        let report = flood::run(&options, command, progress).map_err(|error| match error {
+            FloodError::Root | FloodError::Cores | FloodError::Program(_) | FloodError::Descriptors { .. } => {
+                Failure::input(error)
+            }
+            _ => Failure::work(error),
+        })?;
+        Ok(Printed {
+            section: "flood".into(),
             terminal: report.terminal(),
             markdown: report.markdown(),
             json: report.to_json(),

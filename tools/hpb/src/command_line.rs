@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use hpb_bench::{churn, loss, reconnect, sessions};
+use hpb_bench::{churn, flood, loss, reconnect, sessions};
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_net::PortUrl;
@@ -267,6 +267,11 @@ pub(crate) enum Bench {
     /// Goodput of one session, latency of messages over several. The wire lies between network namespaces of the run's
     /// own: root, or a host that gives ordinary users namespaces.
     Loss(Loss),
+    /// Echoes of some sessions, and the opening of others, while hping3 floods the card with SYNs
+    ///
+    /// Beside it the same with the flood dropped by XDP before the card. Clients, flood and card lie in network
+    /// namespaces of the run's own; it needs root, hping3, ethtool and two cores.
+    Flood(Flood),
 }
 
 /// Where figures go, the same for every bench.
@@ -359,6 +364,20 @@ pub(crate) struct Loss {
 
     /// How long each measurement takes: of each sender, loss and delay there are two
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
+    pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Flood {
+    /// Sessions that echo, and as many that open in each phase
+    #[arg(long, value_name = "N", default_value_t = flood::Options::DEFAULT.sessions, value_parser = up_to(flood::SESSIONS_MAX))]
+    pub(crate) sessions: usize,
+
+    /// How long each of the four phases is
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
     pub(crate) seconds: u64,
 
     #[command(flatten)]
@@ -513,6 +532,17 @@ mod tests {
         assert_eq!((all.cycles, all.encrypted), (1_000_000, false));
         let Bench::Churn(all) = parse("bench churn --cycles 5 --encrypted").unwrap() else { panic!() };
         assert_eq!((all.cycles, all.encrypted), (5, true));
+    }
+
+    #[test]
+    fn options_of_flood() {
+        let Bench::Flood(all) = parse("bench flood").unwrap() else { panic!() };
+        assert_eq!((all.sessions, all.seconds, all.output.json), (1_000, 5, false));
+        let Bench::Flood(some) = parse("bench flood --sessions 10 --seconds 1 --json").unwrap() else { panic!() };
+        assert_eq!((some.sessions, some.seconds, some.output.json), (10, 1, true));
+        for wrong in ["--sessions 0", "--sessions 9001", "--seconds 0", "--seconds 601"] {
+            assert!(parse(&format!("bench flood {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ use hpb_types::units::ChainId;
 
 use super::ending::{Ending, Heard};
 use super::{Options, SAMPLES, SEED};
-use crate::memory;
 use crate::target::TargetError;
+use crate::{memory, sys};
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
@@ -265,6 +265,8 @@ impl Driver {
     }
 
     fn sample(&mut self) -> Result<(), TargetError> {
+        // Free pages of the heap are no growth.
+        sys::heap_trim();
         let moment = Moment {
             cycles: self.begun,
             at: self.now.since(self.begin),

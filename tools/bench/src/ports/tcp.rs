@@ -1,7 +1,6 @@
 //! Who answers TCP at the other end of a cable: the kernel, or the card on a port. The client is the kernel's in each
 //! case, on a core of its own.
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +49,7 @@ pub(super) fn measure(
     if matches!(name, "card-xdp" | "kernel-no-offload") {
         client.set_offloads("cable0", false)?;
     }
-    let asked = |thread: &'static str| client.run(|| on_core(client_core, || ask(name, options, thread)));
+    let asked = |thread: &'static str| client.run(|| cores::run_on(client_core, || ask(name, options, thread)));
     match name {
         "kernel" | "kernel-no-offload" => {
             server.address("cable0", &format!("{SERVER}/24"))?;
@@ -66,7 +65,7 @@ pub(super) fn measure(
                 let row = asked(SERVER_THREAD);
                 stop.store(true, Ordering::Relaxed);
                 serving.join().map_err(|_| Failed::Other("the server panicked".to_owned()))??;
-                row?
+                row??
             })
         }
         _ => {
@@ -86,20 +85,9 @@ pub(super) fn measure(
             let card = host.run(|| start(&config, stop))?.map_err(|error| Failed::Other(error.to_string()))?;
             let row = asked(LANE_THREAD)?;
             card.end().map_err(|error| Failed::Other(error.to_string()))?;
-            row
+            row?
         }
     }
-}
-
-/// Runs `work` on a core, and gives the thread its cores back.
-fn on_core<R: Send>(core: usize, work: impl FnOnce() -> Result<R, Failed> + Send) -> Result<R, Failed> {
-    thread::scope(|scope| {
-        let worker = scope.spawn(move || {
-            cores::pin(core)?;
-            work()
-        });
-        worker.join().map_err(|_| Failed::Other("the client panicked".to_owned()))?
-    })
 }
 
 fn ask(name: &'static str, options: &Options, server_thread: &str) -> Result<TcpRow, Failed> {
@@ -182,7 +170,7 @@ fn closed_loop(options: &Options, server_thread: &str) -> Result<Closed, Failed>
     let mut began = None;
     while done < warm + options.messages {
         if began.is_none() && done >= warm {
-            began = Some((done, wall_ns(), thread_cpu_ns(), cpu_ns_of(server_thread)?));
+            began = Some((done, wall_ns(), thread_cpu_ns(), cores::times_of(server_thread)?.ran_ns));
         }
         let ready = epoll.wait(0)?;
         guard.turn(ready > 0)?;
@@ -206,23 +194,8 @@ fn closed_loop(options: &Options, server_thread: &str) -> Result<Closed, Failed>
     Ok(Closed {
         per_second: count * 1e9 / (wall_ns() - wall).max(1) as f64,
         client_cpu_ns: (thread_cpu_ns() - client) as f64 / count,
-        server_cpu_ns: (cpu_ns_of(server_thread)? - server) as f64 / count,
+        server_cpu_ns: (cores::times_of(server_thread)?.ran_ns - server) as f64 / count,
     })
-}
-
-/// CPU time of this process' thread of that name (`/proc/PID/task/TID/schedstat`, first field), system time included.
-fn cpu_ns_of(thread: &str) -> Result<u64, Failed> {
-    for task in fs::read_dir("/proc/self/task")? {
-        let path = task?.path();
-        // A thread that ends meanwhile is not the one.
-        let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
-        if name.trim_end() == thread {
-            let text = fs::read_to_string(path.join("schedstat"))?;
-            let first = text.split_whitespace().next().and_then(|field| field.parse().ok());
-            return first.ok_or_else(|| Failed::Other("the kernel counts no CPU time of threads".to_owned()));
-        }
-    }
-    Err(Failed::Other(format!("there is no thread {thread}")))
 }
 
 /// The kernel's echo server: epoll, spinning for a while before it sleeps.

@@ -1,8 +1,10 @@
 //! Which cores a thread runs on, and how often others take them from it. It refuses a core that the process may not use.
 #![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
 
+use std::fs;
 use std::io;
 use std::mem;
+use std::thread;
 
 use super::check;
 
@@ -33,6 +35,46 @@ pub fn pin(core: usize) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, mem::size_of_val(&set), &raw const set) })
 }
 
+/// Runs `work` on a thread of its own that is held on `core`, and waits for it; programs that it starts stay there too.
+///
+/// # Errors
+/// As [`pin`]. A panic of `work` goes on in the caller.
+pub fn run_on<R: Send>(core: usize, work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            pin(core)?;
+            Ok(work())
+        });
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// What a thread of this process has had of its core, its system calls included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Times {
+    /// Nanoseconds for which it ran.
+    pub ran_ns: u64,
+    /// Nanoseconds for which it had work to do and no core.
+    pub waited_ns: u64,
+}
+
+/// The times of this process' thread of that name.
+///
+/// # Errors
+/// There is no such thread, or the kernel does not count them.
+pub fn times_of(thread: &str) -> io::Result<Times> {
+    for task in fs::read_dir("/proc/self/task")? {
+        let path = task?.path();
+        // A thread that ends meanwhile is not the one.
+        let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
+        if name.trim_end() == thread {
+            let times = times(&fs::read_to_string(path.join("schedstat"))?);
+            return times.ok_or_else(|| io::Error::other("the kernel counts no CPU time of threads"));
+        }
+    }
+    Err(io::Error::other(format!("there is no thread {thread}")))
+}
+
 /// How often the calling thread lost its core to another while it had work to do.
 ///
 /// # Errors
@@ -47,12 +89,13 @@ pub fn preemptions() -> io::Result<u64> {
 
 /// Nanoseconds for which the calling thread had work to do and no core; `None` where the kernel does not count them.
 pub fn waited_ns() -> Option<u64> {
-    std::fs::read_to_string("/proc/thread-self/schedstat").ok().and_then(|text| second(&text))
+    fs::read_to_string("/proc/thread-self/schedstat").ok().and_then(|text| Some(times(&text)?.waited_ns))
 }
 
-/// The second figure of `schedstat` (Linux, `Documentation/scheduler/sched-stats.rst`).
-fn second(schedstat: &str) -> Option<u64> {
-    schedstat.split_whitespace().nth(1)?.parse().ok()
+/// The first two figures of `schedstat` (Linux, `Documentation/scheduler/sched-stats.rst`).
+fn times(schedstat: &str) -> Option<Times> {
+    let mut figures = schedstat.split_whitespace().map(|figure| figure.parse().ok());
+    Some(Times { ran_ns: figures.next()??, waited_ns: figures.next()?? })
 }
 
 fn none() -> libc::cpu_set_t {
@@ -79,10 +122,21 @@ mod tests {
     }
 
     #[test]
-    fn the_time_without_a_core_is_the_second_figure() {
-        assert_eq!(second("121184 3701836 2\n"), Some(3_701_836));
-        assert_eq!(second("121184"), None);
+    fn the_times_are_the_first_two_figures() {
+        assert_eq!(times("121184 3701836 2\n"), Some(Times { ran_ns: 121_184, waited_ns: 3_701_836 }));
+        assert_eq!(times("121184"), None);
         assert!(waited_ns() <= waited_ns());
+    }
+
+    #[test]
+    fn a_thread_is_found_by_its_name() {
+        let core = allowed().unwrap()[0];
+        let (cores, name) =
+            run_on(core, || (allowed().unwrap(), fs::read_to_string("/proc/thread-self/comm").unwrap())).unwrap();
+        assert_eq!(cores, [core]);
+        let named = thread::Builder::new().name("times-of-it".to_owned()).spawn(|| times_of("times-of-it"));
+        assert!(named.unwrap().join().unwrap().unwrap().ran_ns > 0);
+        assert!(times_of("no-such-thread").is_err(), "{name}");
     }
 
     #[test]
