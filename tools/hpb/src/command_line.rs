@@ -335,7 +335,7 @@ pub(crate) struct Flood {
     #[arg(long, value_name = "N", default_value_t = flood::Options::DEFAULT.sessions, value_parser = up_to(flood::SESSIONS_MAX))]
     pub(crate) sessions: usize,
 
-    /// How long each of the three phases is
+    /// How long each of the four phases is
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
     pub(crate) seconds: u64,
 

@@ -2,10 +2,11 @@
 //! fixed rate through a card on `AF_XDP`, while hping3 sends SYNs from random addresses as fast as it can, and as many
 //! new sessions open.
 //!
-//! Three phases, in which clients, flood and card keep their cores: no flood; the flood dropped by XDP before the card;
-//! the same flood to the card. In each the new sessions are called, so that the last two differ in nothing but who
-//! meets the flood. The rule that drops takes calls to the flooded port and nothing else; the echoing sessions use
-//! another port, and in the last phase the new ones call the flooded one itself.
+//! Two cards, one after the other: before the first, XDP drops the flood; the second meets it. Each has a quiet phase and
+//! a flooded one. Clients, flood and card keep their cores, and in every phase the new sessions are called, so that the
+//! flooded phases differ in nothing but who meets the flood, not even in what memory was used before. The rule that
+//! drops takes calls to the flooded port and nothing else; the echoing sessions use another port, and in the last phase
+//! the new ones call the flooded one itself.
 //!
 //! Echoes are sent open loop: each has a time at which it is meant to leave, and its latency counts from then. SYNs are
 //! counted where they arrive: by the driver's count of dropped frames, and by the card. The flood's answers go to random
@@ -147,7 +148,7 @@ pub fn run(
     }
     let stage = Stage::build(client_core, lane_core)?;
     let mut phases = Vec::new();
-    for (is_shielded, meets) in [(true, &[Met::Nobody, Met::Xdp][..]), (false, &[Met::Card])] {
+    for (is_shielded, meets) in [(true, &[Met::Nobody, Met::Xdp]), (false, &[Met::Nobody, Met::Card])] {
         // What the last card left is given back, so that what this one takes shows.
         sys::heap_trim();
         let card = stage.start(is_shielded)?;

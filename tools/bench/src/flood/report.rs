@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use hpb_base::limits::HALF_OPEN_BYTES_MAX;
-use hpb_toe::Class;
 use serde::Serialize;
 
 use super::clients::{MESSAGE_LEN, OPENING_NS_MAX, Seen};
@@ -16,9 +15,12 @@ use crate::verdict::Verdict;
 const SCHEMA_VERSION: u32 = 1;
 /// How much larger the p99 may be with the flood at the card than with the flood dropped before it.
 const P99_RATIO_MAX: f64 = 2.0;
+/// KiB that the last phase may add beyond what the second adds for its new sessions, however long it is: the buffers of
+/// all sessions that may be half open.
+const GROWTH_KIB_MAX: u64 = (HALF_OPEN_BYTES_MAX >> 10) as u64;
 /// Share of the dropped flood's SYNs a second that must come to the card for the two to be the same flood.
 const SAME_FLOOD_SHARE_MIN: f64 = 0.5;
-/// Share of the second phase that the card's thread may wait for its core, unless it waited longer in the third.
+/// Share of the second phase that the card's thread may wait for its core, unless it waited longer in the last.
 const WAITED_SHARE_MAX: f64 = 0.02;
 
 /// What was seen in one phase.
@@ -87,9 +89,9 @@ pub struct FloodReport {
     pub interval_ms: u64,
     /// Milliseconds of a phase.
     pub phase_ms: u64,
-    /// The phases: quiet, the flood dropped by XDP, the flood to the card.
+    /// The phases: quiet, the flood dropped by XDP; with another card quiet, the flood to the card.
     pub phases: Vec<Phase>,
-    /// The third phase's p99 divided by the second's.
+    /// The last phase's p99 divided by the second's.
     pub p99_ratio: f64,
     /// What was asked, and whether it was met.
     pub verdicts: Vec<Verdict>,
@@ -162,7 +164,9 @@ impl FloodReport {
             "latency from the time at which an echo was meant to leave, by kernel sockets; the card runs AF_XDP on a \
              veth and answers the flood's random addresses by way of the clients' host"
                 .to_owned(),
-            "memory is that of this process: card and clients".to_owned(),
+            "memory is that of this process, card and clients; what the flood may add to it is bounded by the buffers of \
+             sessions that are half open, whatever its rate and length"
+                .to_owned(),
         ];
         notes.extend(conditions.notes());
         let verdicts = verdicts(options, &phases);
@@ -285,20 +289,14 @@ impl FloodReport {
 
 fn p99_ratio(phases: &[Phase]) -> f64 {
     match phases {
-        [_, dropped, at_card] if dropped.p99_us > 0.0 => at_card.p99_us / dropped.p99_us,
+        [_, dropped, _, at_card] if dropped.p99_us > 0.0 => at_card.p99_us / dropped.p99_us,
         _ => 0.0,
     }
 }
 
-/// How many KiB the third phase may add, however long it is: the buffers of all sessions that may be half open, and
-/// those of the new sessions.
-fn growth_kib_max(options: &Options) -> f64 {
-    figure((HALF_OPEN_BYTES_MAX + options.sessions * Class::Stream.buffers_len()) as u64 >> 10)
-}
-
-/// The third phase beside the second.
+/// The last phase beside the second.
 fn verdicts(options: &Options, phases: &[Phase]) -> Vec<Verdict> {
-    let [_, dropped, at_card] = phases else { return Vec::new() };
+    let [_, dropped, _, at_card] = phases else { return Vec::new() };
     let weak = at_card.syns_per_second < dropped.syns_per_second * SAME_FLOOD_SHARE_MIN || at_card.syns_at_card == 0;
     let weak = weak.then(|| "the flood to the card was not the one that XDP dropped".to_owned());
     let waited_ms_max = figure(options.phase.as_millis()) * WAITED_SHARE_MAX;
@@ -330,9 +328,9 @@ fn verdicts(options: &Options, phases: &[Phase]) -> Vec<Verdict> {
             "sessions",
         ),
         Verdict::at_most(
-            "memory that the flood and the new sessions added, at most all their buffers".to_owned(),
-            at_card.growth_kib(),
-            growth_kib_max(options),
+            "memory added under the flood beyond the flood dropped by XDP".to_owned(),
+            at_card.growth_kib() - dropped.growth_kib().max(0.0),
+            figure(GROWTH_KIB_MAX),
             "KiB",
         ),
     ];
@@ -381,16 +379,17 @@ mod tests {
         }
     }
 
-    fn report(change: impl FnOnce(&mut [Phase; 3])) -> FloodReport {
-        let mut phases =
-            [phase("quiet", 1_000.0, 0), phase("dropped", 5_000.0, 600_000), phase("card", 6_000.0, 500_000)];
+    fn report(change: impl FnOnce(&mut [Phase; 4])) -> FloodReport {
+        let quiet = phase("quiet", 1_000.0, 0);
+        let (dropped, card) = (phase("dropped", 5_000.0, 600_000), phase("card", 6_000.0, 500_000));
+        let mut phases = [quiet.clone(), dropped, quiet, card];
         change(&mut phases);
         let options = Options::DEFAULT;
         let machine = MachineLine::read(None);
         FloodReport::new(machine, "hpb".to_owned(), &options, (1, 0), phases.to_vec(), &Conditions::default())
     }
 
-    fn met(change: impl FnOnce(&mut [Phase; 3])) -> [bool; 4] {
+    fn met(change: impl FnOnce(&mut [Phase; 4])) -> [bool; 4] {
         let verdicts = report(change).verdicts;
         verdicts.iter().map(|verdict| verdict.met).collect::<Vec<_>>().try_into().unwrap()
     }
@@ -398,13 +397,13 @@ mod tests {
     #[test]
     fn each_of_the_four_can_be_missed() {
         assert_eq!(met(|_| {}), [true; 4]);
-        assert_eq!(met(|phases| phases[2].sessions_lost = 1), [false, true, true, true]);
-        assert_eq!(met(|phases| phases[2].unanswered = 1), [false, true, true, true]);
-        assert_eq!(met(|phases| phases[2].p99_us = 10_100.0), [true, false, true, true]);
-        assert_eq!(met(|phases| phases[2].opened_in_time = 999), [true, true, false, true]);
-        let most = 60_000 + (64 << 10) + 1_000 * 128;
-        assert_eq!(met(|phases| phases[2].resident_after_kib = most), [true; 4]);
-        assert_eq!(met(|phases| phases[2].resident_after_kib = most + 1), [true, true, true, false]);
+        assert_eq!(met(|phases| phases[3].sessions_lost = 1), [false, true, true, true]);
+        assert_eq!(met(|phases| phases[3].unanswered = 1), [false, true, true, true]);
+        assert_eq!(met(|phases| phases[3].p99_us = 10_100.0), [true, false, true, true]);
+        assert_eq!(met(|phases| phases[3].opened_in_time = 999), [true, true, false, true]);
+        let most = 90_000 + (64 << 10);
+        assert_eq!(met(|phases| phases[3].resident_after_kib = most), [true; 4]);
+        assert_eq!(met(|phases| phases[3].resident_after_kib = most + 1), [true, true, true, false]);
         assert_eq!(
             met(|phases| phases[1].sessions_lost = 1),
             [true; 4],
@@ -414,18 +413,18 @@ mod tests {
 
     #[test]
     fn another_flood_or_a_busy_machine_makes_no_hit() {
-        let weaker = |phases: &mut [Phase; 3]| phases[2].syns_per_second = 50_000.0;
+        let weaker = |phases: &mut [Phase; 4]| phases[3].syns_per_second = 50_000.0;
         assert_eq!(met(weaker), [false; 4]);
         assert!(report(weaker).terminal().contains("UNSURE"));
-        assert_eq!(met(|phases| phases[2].syns_at_card = 0), [false; 4]);
+        assert_eq!(met(|phases| phases[3].syns_at_card = 0), [false; 4]);
         assert_eq!(met(|phases| phases[1].card_waited_ms = 101.0), [true, false, true, true]);
-        let both = |phases: &mut [Phase; 3]| (phases[1].card_waited_ms, phases[2].card_waited_ms) = (101.0, 102.0);
+        let both = |phases: &mut [Phase; 4]| (phases[1].card_waited_ms, phases[3].card_waited_ms) = (101.0, 102.0);
         assert_eq!(met(both), [true; 4], "the flood to the card was held up more");
     }
 
     #[test]
     fn every_phase_is_in_every_form() {
-        let report = report(|phases| phases[2].opening_ms = None);
+        let report = report(|phases| phases[3].opening_ms = None);
         let json = report.to_json().unwrap();
         for text in [report.terminal(), report.markdown(), json] {
             for phase in ["quiet", "dropped", "card"] {
