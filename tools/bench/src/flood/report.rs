@@ -17,8 +17,7 @@ const SCHEMA_VERSION: u32 = 1;
 const P99_RATIO_MAX: f64 = 2.0;
 /// KiB that the last phase may add beyond what the second adds for its new sessions, however long it is: the buffers of
 /// all sessions that may be half open.
-#[allow(clippy::cast_precision_loss, reason = "bytes below 2^53")]
-const GROWTH_KIB_MAX: f64 = (HALF_OPEN_BYTES_MAX >> 10) as f64;
+const GROWTH_KIB_MAX: u64 = (HALF_OPEN_BYTES_MAX >> 10) as u64;
 /// Share of the dropped flood's SYNs a second that must come to the card for the two to be the same flood.
 const SAME_FLOOD_SHARE_MIN: f64 = 0.5;
 /// Share of the second phase that the card's thread may wait for its core, unless it waited longer in the last.
@@ -331,7 +330,7 @@ fn verdicts(options: &Options, phases: &[Phase]) -> Vec<Verdict> {
         Verdict::at_most(
             "memory added under the flood beyond the flood dropped by XDP".to_owned(),
             at_card.growth_kib() - dropped.growth_kib().max(0.0),
-            GROWTH_KIB_MAX,
+            figure(GROWTH_KIB_MAX),
             "KiB",
         ),
     ];

@@ -130,13 +130,17 @@ mod tests {
 
     #[test]
     fn a_thread_is_found_by_its_name() {
-        let core = allowed().unwrap()[0];
-        let (cores, name) =
-            run_on(core, || (allowed().unwrap(), fs::read_to_string("/proc/thread-self/comm").unwrap())).unwrap();
-        assert_eq!(cores, [core]);
         let named = thread::Builder::new().name("times-of-it".to_owned()).spawn(|| times_of("times-of-it"));
-        assert!(named.unwrap().join().unwrap().unwrap().ran_ns > 0);
-        assert!(times_of("no-such-thread").is_err(), "{name}");
+        // Of a young thread the kernel may not have counted anything yet.
+        assert!(named.unwrap().join().unwrap().is_ok());
+        assert!(times_of("no-such-thread").is_err());
+    }
+
+    #[test]
+    fn work_runs_on_the_core_that_was_named() {
+        let core = allowed().unwrap()[0];
+        assert_eq!(run_on(core, || allowed().unwrap()).unwrap(), [core]);
+        assert!(run_on(usize::MAX, || ()).is_err());
     }
 
     #[test]
