@@ -127,7 +127,7 @@ impl Departure {
 }
 
 /// The largest frame for an IP packet of `mtu` bytes, tagged or not.
-fn frame_len_max(bytes: &[u8], mtu: usize) -> usize {
+pub(super) fn frame_len_max(bytes: &[u8], mtu: usize) -> usize {
     mtu + ETHERNET_LEN + if be16(bytes, 12) == ETHERTYPE_VLAN { TAG_LEN } else { 0 }
 }
 

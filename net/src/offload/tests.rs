@@ -4,6 +4,7 @@ use hpb_base::limits::{FRAME_LEN_MAX, JOINED_LEN_MAX};
 use proptest::prelude::*;
 
 use super::cut::partial_at;
+use super::join::frame_len_max;
 use super::*;
 use crate::frame::FramePool;
 
@@ -251,14 +252,15 @@ proptest! {
         sample in samples(1_usize..30_000),
         segment_len in 500_usize..1_400,
     ) {
+        const MTU: usize = 1_496;
         let mut sample = sample;
         sample.flags = TCP_ACK | (sample.flags & TCP_PSH);
         sample.ip_options_len = sample.ip_options_len.min(12);
         let mut frames = cut_all(&sample.header(segment_len), &sample.open_bytes());
-        frames.retain(|frame| frame.len() <= 1_514);
+        frames.retain(|frame| frame.len() <= frame_len_max(frame.bytes(), MTU));
         let (mut at, mut messages) = (0, Vec::new());
         while at < frames.len() {
-            let departure = Departure::plan(&frames[at..], 1_496, true).unwrap();
+            let departure = Departure::plan(&frames[at..], MTU, true).unwrap();
             let leaving = &frames[at..at + departure.count()];
             let mut parts = vec![std::io::IoSlice::new(&[]); departure.parts_count()];
             prop_assert_eq!(departure.gather(leaving, &mut parts), parts.len());
