@@ -1,6 +1,6 @@
 //! `hpb bench loss`: the card's TCP as a sender beside the kernel's, over the same wire with the same delay and losses.
 //!
-//! Two hosts of the run's own, each with a TAP interface, and a wire of ours between them ([`wire`]). The receiver is a
+//! Two hosts of the run's own, each with a TAP interface, and a wire of ours between them (`wire`). The receiver is a
 //! kernel socket in each case, so that what differs is who sends: the kernel by CUBIC, by BBR, or the card, whose TAP
 //! interface lies in one bridge with the wire's. Each cell is measured twice: one session that streams, for the goodput,
 //! and several that send small messages at a fixed pace, for their latency from the moment at which they were meant to
