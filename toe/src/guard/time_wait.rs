@@ -1,8 +1,9 @@
 //! TIME-WAIT without a session: the two ends and two numbers of each closed session, for as long as its old duplicates
 //! may be on their way (RFC 9293 sections 3.4.2 and 3.6.1; RFC 1337: a reset changes nothing here).
 //!
-//! Entries fall due in the order in which they came, because all wait equally long. The table is bounded: one more
-//! forgets the oldest, whose late duplicates then find no session.
+//! Entries fall due in the order in which they came, because all wait equally long. What is due counts no more; it is
+//! swept out in steps, so that no turn is long after a storm of closes. The table is bounded: one more forgets the
+//! oldest, whose late duplicates then find no session.
 
 use std::collections::VecDeque;
 
@@ -11,6 +12,9 @@ use hpb_base::{Duration, Instant};
 use crate::congestion::is_after;
 use crate::flow::FlowTable;
 use crate::segment::{ACK, FIN, FlowKey, RST, SYN, Segment};
+
+/// Places swept at one call of [`TimeWait::expire`]: some 20 us.
+const SWEPT_MAX: usize = 256;
 
 /// What a segment of a session in TIME-WAIT is answered with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +62,7 @@ impl TimeWait {
         Self { flows: FlowTable::new(0, secret), entries: VecDeque::new(), first: 0, alive: 0, span, limit }
     }
 
-    /// Sessions that wait.
+    /// Sessions that wait, and those whose wait is over that are not swept out yet.
     pub fn len(&self) -> usize {
         self.alive
     }
@@ -75,11 +79,10 @@ impl TimeWait {
 
     /// Remembers a closed session: our next sequence number as the wire counts, and the next one expected of the peer.
     pub fn insert(&mut self, now: Instant, flow: FlowKey, send_next: u32, receive_next: u32) {
-        self.expire(now);
         if self.limit == 0 {
             return;
         }
-        self.forget(&flow);
+        self.forget(now, &flow);
         while self.entries.len() >= self.limit {
             self.pop();
         }
@@ -90,9 +93,8 @@ impl TimeWait {
     }
 
     /// Whether the flow waits: no new session of ours may take its two ends.
-    pub fn holds(&mut self, now: Instant, flow: &FlowKey) -> bool {
-        self.expire(now);
-        self.find(flow).is_some()
+    pub fn holds(&self, now: Instant, flow: &FlowKey) -> bool {
+        self.find(now, flow).is_some()
     }
 
     /// What to do with a segment of no session; `None` if none such waits.
@@ -100,14 +102,13 @@ impl TimeWait {
         if self.alive == 0 {
             return None;
         }
-        self.expire(now);
-        let at = self.find(&segment.flow)?;
+        let at = self.find(now, &segment.flow)?;
         let Entry { flow, send_next, receive_next, .. } = self.entries[at];
         if segment.has(RST) {
             return Some(Reply::Silence);
         }
         if segment.flags & (SYN | ACK) == SYN && is_after(segment.seq, receive_next) {
-            self.forget(&flow);
+            self.forget(now, &flow);
             return Some(Reply::Reopen { after: send_next });
         }
         if segment.sequence_len() == 0 && segment.seq == receive_next {
@@ -120,27 +121,36 @@ impl TimeWait {
         Some(Reply::Ack { seq: send_next, ack: receive_next })
     }
 
-    fn find(&self, flow: &FlowKey) -> Option<usize> {
+    fn find(&self, now: Instant, flow: &FlowKey) -> Option<usize> {
         let is_it = |serial: u32| {
             let entry = self.entries.get(serial.wrapping_sub(self.first) as usize);
-            entry.is_some_and(|entry| entry.alive && entry.flow == *flow)
+            entry.is_some_and(|entry| entry.alive && entry.until > now && entry.flow == *flow)
         };
         self.flows.find(self.flows.hash(flow), is_it).map(|serial| serial.wrapping_sub(self.first) as usize)
     }
 
-    fn forget(&mut self, flow: &FlowKey) {
-        if let Some(at) = self.find(flow) {
+    fn forget(&mut self, now: Instant, flow: &FlowKey) {
+        if let Some(at) = self.find(now, flow) {
             self.entries[at].alive = false;
             self.alive -= 1;
             self.flows.remove(self.entries[at].hash, self.first.wrapping_add(at as u32));
         }
     }
 
-    /// Forgets the sessions that were waited out by `now`.
+    /// Forgets sessions that were waited out by `now`, some hundred at most.
     pub fn expire(&mut self, now: Instant) {
-        while self.entries.front().is_some_and(|entry| !entry.alive || entry.until <= now) {
+        for _ in 0..SWEPT_MAX {
+            if !self.entries.front().is_some_and(|entry| !entry.alive || entry.until <= now) {
+                return;
+            }
             self.pop();
         }
+    }
+
+    /// When to call [`expire`](Self::expire) next, in whole seconds: a quiet lane need not wake for each entry.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let until = self.entries.front()?.until;
+        Some(Instant::from_millis((until.as_millis() / 1_000 + 1) * 1_000))
     }
 
     fn pop(&mut self) {
@@ -187,7 +197,9 @@ mod tests {
         assert_eq!(waiting.take(at(59_000), &fin), Some(Reply::Ack { seq: 500, ack: 900 }));
         assert!(waiting.holds(at(118_000), &flow(1)));
         assert!(!waiting.holds(at(119_000), &flow(1)));
-        assert_eq!((waiting.len(), waiting.take(at(119_000), &fin)), (0, None));
+        assert_eq!(waiting.take(at(119_000), &fin), None);
+        waiting.expire(at(119_000));
+        assert!(waiting.is_empty());
     }
 
     #[test]
@@ -226,6 +238,29 @@ mod tests {
         assert_eq!((waiting.len(), waiting.flows.len()), (100, 100));
         assert!(waiting.holds(at(300), &flow(29_999)) && !waiting.holds(at(300), &flow(29_000)));
         assert!(!waiting.holds(at(60_300), &flow(29_999)));
+        waiting.expire(at(60_300));
         assert_eq!((waiting.len(), waiting.flows.len(), waiting.entries.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_due_counts_no_more_and_is_swept_in_steps() {
+        let mut waiting = TimeWait::new(Duration::from_secs(60), 2_000, [1, 2]);
+        for port in 0..1_000 {
+            waiting.insert(at(500), flow(port), 500, 900);
+        }
+        assert_eq!(waiting.wake_at(), Some(at(61_000)));
+        assert!((0..1_000).all(|port| !waiting.holds(at(60_500), &flow(port))));
+        // Opened and closed anew before the sweep: the new wait stands beside the place of the old one.
+        waiting.insert(at(60_500), flow(7), 600, 1_000);
+        let mut sweeps = 0;
+        while waiting.wake_at().is_some_and(|wake_at| wake_at <= at(61_000)) {
+            let held = waiting.held();
+            waiting.expire(at(61_000));
+            assert!(held - waiting.held() <= SWEPT_MAX);
+            sweeps += 1;
+        }
+        assert_eq!((sweeps, waiting.len(), waiting.flows.len(), waiting.held()), (4, 1, 1, 1));
+        let late = segment(7, 900, ACK, 100);
+        assert_eq!(waiting.take(at(61_000), &late), Some(Reply::Ack { seq: 600, ack: 1_000 }));
     }
 }

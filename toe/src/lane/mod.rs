@@ -398,7 +398,7 @@ impl Lane {
             return Some(self.now.max(self.cell_at));
         }
         let timer = self.wheel.next_ms().map(Instant::from_millis);
-        [timer, self.neighbor.wake_at()].into_iter().flatten().min()
+        [timer, self.neighbor.wake_at(), self.guard.time_wait.wake_at()].into_iter().flatten().min()
     }
 
     /// Swaps the events that gathered for an empty batch.
@@ -503,7 +503,7 @@ impl Lane {
         (self.answering, self.shaking_in)
     }
 
-    /// Closed sessions whose old duplicates are waited out.
+    /// Closed sessions whose old duplicates are waited out, and those that are not swept yet.
     pub fn waiting_out(&self) -> usize {
         self.guard.time_wait.len()
     }
@@ -619,11 +619,10 @@ impl Lane {
         self.answering < self.config.half_open_max && self.answering_len + class.buffers_len() <= HALF_OPEN_BYTES_MAX
     }
 
-    /// Turns the wheel: whoever's timer rang gets looked at. Closed sessions that were waited out are forgotten.
+    /// Turns the wheel: whoever's timer rang gets looked at. Closed sessions that were waited out are swept.
     fn ring(&mut self, now: Instant) {
         let (slots, dirty, calls) = (&mut self.slots, &mut self.dirty, &mut self.calls);
         let now_ms = now.as_millis();
-        // Not only when the next segment of no session comes: on a quiet link that may be never.
         self.guard.time_wait.expire(now);
         self.wheel.turn(now_ms, |index| {
             if calls::is_timer(index) {
