@@ -16,7 +16,7 @@ use hpb_toe::{GuardConfig, Holdings};
 use serde::Serialize;
 
 use crate::conditions::Conditions;
-use crate::report::{MachineLine, aligned, grouped, table};
+use crate::report::{MachineLine, aligned, grouped, lines, table};
 use crate::sys;
 use crate::target::TargetError;
 use crate::verdict::Verdict;
@@ -291,13 +291,9 @@ impl Report {
         text.push('\n');
         aligned(&mut text, &self.sample_rows());
         let _ = writeln!(text, "\n{}\n", self.counts());
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "{verdict}");
-        }
+        lines(&mut text, "", &self.verdicts);
         text.push('\n');
-        for note in &self.notes {
-            let _ = writeln!(text, "{note}");
-        }
+        lines(&mut text, "", &self.notes);
         text
     }
 
@@ -313,12 +309,8 @@ impl Report {
         text.push('\n');
         table(&mut text, &self.sample_rows());
         let _ = writeln!(text, "\n- {}", self.counts());
-        for note in &self.notes {
-            let _ = writeln!(text, "- {note}");
-        }
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "- {verdict}");
-        }
+        lines(&mut text, "- ", &self.notes);
+        lines(&mut text, "- ", &self.verdicts);
         text
     }
 

@@ -13,7 +13,6 @@
 mod driver;
 mod worker;
 
-use std::fmt::Write as _;
 use std::thread;
 
 use hdrhistogram::Histogram;
@@ -21,7 +20,7 @@ use hpb_base::Duration;
 use serde::Serialize;
 
 use crate::conditions::Conditions;
-use crate::report::{MachineLine, aligned, grouped, table};
+use crate::report::{MachineLine, aligned, grouped, lines, table};
 use crate::sys::cores;
 use crate::target::TargetError;
 use crate::verdict::Verdict;
@@ -368,17 +367,11 @@ impl Report {
         let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work());
         aligned(&mut text, &self.rows());
         text.push('\n');
-        for line in self.counts() {
-            let _ = writeln!(text, "{line}");
-        }
+        lines(&mut text, "", self.counts());
         text.push('\n');
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "{verdict}");
-        }
+        lines(&mut text, "", &self.verdicts);
         text.push('\n');
-        for note in &self.notes {
-            let _ = writeln!(text, "{note}");
-        }
+        lines(&mut text, "", &self.notes);
         text
     }
 
@@ -392,12 +385,8 @@ impl Report {
         );
         table(&mut text, &self.rows());
         text.push('\n');
-        for line in self.counts().iter().chain(&self.notes) {
-            let _ = writeln!(text, "- {line}");
-        }
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "- {verdict}");
-        }
+        lines(&mut text, "- ", self.counts().iter().chain(&self.notes));
+        lines(&mut text, "- ", &self.verdicts);
         text
     }
 

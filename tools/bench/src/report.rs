@@ -4,7 +4,7 @@
 //! `sessions`, `repeats`, `targets[]` ([`TargetResult`]), `details[]` ([`TargetDetail`]), `ratios[]` ([`Ratio`]),
 //! `skipped[]`, `cross_check` (or null), `notes[]`. Times are in the unit of the field's name, medians over the repeats.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::thread;
 
@@ -156,9 +156,7 @@ impl Report {
             aligned(&mut text, &self.ratio_rows());
         }
         text.push('\n');
-        for line in self.remarks() {
-            let _ = writeln!(text, "{line}");
-        }
+        lines(&mut text, "", self.remarks());
         text
     }
 
@@ -177,9 +175,7 @@ impl Report {
             table(&mut text, &self.ratio_rows());
         }
         text.push('\n');
-        for line in self.remarks() {
-            let _ = writeln!(text, "- {line}");
-        }
+        lines(&mut text, "- ", self.remarks());
         text
     }
 
@@ -326,6 +322,13 @@ pub(crate) fn table(text: &mut String, rows: &[Vec<String>]) {
         if index == 0 {
             let _ = writeln!(text, "| --- |{}", " ---: |".repeat(row.len() - 1));
         }
+    }
+}
+
+/// Lines below a table, each behind `mark`: nothing on a terminal, `- ` on a page.
+pub(crate) fn lines<L: Display>(text: &mut String, mark: &str, lines: impl IntoIterator<Item = L>) {
+    for line in lines {
+        let _ = writeln!(text, "{mark}{line}");
     }
 }
 

@@ -247,8 +247,6 @@ impl Driver {
         }
         progress("waiting until nothing is left of them");
         self.until(self.now + self.rest)?;
-        // Whoever was forgotten by the clock alone is forgotten in this turn.
-        self.turn();
         self.sample()?;
         let counters = self.sides.each_ref().map(|side| *side.lane.counters());
         let [server, client] = counters;

@@ -1,14 +1,12 @@
 //! The figures of `hpb bench flood`, for people and programs.
 
-use std::fmt::Write as _;
-
 use hpb_base::limits::HALF_OPEN_BYTES_MAX;
 use serde::Serialize;
 
 use super::clients::{MESSAGE_LEN, OPENING_NS_MAX, Seen};
 use super::{Marks, Options};
 use crate::conditions::Conditions;
-use crate::report::{MachineLine, aligned, grouped, table};
+use crate::report::{MachineLine, aligned, grouped, lines, table};
 use crate::verdict::Verdict;
 
 /// Grows when a field of the JSON changes its meaning.
@@ -200,13 +198,9 @@ impl FloodReport {
         text.push('\n');
         aligned(&mut text, &self.flood_rows());
         text.push('\n');
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "{verdict}");
-        }
+        lines(&mut text, "", &self.verdicts);
         text.push('\n');
-        for note in self.counts().iter().chain(&self.notes) {
-            let _ = writeln!(text, "{note}");
-        }
+        lines(&mut text, "", self.counts().iter().chain(&self.notes));
         text
     }
 
@@ -222,12 +216,8 @@ impl FloodReport {
         text.push('\n');
         table(&mut text, &self.flood_rows());
         text.push('\n');
-        for line in self.counts().iter().chain(&self.notes) {
-            let _ = writeln!(text, "- {line}");
-        }
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "- {verdict}");
-        }
+        lines(&mut text, "- ", self.counts().iter().chain(&self.notes));
+        lines(&mut text, "- ", &self.verdicts);
         text
     }
 

@@ -1,11 +1,9 @@
 //! The figures of `hpb bench loss`, for people and programs.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::{Options, wire};
-use crate::report::{MachineLine, aligned, grouped, table};
+use crate::report::{MachineLine, aligned, grouped, lines, table};
 use crate::verdict::Verdict;
 
 /// Grows when a field of the JSON changes its meaning.
@@ -126,9 +124,7 @@ impl LossReport {
         let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work());
         aligned(&mut text, &self.table());
         text.push('\n');
-        for line in self.lines() {
-            let _ = writeln!(text, "{line}");
-        }
+        lines(&mut text, "", self.lines());
         text
     }
 
@@ -142,9 +138,7 @@ impl LossReport {
         );
         table(&mut text, &self.table());
         text.push('\n');
-        for line in self.lines() {
-            let _ = writeln!(text, "- {line}");
-        }
+        lines(&mut text, "- ", self.lines());
         text
     }
 

@@ -1,11 +1,9 @@
 //! The figures of `hpb bench ports`, for people and programs.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::Options;
-use crate::report::{MachineLine, aligned, grouped, table};
+use crate::report::{MachineLine, aligned, grouped, lines, table};
 use crate::verdict::Verdict;
 
 /// Grows when a field of the JSON changes its meaning.
@@ -114,15 +112,9 @@ impl PortsReport {
             aligned(&mut text, &rows);
         }
         text.push('\n');
-        for Skip { name, reason } in &self.skipped {
-            let _ = writeln!(text, "skipped {name}: {reason}");
-        }
-        for line in &self.notes {
-            let _ = writeln!(text, "{line}");
-        }
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "{verdict}");
-        }
+        lines(&mut text, "", self.skipped());
+        lines(&mut text, "", &self.notes);
+        lines(&mut text, "", &self.verdicts);
         text
     }
 
@@ -141,16 +133,14 @@ impl PortsReport {
             table(&mut text, &rows);
             text.push('\n');
         }
-        for Skip { name, reason } in &self.skipped {
-            let _ = writeln!(text, "- skipped {name}: {reason}");
-        }
-        for line in &self.notes {
-            let _ = writeln!(text, "- {line}");
-        }
-        for verdict in &self.verdicts {
-            let _ = writeln!(text, "- {verdict}");
-        }
+        lines(&mut text, "- ", self.skipped());
+        lines(&mut text, "- ", &self.notes);
+        lines(&mut text, "- ", &self.verdicts);
         text
+    }
+
+    fn skipped(&self) -> impl Iterator<Item = String> {
+        self.skipped.iter().map(|Skip { name, reason }| format!("skipped {name}: {reason}"))
     }
 
     fn raw_rows(&self) -> Vec<Vec<String>> {
