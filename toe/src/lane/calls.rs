@@ -14,6 +14,10 @@ use crate::wheel::Wheel;
 /// Tells a call's timer from a session's in the wheel.
 const TIMER_BIT: u32 = 1 << 31;
 const PORT_FIRST: u16 = 1_024;
+/// Local ports to choose from.
+const PORTS: u32 = u16::MAX as u32 - PORT_FIRST as u32 + 1;
+/// Local ports tried in one turn, for all calls together: some 100 us.
+const PORTS_TRIED_MAX: u32 = 1_024;
 
 pub(super) fn is_timer(index: u32) -> bool {
     index & TIMER_BIT != 0
@@ -32,6 +36,17 @@ pub(super) struct Calls {
 struct Known {
     call: Call,
     failures: u32,
+    /// Local ports tried in vain so far; the search goes on in the next turn.
+    ports_tried: u32,
+}
+
+/// What a search for a local port came to.
+enum Search {
+    Found(FlowKey),
+    /// None of all is free.
+    Vain,
+    /// The turn's tries are spent.
+    Unfinished,
 }
 
 impl Calls {
@@ -101,7 +116,7 @@ impl Lane {
             self.events.push(Event::Closed { session, tag, reason: CloseReason::NoRoom, was_open: false });
             return;
         }
-        let known = Some(Known { call, failures: 0 });
+        let known = Some(Known { call, failures: 0, ports_tried: 0 });
         let index = if let Some(index) = calls.free.pop() {
             calls.known[index as usize] = known;
             index
@@ -115,18 +130,32 @@ impl Lane {
     /// Makes the calls that wait, while few enough are under way; as many in one turn as a burst takes.
     pub(super) fn dial(&mut self, now: Instant) -> bool {
         let mut dialled = false;
+        let mut tries = PORTS_TRIED_MAX;
         for _ in 0..BURST_LEN_MAX {
             if !self.calls.may_dial(self.config.calling_max) {
                 break;
             }
             let Some(index) = self.calls.waiting.pop_front() else { break };
-            let Some(Some(known)) = self.calls.known.get(index as usize) else { continue };
-            let call = known.call.clone();
-            if known.failures > 0 {
+            let Some(mut known) = self.calls.known.get_mut(index as usize).and_then(Option::take) else { continue };
+            let search = self.free_flow(now, &known.call, &mut known.ports_tried, &mut tries);
+            let (call, failures) = (known.call.clone(), known.failures);
+            if !matches!(search, Search::Unfinished) {
+                known.ports_tried = 0;
+            }
+            self.calls.known[index as usize] = Some(known);
+            let is_under_way = match search {
+                Search::Unfinished => {
+                    self.calls.waiting.push_front(index);
+                    break;
+                }
+                Search::Found(flow) => self.connect(now, index, &call, flow),
+                Search::Vain => false,
+            };
+            dialled = true;
+            if failures > 0 {
                 self.counters.reconnects += 1;
             }
-            dialled = true;
-            if !self.connect(now, index, &call) {
+            if !is_under_way {
                 let session = SessionId { index: u32::MAX, generation: 0 };
                 let tag = call.tag;
                 self.events.push(Event::Closed { session, tag, reason: CloseReason::NoRoom, was_open: false });
@@ -136,9 +165,8 @@ impl Lane {
         dialled
     }
 
-    fn connect(&mut self, now: Instant, index: u32, call: &Call) -> bool {
+    fn connect(&mut self, now: Instant, index: u32, call: &Call, flow: FlowKey) -> bool {
         let options = self.socket_options();
-        let Some(flow) = self.free_flow(now, call) else { return false };
         let Some(socket) = self.stack.connect(call.class, &flow, &options) else { return false };
         let Some(id) = self.vacate() else { return false };
         let hash = self.flows.hash(&flow);
@@ -162,21 +190,27 @@ impl Lane {
     }
 
     /// The flow of a call; where the port is left to the card, one that no session of this lane uses or has just left,
-    /// and whose frames come to this lane.
-    fn free_flow(&mut self, now: Instant, call: &Call) -> Option<FlowKey> {
-        let is_chosen = call.local.port() != 0;
-        let tries = if is_chosen { 1 } else { u16::MAX - PORT_FIRST + 1 };
+    /// and whose frames come to this lane. `tried` counts this call's tries over its turns, `tries` is what is left of
+    /// this turn's.
+    fn free_flow(&mut self, now: Instant, call: &Call, tried: &mut u32, tries: &mut u32) -> Search {
         let mut local = call.local;
-        for _ in 0..tries {
+        let is_chosen = local.port() != 0;
+        let most = if is_chosen { 1 } else { PORTS };
+        while *tried < most {
             if !is_chosen {
+                if *tries == 0 {
+                    return Search::Unfinished;
+                }
+                *tries -= 1;
                 local.set_port(self.calls.port());
             }
+            *tried += 1;
             let flow = FlowKey::new(call.remote, local);
             if self.is_reached_by(&flow) && !self.is_taken(&flow) && !self.guard.time_wait.holds(now, &flow) {
-                return Some(flow);
+                return Search::Found(flow);
             }
         }
-        None
+        Search::Vain
     }
 
     fn is_taken(&self, flow: &FlowKey) -> bool {
