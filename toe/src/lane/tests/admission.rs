@@ -214,7 +214,7 @@ fn a_call_from_a_port_that_waits_is_refused_until_the_wait_is_over() {
     assert_eq!(world.opened(1).len(), 2);
 }
 
-/// A world whose caller has waited out none of its local ports but `but`.
+/// A world whose caller has every local port in TIME-WAIT, all but `but`.
 fn without_ports(but: Option<u16>) -> World {
     let mut world = World::new(41, LinkConfig::default());
     world.listen(Class::Terminal, false);
