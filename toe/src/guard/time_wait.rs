@@ -13,7 +13,7 @@ use crate::congestion::is_after;
 use crate::flow::FlowTable;
 use crate::segment::{ACK, FIN, FlowKey, RST, SYN, Segment};
 
-/// Places swept at one call of [`TimeWait::expire`]: some 20 us.
+/// Places swept at one call of [`TimeWait::expire`].
 const SWEPT_MAX: usize = 256;
 
 /// What a segment of a session in TIME-WAIT is answered with.
@@ -137,7 +137,7 @@ impl TimeWait {
         }
     }
 
-    /// Forgets sessions that were waited out by `now`, some hundred at most.
+    /// Forgets sessions that were waited out by `now`, `SWEPT_MAX` of them at most.
     pub fn expire(&mut self, now: Instant) {
         for _ in 0..SWEPT_MAX {
             if !self.entries.front().is_some_and(|entry| !entry.alive || entry.until <= now) {

@@ -1,6 +1,7 @@
 //! Sessions that this side opens: how many at once, from which port, and when again.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use hpb_base::limits::{BURST_LEN_MAX, SESSIONS_MAX};
 use hpb_base::{Duration, Instant, Random};
@@ -16,7 +17,7 @@ const TIMER_BIT: u32 = 1 << 31;
 const PORT_FIRST: u16 = 1_024;
 /// Local ports to choose from.
 const PORTS: u32 = u16::MAX as u32 - PORT_FIRST as u32 + 1;
-/// Local ports tried in one turn, for all calls together: some 100 us.
+/// Local ports tried in one turn, for all calls together: a whole search is of many turns, none of them long.
 const PORTS_TRIED_MAX: u32 = 1_024;
 
 pub(super) fn is_timer(index: u32) -> bool {
@@ -31,13 +32,13 @@ pub(super) struct Calls {
     waiting: VecDeque<u32>,
     under_way: usize,
     port_next: u16,
+    /// Local ports that the call at the front of the queue has tried in vain: it alone searches until it is done.
+    ports_tried: u32,
 }
 
 struct Known {
     call: Call,
     failures: u32,
-    /// Local ports tried in vain so far; the search goes on in the next turn.
-    ports_tried: u32,
 }
 
 /// What a search for a local port came to.
@@ -45,7 +46,7 @@ enum Search {
     Found(FlowKey),
     /// None of all is free.
     Vain,
-    /// The turn's tries are spent.
+    /// The turn's tries are spent; it goes on in the next one.
     Unfinished,
 }
 
@@ -116,7 +117,7 @@ impl Lane {
             self.events.push(Event::Closed { session, tag, reason: CloseReason::NoRoom, was_open: false });
             return;
         }
-        let known = Some(Known { call, failures: 0, ports_tried: 0 });
+        let known = Some(Known { call, failures: 0 });
         let index = if let Some(index) = calls.free.pop() {
             calls.known[index as usize] = known;
             index
@@ -136,20 +137,15 @@ impl Lane {
                 break;
             }
             let Some(index) = self.calls.waiting.pop_front() else { break };
-            let Some(mut known) = self.calls.known.get_mut(index as usize).and_then(Option::take) else { continue };
-            let search = self.free_flow(now, &known.call, &mut known.ports_tried, &mut tries);
+            let Some(Some(known)) = self.calls.known.get(index as usize) else { continue };
             let (call, failures) = (known.call.clone(), known.failures);
-            if !matches!(search, Search::Unfinished) {
-                known.ports_tried = 0;
-            }
-            self.calls.known[index as usize] = Some(known);
-            let is_under_way = match search {
+            let is_under_way = match self.free_flow(now, &call, &mut tries) {
+                Search::Found(flow) => self.connect(now, index, &call, flow),
+                Search::Vain => false,
                 Search::Unfinished => {
                     self.calls.waiting.push_front(index);
                     break;
                 }
-                Search::Found(flow) => self.connect(now, index, &call, flow),
-                Search::Vain => false,
             };
             dialled = true;
             if failures > 0 {
@@ -189,28 +185,34 @@ impl Lane {
         true
     }
 
-    /// The flow of a call; where the port is left to the card, one that no session of this lane uses or has just left,
-    /// and whose frames come to this lane. `tried` counts this call's tries over its turns, `tries` is what is left of
-    /// this turn's.
-    fn free_flow(&mut self, now: Instant, call: &Call, tried: &mut u32, tries: &mut u32) -> Search {
-        let mut local = call.local;
-        let is_chosen = local.port() != 0;
-        let most = if is_chosen { 1 } else { PORTS };
-        while *tried < most {
-            if !is_chosen {
-                if *tries == 0 {
-                    return Search::Unfinished;
-                }
-                *tries -= 1;
-                local.set_port(self.calls.port());
+    /// The flow of a call; where the port is left to the card, the next one that serves. `tries` is what is left of this
+    /// turn's.
+    fn free_flow(&mut self, now: Instant, call: &Call, tries: &mut u32) -> Search {
+        if call.local.port() != 0 {
+            let flow = FlowKey::new(call.remote, call.local);
+            return if self.serves(now, &flow) { Search::Found(flow) } else { Search::Vain };
+        }
+        while self.calls.ports_tried < PORTS {
+            if *tries == 0 {
+                return Search::Unfinished;
             }
-            *tried += 1;
+            *tries -= 1;
+            self.calls.ports_tried += 1;
+            let local = SocketAddr::new(call.local.ip(), self.calls.port());
             let flow = FlowKey::new(call.remote, local);
-            if self.is_reached_by(&flow) && !self.is_taken(&flow) && !self.guard.time_wait.holds(now, &flow) {
+            if self.serves(now, &flow) {
+                self.calls.ports_tried = 0;
                 return Search::Found(flow);
             }
         }
+        self.calls.ports_tried = 0;
         Search::Vain
+    }
+
+    /// Whether a call may have these two ends: no session of this lane uses them or has just left them, and their frames
+    /// come to this lane.
+    fn serves(&self, now: Instant, flow: &FlowKey) -> bool {
+        self.is_reached_by(flow) && !self.is_taken(flow) && !self.guard.time_wait.holds(now, flow)
     }
 
     fn is_taken(&self, flow: &FlowKey) -> bool {

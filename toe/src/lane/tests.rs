@@ -16,10 +16,10 @@ use crate::card::{Call, Event, Group};
 use crate::framing::framed;
 use crate::stats::Drop as Reason;
 
-mod admission;
 mod faults;
 mod messages;
 mod recovery;
+mod sessions;
 
 const CHAIN: ChainId = ChainId(Hash([1; 32]));
 const PORT: u16 = 30_303;
