@@ -9,9 +9,9 @@ use hpb_base::limits::{PRODUCERS_MAX, QUORUMS_MAX};
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::confirm::{Confirm, ConfirmBody};
-use crate::genesis::Schedule;
 use crate::keys::{Domain, PublicKey, Signature};
 use crate::name::AccountName;
+use crate::schedule::Schedule;
 use crate::slice::SliceRef;
 use crate::units::{ChainId, Epoch};
 use crate::verify::Batch;
@@ -137,7 +137,8 @@ impl Certificate {
     }
 
     /// The confirms that the certificate is made of, each with the key that it must verify under: its form and weight
-    /// judged, its signatures not. `schedules` are those that it must satisfy, ascending by epoch, the target's last.
+    /// judged, its signatures not. `schedules` are those that it must satisfy, ascending by epoch, the one in force at the
+    /// target last. A producer of several confirms once, with the key that it has in the last one.
     ///
     /// # Errors
     /// The first fault of form or weight.
@@ -150,7 +151,7 @@ impl Certificate {
             return Err(CertificateError::Backward);
         }
         let expected = schedules.iter().map(|schedule| schedule.epoch);
-        let Some(epoch) = expected.clone().next_back() else {
+        let Some(in_force) = schedules.last() else {
             return Err(CertificateError::Quorums);
         };
         if !self.quorums.iter().map(|quorum| quorum.epoch).eq(expected) {
@@ -168,12 +169,13 @@ impl Certificate {
                 let body = ConfirmBody {
                     version: ConfirmBody::VERSION,
                     chain: *chain,
-                    epoch,
+                    epoch: in_force.epoch,
                     source: self.source,
                     target: self.target,
                     producer: producer.name,
                 };
-                confirms.push((producer.key, Confirm { body, signature: *signature }));
+                let key = in_force.producer(&producer.name).map_or(producer.key, |now| now.key);
+                confirms.push((key, Confirm { body, signature: *signature }));
             }
             if !schedule.is_quorum(weight) {
                 return Err(CertificateError::Weight(quorum.epoch));

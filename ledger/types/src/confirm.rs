@@ -16,7 +16,7 @@ pub struct ConfirmBody {
     pub version: u8,
     /// The chain it belongs to.
     pub chain: ChainId,
-    /// The target's epoch.
+    /// The epoch of the schedule that is in force at the target.
     pub epoch: Epoch,
     /// Exactly the target of the certificate that the target slice carries.
     pub source: SliceRef,

@@ -1,4 +1,4 @@
-//! Where a chain starts, and who produces in an epoch.
+//! Where a chain starts.
 //!
 //! A genesis with parameters outside their ranges, twice the same name or key, or a key that anyone can sign for is
 //! refused before a chain starts from it.
@@ -12,8 +12,10 @@ use hpb_base::limits::{
 use crate::codec::Canonical;
 use crate::keys::{Hash, PublicKey};
 use crate::name::AccountName;
+use crate::schedule::{Epochs, Schedule, ScheduledProducer};
 use crate::slice::SliceRef;
 use crate::units::{Amount, ChainId, Epoch, Height, Slot};
+use crate::vrf::VrfPublic;
 
 /// A producer at genesis.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,8 +24,10 @@ pub struct GenesisProducer {
     pub name: AccountName,
     /// The key of its slices and confirms; differs from its account's and its node's keys.
     pub key: PublicKey,
-    /// Its bonded weight.
-    pub weight: u64,
+    /// The key of its part of the beacon.
+    pub beacon: VrfPublic,
+    /// What it has bonded, beside its account's balance.
+    pub bond: Amount,
 }
 
 /// An account at genesis.
@@ -37,10 +41,49 @@ pub struct GenesisAccount {
     pub balance: Amount,
 }
 
+/// Which consensus engine the chain runs by, and that engine's parameters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EngineChoice {
+    /// Producers elected by votes (white paper 3.2).
+    Dpos(DposParameters),
+    /// Genesis' producers for ever, a majority of whom decide: for consortia whose members do not lie.
+    Authority,
+}
+
+/// What weighs in a certificate. Delegated votes never do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weighting {
+    /// Every producer the same.
+    Equal,
+    /// Every producer its own bond, in whole tokens.
+    Bond,
+}
+
+/// Parameters of elected producers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DposParameters {
+    /// How many producers a schedule has at most, 4 to 101.
+    pub producers_max: u32,
+    /// What weighs in a certificate.
+    pub weighting: Weighting,
+    /// The least that a producer bonds.
+    pub bond_min: Amount,
+    /// Slots from the word that stake or a bond shall be free until it is; evidence counts against it meanwhile.
+    pub release_slots: u64,
+    /// What is cut of a bond for one kind of fault, in thousandths, at most 1,000.
+    pub cut_permille: u16,
+    /// What the reporter of a fault gets of what is cut, in thousandths, at most 1,000; the rest goes to the pool.
+    pub reporter_permille: u16,
+    /// What the pool pays for a slot whose block was made and confirmed by all.
+    pub reward_per_slot: Amount,
+    /// What rewards are paid from: a part of the supply that is nobody's yet.
+    pub reward_pool: Amount,
+}
+
 /// Everything a chain starts from; its BLAKE3 is the chain id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Genesis {
-    /// Format version: 1.
+    /// Format version: 2.
     pub version: u8,
     /// A word for people.
     pub label: String,
@@ -56,33 +99,27 @@ pub struct Genesis {
     pub epoch_slots: u64,
     /// The fee of a byte of a transaction.
     pub fee_per_byte: Amount,
-    /// The producers of epoch 0, in order: slot n belongs to producer n modulo their number.
+    /// Which consensus engine the chain runs by.
+    pub engine: EngineChoice,
+    /// The producers of epoch 0, in order.
     pub producers: Vec<GenesisProducer>,
-    /// The first accounts, ascending by name. Their balances sum to the supply.
+    /// The first accounts, ascending by name. Their balances, the bonds and the reward pool sum to the supply.
     pub accounts: Vec<GenesisAccount>,
 }
 
-/// A producer within a schedule.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ScheduledProducer {
-    /// Its account.
-    pub name: AccountName,
-    /// The key of its slices and confirms.
-    pub key: PublicKey,
-    /// Its weight in a certificate.
-    pub weight: u64,
-}
-
-/// Who produces in an epoch, in order; fixed within it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Schedule {
-    /// Which epoch.
-    pub epoch: Epoch,
-    /// The producers; bitmaps index this list.
-    pub producers: Vec<ScheduledProducer>,
-}
-
-crate::layout!(GenesisProducer { name, key, weight });
+crate::layout!(GenesisProducer { name, key, beacon, bond });
+crate::tagged!(EngineChoice { 0 => Dpos(parameters), 1 => Authority });
+crate::tagged!(Weighting { 0 => Equal, 1 => Bond });
+crate::layout!(DposParameters {
+    producers_max,
+    weighting,
+    bond_min,
+    release_slots,
+    cut_permille,
+    reporter_permille,
+    reward_per_slot,
+    reward_pool,
+});
 crate::layout!(GenesisAccount { name, key, balance });
 crate::layout!(
     Genesis
@@ -95,12 +132,11 @@ crate::layout!(
             delta_ms,
             epoch_slots,
             fee_per_byte,
+            engine,
             producers: list(1..=PRODUCERS_MAX),
             accounts: list(0..=GENESIS_ACCOUNTS_MAX),
         }
 );
-crate::layout!(ScheduledProducer { name, key, weight });
-crate::layout!(Schedule { epoch, producers: list(1..=PRODUCERS_MAX) });
 
 /// Why no chain can start from a genesis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -126,14 +162,20 @@ pub enum GenesisError {
     /// Too few or too many producers.
     #[error("producers: expected 1 to {PRODUCERS_MAX}, found {0}")]
     ProducerCount(usize),
-    /// A producer without weight, or weights whose sum is past 2^64.
-    #[error("producer {0}: weight is 0, or takes the sum past 2^64")]
-    Weight(AccountName),
+    /// A schedule that is too short or too long.
+    #[error("engine.producers_max: expected {PRODUCERS_MIN} to {PRODUCERS_MAX} and no fewer than producers, found {0}")]
+    ScheduleLen(u32),
+    /// More than a thousand thousandths.
+    #[error("engine.cut_permille, engine.reporter_permille: expected at most 1000, found {0}")]
+    Permille(u16),
+    /// A producer that bonds less than the least, or whose weight takes the sum past 2^64.
+    #[error("producer {0}: bonds less than engine.bond_min, or takes the sum of weights past 2^64")]
+    Bond(AccountName),
     /// A producer named twice, or whose account is not among the accounts.
     #[error("producer {0}: named twice, or without an account")]
     ProducerName(AccountName),
     /// A producer's key that may not be registered, or that another producer or an account has.
-    #[error("producer {0}: its key is small-order, not canonical, or used elsewhere")]
+    #[error("producer {0}: a key of its is small-order, not canonical, or used elsewhere")]
     ProducerKey(AccountName),
     /// Too many accounts.
     #[error("accounts: more than {GENESIS_ACCOUNTS_MAX}")]
@@ -144,9 +186,9 @@ pub enum GenesisError {
     /// An account's key that may not be registered.
     #[error("account {0}: its key is small-order or not canonical")]
     AccountKey(AccountName),
-    /// The balances' sum is past the largest amount.
-    #[error("account {0}: its balance takes the supply past 2^128")]
-    Supply(AccountName),
+    /// Balances, bonds and reward pool together are past the largest amount.
+    #[error("balances, bonds and reward pool exceed 2^128 together")]
+    Supply,
 }
 
 /// The shortest slot in milliseconds (PROTOCOL.md, "Words").
@@ -155,10 +197,12 @@ pub const SLOT_MS_MIN: u32 = 100;
 pub const SLOT_MS_MAX: u32 = 60_000;
 /// A slot is at least this many Deltas long (PROTOCOL.md, "Words").
 pub const SLOT_DELTAS_MIN: u32 = 6;
+/// The shortest schedule that a chain of elected producers may ask for (PROTOCOL.md, "Words").
+pub const PRODUCERS_MIN: u32 = 4;
 
 impl Genesis {
     /// The version of the layout that this code speaks.
-    pub const VERSION: u8 = 1;
+    pub const VERSION: u8 = 2;
 
     /// BLAKE3 of the canonical genesis.
     pub fn chain_id(&self) -> ChainId {
@@ -177,19 +221,30 @@ impl Genesis {
         SliceRef { height: Height::new(0, 0), id: Hash::of_parts("genesis slice", &[&chain.0.0]) }
     }
 
-    /// The schedule of epoch 0.
+    /// The schedule of epoch 0, in the order of the list. Its seed is the tagged hash, domain `genesis seed`, of the
+    /// chain id.
     pub fn schedule(&self) -> Schedule {
         let scheduled = |producer: &GenesisProducer| ScheduledProducer {
             name: producer.name,
             key: producer.key,
-            weight: producer.weight,
+            beacon: producer.beacon,
+            weight: self.weight(producer.bond),
         };
-        Schedule { epoch: Epoch(0), producers: self.producers.iter().map(scheduled).collect() }
+        let seed = Hash::of_parts("genesis seed", &[&self.chain_id().0.0]);
+        Schedule { epoch: Epoch(0), seed, producers: self.producers.iter().map(scheduled).collect() }
     }
 
-    /// The epoch that `slot` belongs to.
-    pub fn epoch_of(&self, slot: Slot) -> Epoch {
-        Epoch(slot.0 / self.epoch_slots.max(1))
+    /// What a producer with that bond weighs.
+    pub fn weight(&self, bond: Amount) -> u64 {
+        match &self.engine {
+            EngineChoice::Dpos(parameters) => parameters.weighting.weigh(bond),
+            EngineChoice::Authority => Weighting::Equal.weigh(bond),
+        }
+    }
+
+    /// How slots are counted into epochs.
+    pub fn epochs(&self) -> Epochs {
+        Epochs::new(self.epoch_slots.max(1))
     }
 
     /// Block time at the start of `slot`, in milliseconds since 1970; held at the end of time.
@@ -197,9 +252,16 @@ impl Genesis {
         self.time_ms.saturating_add(slot.0.saturating_mul(u64::from(self.slot_ms)))
     }
 
-    /// The sum of all balances, which [`validate`](Self::validate) has found to be an amount; `None` if it is not.
+    /// The sum of all balances, the bonds and the reward pool, which [`validate`](Self::validate) has found to be an
+    /// amount; `None` if it is not.
     pub fn supply(&self) -> Option<Amount> {
-        self.accounts.iter().try_fold(Amount::ZERO, |sum, account| sum.checked_add(account.balance))
+        let pool = match &self.engine {
+            EngineChoice::Dpos(parameters) => parameters.reward_pool,
+            EngineChoice::Authority => Amount::ZERO,
+        };
+        let balances = self.accounts.iter().map(|account| account.balance);
+        let mut parts = balances.chain(self.producers.iter().map(|producer| producer.bond));
+        parts.try_fold(pool, Amount::checked_add)
     }
 
     /// Whether a chain can start from it.
@@ -208,8 +270,10 @@ impl Genesis {
     /// The first parameter, producer or account that breaks a rule.
     pub fn validate(&self) -> Result<(), GenesisError> {
         self.validate_parameters()?;
+        self.validate_engine()?;
         self.validate_accounts()?;
-        self.validate_producers()
+        self.validate_producers()?;
+        self.supply().map(|_| ()).ok_or(GenesisError::Supply)
     }
 
     fn validate_parameters(&self) -> Result<(), GenesisError> {
@@ -234,6 +298,19 @@ impl Genesis {
         Ok(())
     }
 
+    fn validate_engine(&self) -> Result<(), GenesisError> {
+        let EngineChoice::Dpos(parameters) = &self.engine else { return Ok(()) };
+        let len = parameters.producers_max;
+        if !(PRODUCERS_MIN..=PRODUCERS_MAX as u32).contains(&len) {
+            return Err(GenesisError::ScheduleLen(len));
+        }
+        let shares = [parameters.cut_permille, parameters.reporter_permille];
+        match shares.into_iter().find(|share| *share > PERMILLE) {
+            Some(share) => Err(GenesisError::Permille(share)),
+            None => Ok(()),
+        }
+    }
+
     fn validate_accounts(&self) -> Result<(), GenesisError> {
         if self.accounts.len() > GENESIS_ACCOUNTS_MAX {
             return Err(GenesisError::AccountCount);
@@ -241,12 +318,10 @@ impl Genesis {
         if let Some(pair) = self.accounts.windows(2).find(|pair| pair[0].name >= pair[1].name) {
             return Err(GenesisError::AccountOrder(pair[1].name));
         }
-        let mut supply = Amount::ZERO;
         for account in &self.accounts {
             if !account.key.is_acceptable_for_registration() {
                 return Err(GenesisError::AccountKey(account.name));
             }
-            supply = supply.checked_add(account.balance).ok_or(GenesisError::Supply(account.name))?;
         }
         Ok(())
     }
@@ -255,8 +330,18 @@ impl Genesis {
         if !(1..=PRODUCERS_MAX).contains(&self.producers.len()) {
             return Err(GenesisError::ProducerCount(self.producers.len()));
         }
+        if let EngineChoice::Dpos(parameters) = &self.engine
+            && self.producers.len() > parameters.producers_max as usize
+        {
+            return Err(GenesisError::ScheduleLen(parameters.producers_max));
+        }
         let mut keys: BTreeSet<&PublicKey> = self.accounts.iter().map(|account| &account.key).collect();
+        let mut beacons = BTreeSet::new();
         let mut names = BTreeSet::new();
+        let bond_min = match &self.engine {
+            EngineChoice::Dpos(parameters) => parameters.bond_min,
+            EngineChoice::Authority => Amount::ZERO,
+        };
         let mut weight = 0_u64;
         for producer in &self.producers {
             let name = producer.name;
@@ -264,44 +349,32 @@ impl Genesis {
             if !names.insert(name) || !has_account {
                 return Err(GenesisError::ProducerName(name));
             }
-            if !producer.key.is_acceptable_for_registration() || !keys.insert(&producer.key) {
+            if !producer.key.is_acceptable_for_registration()
+                || !keys.insert(&producer.key)
+                || !producer.beacon.is_acceptable_for_registration()
+                || !beacons.insert(&producer.beacon)
+            {
                 return Err(GenesisError::ProducerKey(name));
             }
-            weight = match weight.checked_add(producer.weight) {
-                Some(sum) if producer.weight > 0 => sum,
-                _ => return Err(GenesisError::Weight(name)),
+            weight = match weight.checked_add(self.weight(producer.bond)) {
+                Some(sum) if producer.bond >= bond_min => sum,
+                _ => return Err(GenesisError::Bond(name)),
             };
         }
         Ok(())
     }
 }
 
-impl Schedule {
-    /// The weight of all, held at 2^64 - 1.
-    pub fn total_weight(&self) -> u64 {
-        self.producers.iter().fold(0, |sum, producer| sum.saturating_add(producer.weight))
-    }
+/// Thousandths in a whole.
+pub const PERMILLE: u16 = 1_000;
 
-    /// Whose slot it is: that of producer slot modulo their number. A schedule has at least one producer, as decoding
-    /// and [`Genesis::validate`] ensure.
-    pub fn producer_at(&self, slot: Slot) -> &ScheduledProducer {
-        assert!(!self.producers.is_empty(), "a schedule without producers was refused when it was made");
-        &self.producers[(slot.0 % self.producers.len() as u64) as usize]
-    }
-
-    /// Where `name` stands in the list.
-    pub fn index_of(&self, name: &AccountName) -> Option<usize> {
-        self.producers.iter().position(|producer| producer.name == *name)
-    }
-
-    /// The producer called `name`.
-    pub fn producer(&self, name: &AccountName) -> Option<&ScheduledProducer> {
-        self.producers.iter().find(|producer| producer.name == *name)
-    }
-
-    /// Whether `weight` is more than two thirds of the whole.
-    pub fn is_quorum(&self, weight: u64) -> bool {
-        3 * u128::from(weight) > 2 * u128::from(self.total_weight())
+impl Weighting {
+    /// What a producer with that bond weighs: at least 1, held at 2^64 - 1.
+    pub fn weigh(self, bond: Amount) -> u64 {
+        match self {
+            Self::Equal => 1,
+            Self::Bond => u64::try_from(bond.0 / Amount::ONE.0).unwrap_or(u64::MAX).max(1),
+        }
     }
 }
 

@@ -5,15 +5,18 @@
 pub mod certificate;
 pub mod codec;
 pub mod confirm;
+pub mod evidence;
 pub mod genesis;
 pub mod keys;
 pub mod message;
 pub mod name;
 pub mod receipt;
+pub mod schedule;
 pub mod slice;
 pub mod transaction;
 pub mod units;
 pub mod verify;
+pub mod vrf;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -22,14 +25,19 @@ mod samples;
 pub use certificate::{Bitmap, Certificate, CertificateError, Quorum};
 pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use confirm::{Confirm, ConfirmBody};
-pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProducer, Schedule, ScheduledProducer};
+pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
+pub use genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Weighting};
 pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature};
 pub use message::{
     Digest, Gossip, Hello, Message, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus,
 };
 pub use name::{AccountName, ActionName, NameError, PermissionName};
 pub use receipt::{Event, Outcome, Receipt, RejectReason};
-pub use slice::{Block, ResultsCommitment, Slice, SliceBody, SliceRef, transactions_root};
+pub use schedule::{Epochs, Schedule, ScheduledProducer};
+pub use slice::{
+    Beacon, Block, NextSchedule, ResultsCommitment, Slice, SliceBody, SliceRef, SliceStatement, transactions_root,
+};
 pub use transaction::{Action, Authorisation, Transaction, TransactionBody, TransactionSignature, verify_transactions};
 pub use units::{Amount, ChainId, Epoch, Height, Slot};
 pub use verify::{Batch, verify, verify_raw};
+pub use vrf::{VrfOutput, VrfProof, VrfPublic, VrfSecret};

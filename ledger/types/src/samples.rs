@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use crate::certificate::{Bitmap, Certificate, Quorum};
 use crate::confirm::{Confirm, ConfirmBody};
-use crate::genesis::{Genesis, GenesisAccount, GenesisProducer, Schedule, ScheduledProducer};
+use crate::evidence::{Evidence, SignedSlice};
+use crate::genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer, Weighting};
 use crate::keys::{Hash, KeyPair, Signature};
 use crate::message::{Digest, Gossip, Hello, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus};
 use crate::name::{AccountName, ActionName, PermissionName};
 use crate::receipt::{Event, Outcome, Receipt, RejectReason};
-use crate::slice::{Block, ResultsCommitment, Slice, SliceBody, SliceRef};
+use crate::schedule::{Schedule, ScheduledProducer};
+use crate::slice::{Beacon, Block, NextSchedule, ResultsCommitment, Slice, SliceBody, SliceRef, SliceStatement};
 use crate::transaction::{Action, Authorisation, Transaction, TransactionBody};
 use crate::units::{Amount, ChainId, Epoch, Height, Slot};
+use crate::vrf::{VrfProof, VrfSecret};
 
 pub(crate) const ALICE: AccountName = AccountName::literal("alice");
 pub(crate) const BOB: AccountName = AccountName::literal("bob");
@@ -86,6 +89,7 @@ pub(crate) fn slice_body() -> SliceBody {
     SliceBody {
         version: SliceBody::VERSION,
         chain: chain(),
+        epoch: Epoch(1),
         slot: Slot(7),
         index: 3,
         last: true,
@@ -94,7 +98,39 @@ pub(crate) fn slice_body() -> SliceBody {
         transactions_root: hash(0x33),
         results: ResultsCommitment { scheme: 0, hash: hash(0x44) },
         source: certificate(),
+        beacon: Beacon::Proof(vrf_proof()),
+        next: NextSchedule::Fixed(schedule(2, 40, &[1])),
     }
+}
+
+/// The beacon's proof of the secret key whose 32 bytes are all 2, of the input of 32 bytes of 91.
+pub(crate) fn vrf_proof() -> VrfProof {
+    VrfSecret::from_seed([2; 32]).prove(&[0x91; 32])
+}
+
+pub(crate) fn slice_statement() -> SliceStatement {
+    SliceStatement { version: SliceStatement::VERSION, epoch: Epoch(1), slice: slice_ref() }
+}
+
+pub(crate) fn signed_slice(id: u8) -> SignedSlice {
+    let mut statement = slice_statement();
+    statement.slice.id = hash(id);
+    let signature = key(2).sign(crate::Domain::Slice, &chain(), &crate::Canonical::to_bytes(&statement));
+    SignedSlice { statement, signature }
+}
+
+/// One of each fault.
+pub(crate) fn evidences() -> [Evidence; 3] {
+    let confirm = |source: u64, target: u64| {
+        let mut body = confirm_body();
+        (body.source.height.slot, body.target.height.slot) = (Slot(source), Slot(target));
+        Confirm::sign(body, &key(3))
+    };
+    [
+        Evidence::TwoSlices { producer: BOB, first: signed_slice(0x22), second: signed_slice(0x23) },
+        Evidence::TwoConfirms { first: confirm(5, 7), second: confirm(6, 7) },
+        Evidence::Surround { outer: confirm(4, 9), inner: confirm(5, 8) },
+    ]
 }
 
 pub(crate) fn slice() -> Slice {
@@ -133,10 +169,28 @@ pub(crate) fn receipt() -> Receipt {
     }
 }
 
+pub(crate) fn dpos_parameters() -> DposParameters {
+    DposParameters {
+        producers_max: 21,
+        weighting: Weighting::Equal,
+        bond_min: Amount(50),
+        release_slots: 9_600,
+        cut_permille: 500,
+        reporter_permille: 100,
+        reward_per_slot: Amount(7),
+        reward_pool: Amount(900),
+    }
+}
+
 /// Two producers, three accounts; passes validation.
 pub(crate) fn genesis() -> Genesis {
     let account = |name, byte, balance| GenesisAccount { name, key: key(byte).public(), balance: Amount(balance) };
-    let producer = |name, byte, weight| GenesisProducer { name, key: key(byte).public(), weight };
+    let producer = |name, byte, bond| GenesisProducer {
+        name,
+        key: key(byte).public(),
+        beacon: VrfSecret::from_seed([byte; 32]).public(),
+        bond: Amount(bond),
+    };
     Genesis {
         version: Genesis::VERSION,
         label: "test".to_owned(),
@@ -146,7 +200,8 @@ pub(crate) fn genesis() -> Genesis {
         delta_ms: 100,
         epoch_slots: 1_200,
         fee_per_byte: Amount(1_000),
-        producers: vec![producer(BOB, 2, 1), producer(CAROL, 3, 1)],
+        engine: EngineChoice::Dpos(dpos_parameters()),
+        producers: vec![producer(BOB, 2, 50), producer(CAROL, 3, 60)],
         accounts: vec![account(ALICE, 1, 700), account(BOB, 4, 0), account(CAROL, 5, 300)],
     }
 }
@@ -156,9 +211,10 @@ pub(crate) fn schedule(epoch: u64, first_key: u8, weights: &[u64]) -> Schedule {
     let producer = |(index, weight): (usize, &u64)| ScheduledProducer {
         name: AccountName::new(&format!("p{index:02}")).unwrap(),
         key: key(first_key + index as u8).public(),
+        beacon: VrfSecret::from_seed([first_key + index as u8; 32]).public(),
         weight: *weight,
     };
-    Schedule { epoch: Epoch(epoch), producers: weights.iter().enumerate().map(producer).collect() }
+    Schedule { epoch: Epoch(epoch), seed: hash(0x92), producers: weights.iter().enumerate().map(producer).collect() }
 }
 
 pub(crate) fn hello() -> Hello {

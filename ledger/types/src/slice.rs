@@ -10,8 +10,10 @@ use crate::certificate::Certificate;
 use crate::codec::Canonical;
 use crate::keys::{Domain, Hash, KeyPair, PublicKey, Signature};
 use crate::name::AccountName;
-use crate::units::{ChainId, Height, Slot};
+use crate::schedule::Schedule;
+use crate::units::{ChainId, Epoch, Height, Slot};
 use crate::verify::verify;
+use crate::vrf::VrfProof;
 
 /// Names one slice: what confirms and certificates link.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -31,13 +33,33 @@ pub struct ResultsCommitment {
     pub hash: Hash,
 }
 
-/// What a slice's id and signature cover.
+/// A slot's part of the beacon, which orders the producers of coming epochs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beacon {
+    /// None: every slice but a slot's first, and all slices of engines without a beacon.
+    None,
+    /// The producer's proof of [`Schedule::beacon_input`].
+    Proof(VrfProof),
+}
+
+/// Whether a slice fixes the schedule of the epoch after its own ([`crate::Epochs::fixes`]).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NextSchedule {
+    /// It does not.
+    None,
+    /// It does: this one.
+    Fixed(Schedule),
+}
+
+/// What a slice's id covers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SliceBody {
-    /// Format version: 1.
+    /// Format version: 2.
     pub version: u8,
     /// The chain it belongs to.
     pub chain: ChainId,
+    /// The epoch of the schedule that is in force: its own epoch's, or an earlier one's that stayed.
+    pub epoch: Epoch,
     /// Its slot.
     pub slot: Slot,
     /// Its index in the slot, from 0.
@@ -54,14 +76,29 @@ pub struct SliceBody {
     pub results: ResultsCommitment,
     /// The highest certificate that the producer knows on this chain: the source of every confirm of this slice.
     pub source: Certificate,
+    /// Its slot's part of the beacon.
+    pub beacon: Beacon,
+    /// The schedule that it fixes.
+    pub next: NextSchedule,
+}
+
+/// What a slice's signature covers: short, so that two of them prove a fault whatever the slices hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SliceStatement {
+    /// Format version: 1.
+    pub version: u8,
+    /// The epoch of the schedule in force.
+    pub epoch: Epoch,
+    /// The slice: its id covers the body.
+    pub slice: SliceRef,
 }
 
 /// A hash-chained piece of a slot's block. Its transactions travel beside it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Slice {
-    /// What is signed.
+    /// What its id covers.
     pub body: SliceBody,
-    /// The producer's signature.
+    /// The producer's signature of the statement that names it.
     pub signature: Signature,
 }
 
@@ -78,11 +115,15 @@ pub struct Block {
 
 crate::layout!(SliceRef { height, id });
 crate::layout!(ResultsCommitment { scheme, hash });
+crate::tagged!(Beacon { 0 => None, 1 => Proof(proof) });
+crate::tagged!(NextSchedule { 0 => None, 1 => Fixed(schedule) });
+crate::layout!(SliceStatement { version: version(SliceStatement::VERSION), epoch, slice });
 crate::layout!(
     SliceBody
         <= SLICE_LEN_MAX {
             version: version(SliceBody::VERSION),
             chain,
+            epoch,
             slot,
             index,
             last,
@@ -91,6 +132,8 @@ crate::layout!(
             transactions_root,
             results,
             source,
+            beacon,
+            next,
         }
 );
 crate::layout!(Slice <= SLICE_LEN_MAX { body, signature });
@@ -105,7 +148,7 @@ impl fmt::Display for SliceRef {
 
 impl SliceBody {
     /// The version of the layout that this code speaks.
-    pub const VERSION: u8 = 1;
+    pub const VERSION: u8 = 2;
 
     /// Its slot and index.
     pub fn height(&self) -> Height {
@@ -116,18 +159,34 @@ impl SliceBody {
     pub fn id(&self) -> Hash {
         Hash::of_parts("slice", &[&self.to_bytes()])
     }
+
+    /// What its signature covers.
+    pub fn statement(&self) -> SliceStatement {
+        let slice = SliceRef { height: self.height(), id: self.id() };
+        SliceStatement { version: SliceStatement::VERSION, epoch: self.epoch, slice }
+    }
+}
+
+impl SliceStatement {
+    /// The version of the layout that this code speaks.
+    pub const VERSION: u8 = 1;
+
+    /// Whether `signature` is `key`'s of this statement on `chain`.
+    pub fn verify(&self, chain: &ChainId, key: &PublicKey, signature: &Signature) -> bool {
+        verify(Domain::Slice, chain, &self.to_bytes(), key, signature)
+    }
 }
 
 impl Slice {
     /// Signs `body` by its producer's key.
     pub fn sign(body: SliceBody, key: &KeyPair) -> Self {
-        let signature = key.sign(Domain::Slice, &body.chain, &body.to_bytes());
+        let signature = key.sign(Domain::Slice, &body.chain, &body.statement().to_bytes());
         Self { body, signature }
     }
 
     /// Whether the signature is `key`'s, for the chain that the body names (which the caller compares with its own).
     pub fn verify(&self, key: &PublicKey) -> bool {
-        verify(Domain::Slice, &self.body.chain, &self.body.to_bytes(), key, &self.signature)
+        self.body.statement().verify(&self.body.chain, key, &self.signature)
     }
 
     /// The body's id: the signature does not change it.
@@ -159,7 +218,6 @@ pub fn transactions_root(ids: impl IntoIterator<Item = Hash>) -> Hash {
 mod tests {
     use super::*;
     use crate::samples;
-    use crate::units::Epoch;
 
     #[test]
     fn a_slice_is_its_producers() {
@@ -174,8 +232,9 @@ mod tests {
     fn every_field_of_the_body_is_signed_and_named() {
         let key = KeyPair::from_seed([1; 32]);
         let good = Slice::sign(samples::slice_body(), &key);
-        let changes: [fn(&mut SliceBody); 9] = [
+        let changes: [fn(&mut SliceBody); 12] = [
             |body| body.chain.0.0[0] ^= 1,
+            |body| body.epoch.0 += 1,
             |body| body.slot.0 += 1,
             |body| body.index += 1,
             |body| body.last = !body.last,
@@ -184,6 +243,8 @@ mod tests {
             |body| body.transactions_root.0[0] ^= 1,
             |body| body.results.scheme += 1,
             |body| body.source.quorums[0].epoch = Epoch(9),
+            |body| body.beacon = Beacon::None,
+            |body| body.next = NextSchedule::None,
         ];
         for change in changes {
             let mut changed = good.clone();

@@ -57,7 +57,8 @@ fn more_than_two_thirds_of_the_weight() {
 
 #[test]
 fn both_sets_at_a_change_of_the_producers() {
-    let (old, new) = (schedule(1, 10, &[1, 1, 1, 1]), schedule(2, 20, &[1, 1, 1]));
+    let (old, mut new) = (schedule(1, 10, &[1, 1, 1, 1]), schedule(2, 20, &[1, 1, 1]));
+    new.producers.iter_mut().zip([samples::ALICE, samples::BOB, samples::CAROL]).for_each(|(at, name)| at.name = name);
     let chain = samples::chain();
     let both = [&old, &new];
     let judge = |old_signers: &[usize], new_signers: &[usize]| {
@@ -83,6 +84,20 @@ fn both_sets_at_a_change_of_the_producers() {
     let own_epoch = certificate(vec![quorum(&old, 10, &[0, 1, 2], 1), quorum(&new, 20, &[0, 1, 2], 2)]);
     let first = old.producers[0].name;
     assert_eq!(own_epoch.verify(&chain, &both, NOTHING_KNOWN), Err(CertificateError::Signature(first)));
+}
+
+#[test]
+fn who_stays_in_office_signs_for_both_sets_by_its_present_key() {
+    let (old, new) = (schedule(1, 10, &[1, 1, 1]), schedule(2, 20, &[1, 1, 1]));
+    let judge = |old_key| {
+        certificate(vec![quorum(&old, old_key, &[0, 1, 2], 2), quorum(&new, 20, &[0, 1, 2], 2)]).verify(
+            &samples::chain(),
+            &[&old, &new],
+            NOTHING_KNOWN,
+        )
+    };
+    assert_eq!(judge(20), Ok(()));
+    assert_eq!(judge(10), Err(CertificateError::Signature(old.producers[0].name)));
 }
 
 #[test]

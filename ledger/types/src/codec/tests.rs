@@ -44,17 +44,36 @@ fn certificate() -> impl Strategy<Value = Certificate> {
     })
 }
 
+fn vrf_proof() -> impl Strategy<Value = VrfProof> {
+    vec(any::<u8>(), 80).prop_map(|bytes| VrfProof(bytes.try_into().unwrap()))
+}
+
+fn next() -> impl Strategy<Value = NextSchedule> {
+    let producer = (account(), hash(), hash(), any::<u64>()).prop_map(|(name, key, beacon, weight)| {
+        ScheduledProducer { name, key: PublicKey(key.0), beacon: VrfPublic(beacon.0), weight }
+    });
+    prop_oneof![
+        3 => Just(NextSchedule::None),
+        1 => (any::<u64>(), hash(), vec(producer, 1..4)).prop_map(|(epoch, seed, producers)| {
+            NextSchedule::Fixed(Schedule { epoch: Epoch(epoch), seed, producers })
+        }),
+    ]
+}
+
 prop_compose! {
     fn slice()(
         (chain, parent, root, results) in (hash(), hash(), hash(), hash()),
-        (slot, index, last, scheme) in any::<(u64, u32, bool, u8)>(),
+        (epoch, slot, index, last, scheme) in any::<(u64, u64, u32, bool, u8)>(),
         producer in account(),
         source in certificate(),
+        beacon in proptest::option::of(vrf_proof()).prop_map(|proof| proof.map_or(Beacon::None, Beacon::Proof)),
+        next in next(),
         signature in signature(),
     ) -> Slice {
         let body = SliceBody {
             version: SliceBody::VERSION,
             chain: ChainId(chain),
+            epoch: Epoch(epoch),
             slot: Slot(slot),
             index,
             last,
@@ -63,6 +82,8 @@ prop_compose! {
             transactions_root: root,
             results: ResultsCommitment { scheme, hash: results },
             source,
+            beacon,
+            next,
         };
         Slice { body, signature }
     }
@@ -144,15 +165,38 @@ prop_compose! {
     }
 }
 
+fn engine() -> impl Strategy<Value = EngineChoice> {
+    prop_oneof![
+        Just(EngineChoice::Authority),
+        (any::<bool>(), any::<(u32, u64, u16, u16)>(), any::<(u128, u128, u128)>()).prop_map(
+            |(bonded, (producers_max, release_slots, cut, reporter), (bond_min, reward, pool))| {
+                EngineChoice::Dpos(DposParameters {
+                    producers_max,
+                    weighting: if bonded { Weighting::Bond } else { Weighting::Equal },
+                    bond_min: Amount(bond_min),
+                    release_slots,
+                    cut_permille: cut,
+                    reporter_permille: reporter,
+                    reward_per_slot: Amount(reward),
+                    reward_pool: Amount(pool),
+                })
+            }
+        ),
+    ]
+}
+
 prop_compose! {
     fn genesis()(
         label in "\\PC{0,16}",
         (time_ms, epoch_slots, fee) in any::<(u64, u64, u128)>(),
         (slot_ms, slice_ms, delta_ms) in any::<(u32, u32, u32)>(),
-        producers in vec((account(), hash(), any::<u64>()), 1..4),
+        engine in engine(),
+        producers in vec((account(), hash(), hash(), any::<u128>()), 1..4),
         accounts in vec((account(), hash(), any::<u128>()), 0..4),
     ) -> Genesis {
-        let producer = |(name, key, weight): (_, Hash, _)| GenesisProducer { name, key: PublicKey(key.0), weight };
+        let producer = |(name, key, beacon, bond): (_, Hash, Hash, _)| {
+            GenesisProducer { name, key: PublicKey(key.0), beacon: VrfPublic(beacon.0), bond: Amount(bond) }
+        };
         let account =
             |(name, key, balance): (_, Hash, _)| GenesisAccount { name, key: PublicKey(key.0), balance: Amount(balance) };
         Genesis {
@@ -164,6 +208,7 @@ prop_compose! {
             delta_ms,
             epoch_slots,
             fee_per_byte: Amount(fee),
+            engine,
             producers: producers.into_iter().map(producer).collect(),
             accounts: accounts.into_iter().map(account).collect(),
         }
@@ -229,6 +274,7 @@ fn assert_all_canonical_or_refused(bytes: &[u8]) {
     assert_canonical_or_refused::<Receipt>(bytes);
     assert_canonical_or_refused::<Genesis>(bytes);
     assert_canonical_or_refused::<Schedule>(bytes);
+    assert_canonical_or_refused::<Evidence>(bytes);
     for kind in 0..=11 {
         if let Ok(message) = Message::decode(kind, bytes) {
             assert_eq!((message.kind(), message.encode()), (kind, bytes.to_vec()));
@@ -259,6 +305,9 @@ proptest! {
     ) {
         assert_round_trip(&receipt);
         assert_round_trip(&genesis.schedule());
+        for evidence in samples::evidences() {
+            assert_round_trip(&evidence);
+        }
         assert_round_trip(&genesis);
         assert_round_trip(&certificate);
         assert_round_trip(&Block { slot: Slot(slot), previous, slices });
@@ -343,6 +392,9 @@ fn the_largest_slice_is_within_its_limit() {
     let signatures = (0..hpb_base::limits::PRODUCERS_MAX).map(|index| (index, samples::signature(1))).collect();
     slice.body.source.quorums = vec![Quorum::new(Epoch(1), &signatures), Quorum::new(Epoch(2), &signatures)];
     slice.body.producer = AccountName::from_address([0; 20]);
+    let NextSchedule::Fixed(next) = &mut slice.body.next else { panic!("the sample fixes a schedule") };
+    next.producers = vec![next.producers[0].clone(); hpb_base::limits::PRODUCERS_MAX];
+    next.producers.iter_mut().for_each(|producer| producer.name = AccountName::from_address([1; 20]));
     assert_round_trip(&slice);
 }
 
