@@ -6,7 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hpb_types::{Certificate, Hash, Height, Slice, SliceRef, Slot};
+use hpb_types::{Certificate, Hash, Height, SignedSlice, Signature, Slice, SliceRef, SliceStatement};
+
+use super::progress::Progress;
+use super::regime::{Regime, Standing};
+use super::schedule::Schedules;
 
 /// The last final slice with what the rules need to know of the chain before it.
 #[derive(Clone, Debug)]
@@ -19,15 +23,33 @@ pub struct Anchor {
     pub(super) certificate: Option<Arc<Certificate>>,
     /// Whether the tip is its slot's last.
     pub(super) last: bool,
-    /// What the chain up to the tip proves of itself.
-    pub(super) progress: Progress,
+    /// What the chain says at the tip.
+    pub(super) standing: Standing,
+    /// The schedules that final slices fixed, as far as they still matter.
+    pub(super) schedules: Schedules,
 }
 
-/// A slice and the source that it carries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A final slice, as far as what follows may refer to it.
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) reference: SliceRef,
+    pub(super) signature: Signature,
+    /// The source that it carries.
     pub(super) source: SliceRef,
+    /// What a certificate of it takes.
+    pub(super) regime: Arc<Regime>,
+}
+
+impl Link {
+    /// Its producer's word for it.
+    pub(super) fn word(&self) -> SignedSlice {
+        word(self.regime.current.epoch, self.reference, self.signature)
+    }
+}
+
+/// A producer's word for a slice in whose place the schedule of `epoch` is in force.
+pub(super) fn word(epoch: hpb_types::Epoch, slice: SliceRef, signature: Signature) -> SignedSlice {
+    SignedSlice { statement: SliceStatement { version: SliceStatement::VERSION, epoch, slice }, signature }
 }
 
 /// Why a slice does not extend a final chain.
@@ -47,52 +69,33 @@ pub enum AnchorError {
         /// The slice.
         found: SliceRef,
     },
-}
-
-/// How far a chain's own certificates prove it final. A function of the slices alone, so that rules about it bind every
-/// node alike; what a node knows from confirms can only be ahead of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Progress {
-    /// The highest target carried.
-    pub(super) target: Height,
-    /// The first index of the run of justified slices that ends at the target, all in one slot.
-    run_first: u32,
-    /// The slot of the highest slice proven final.
-    pub(super) final_slot: Slot,
-}
-
-impl Progress {
-    fn genesis(height: Height) -> Self {
-        Self { target: height, run_first: height.index, final_slot: height.slot }
-    }
-
-    /// The progress of a chain that goes on by a slice that carries `certificate`.
-    pub(super) fn with(mut self, certificate: &Certificate) -> Self {
-        let (source, target) = (certificate.source.height, certificate.target.height);
-        if target <= self.target {
-            return self;
-        }
-        if target.slot != self.target.slot || target.index != self.target.index + 1 {
-            self.run_first = target.index;
-        }
-        self.target = target;
-        if source.slot == target.slot && source.index >= self.run_first {
-            self.final_slot = source.slot;
-        }
-        self
-    }
+    /// It names another schedule than the one that its chain has in force.
+    #[error("slice {found} is not of the schedule that its chain has in force")]
+    Schedule {
+        /// The slice.
+        found: SliceRef,
+    },
 }
 
 impl Anchor {
-    /// The start of a chain. Genesis is its own source, and counts as the last slice of its slot.
-    pub fn genesis(genesis: SliceRef) -> Self {
+    /// The start of a chain. Genesis is its own source, and counts as the last slice of its slot. `schedules` are those
+    /// that the chain starts with.
+    pub fn genesis(genesis: SliceRef, schedules: Schedules) -> Self {
         let certificate = Arc::new(Certificate::genesis(genesis));
+        let regime = Arc::new(Regime::first(Arc::clone(schedules.latest())));
+        let signature = Signature([0; 64]);
         Self {
-            trail: VecDeque::from([Link { reference: genesis, source: genesis }]),
+            trail: VecDeque::from([Link {
+                reference: genesis,
+                signature,
+                source: genesis,
+                regime: Arc::clone(&regime),
+            }]),
             carried: Arc::clone(&certificate),
             certificate: Some(certificate),
             last: true,
-            progress: Progress::genesis(genesis.height),
+            standing: Standing { progress: Progress::genesis(genesis.height), regime },
+            schedules,
         }
     }
 
@@ -111,12 +114,17 @@ impl Anchor {
         {
             return Err(AnchorError::Source { found });
         }
+        let (epochs, tip) = (self.schedules.epochs(), self.tip().height);
+        if self.standing.epoch_in(epochs, tip.slot, slice.body.slot) != slice.body.epoch {
+            return Err(AnchorError::Schedule { found });
+        }
+        let standing = self.standing.step(epochs, tip, &slice.body);
         let carried = if slice.body.source == *self.carried {
             Arc::clone(&self.carried)
         } else {
             Arc::new(slice.body.source.clone())
         };
-        self.push(found, carried, slice.body.last);
+        self.push(found, slice.signature, carried, slice.body.last, standing);
         Ok(())
     }
 
@@ -134,10 +142,22 @@ impl Anchor {
     }
 
     /// Goes on by a slice that the engine has checked.
-    pub(super) fn push(&mut self, reference: SliceRef, carried: Arc<Certificate>, last: bool) {
-        let source = carried.target;
-        self.progress = self.progress.with(&carried);
-        self.trail.push_back(Link { reference, source });
+    pub(super) fn push(
+        &mut self,
+        reference: SliceRef,
+        signature: Signature,
+        carried: Arc<Certificate>,
+        last: bool,
+        standing: Standing,
+    ) {
+        let (source, regime) = (carried.target, Arc::clone(&standing.regime));
+        if let Some(schedule) = regime.fixed_by(reference.height) {
+            self.schedules.learn(Arc::clone(schedule));
+        }
+        let previous = regime.previous.as_ref().map(|schedule| schedule.epoch);
+        self.schedules.forget(previous, regime.current.epoch);
+        self.trail.push_back(Link { reference, signature, source, regime });
+        self.standing = standing;
         self.carried = carried;
         self.certificate = None;
         self.last = last;
@@ -147,9 +167,9 @@ impl Anchor {
     }
 
     /// The final slice at `height`, among those kept.
-    pub(super) fn find(&self, height: Height) -> Option<Link> {
+    pub(super) fn find(&self, height: Height) -> Option<&Link> {
         let index = self.trail.binary_search_by_key(&height, |link| link.reference.height).ok()?;
-        self.trail.get(index).copied()
+        self.trail.get(index)
     }
 
     /// Whether `id` is one of the final slices kept.
@@ -164,52 +184,32 @@ impl Anchor {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use hpb_types::Slot;
+
     use super::*;
+    use crate::dpos::tests::kit::schedules;
 
     fn at(slot: u64, index: u32) -> SliceRef {
         SliceRef { height: Height { slot: Slot(slot), index }, id: Hash([slot as u8 + 1; 32]) }
     }
 
-    fn certificate(source: SliceRef, target: SliceRef) -> Certificate {
-        Certificate { source, target, quorums: Vec::new() }
-    }
-
-    fn progress(links: &[(SliceRef, SliceRef)]) -> Progress {
-        links.iter().fold(Progress::genesis(at(0, 0).height), |progress, (source, target)| {
-            progress.with(&certificate(*source, *target))
-        })
-    }
-
-    #[test]
-    fn a_dense_run_within_a_slot_proves_its_start() {
-        let run = [(at(0, 0), at(3, 0)), (at(0, 0), at(3, 1)), (at(3, 0), at(3, 2))];
-        assert_eq!(progress(&run).final_slot, Slot(3));
-    }
-
-    #[test]
-    fn a_hole_or_another_slot_proves_nothing() {
-        let hole = [(at(0, 0), at(3, 0)), (at(3, 0), at(3, 2))];
-        assert_eq!(progress(&hole).final_slot, Slot(0));
-        let gap = [(at(0, 0), at(3, 0)), (at(3, 0), at(4, 0))];
-        assert_eq!(progress(&gap).final_slot, Slot(0));
-    }
-
-    #[test]
-    fn a_certificate_seen_before_changes_nothing() {
-        let run = [(at(0, 0), at(3, 0)), (at(0, 0), at(3, 1)), (at(0, 0), at(3, 0)), (at(3, 0), at(3, 2))];
-        assert_eq!(progress(&run).final_slot, Slot(3));
+    fn push(anchor: &mut Anchor, slice: SliceRef, source: SliceRef) {
+        let certificate = Certificate { source: at(0, 0), target: source, quorums: Vec::new() };
+        let standing = anchor.standing.clone();
+        anchor.push(slice, Signature([0; 64]), Arc::new(certificate), false, standing);
     }
 
     #[test]
     fn the_trail_reaches_back_to_the_source_and_no_further() {
-        let mut anchor = Anchor::genesis(at(0, 0));
+        let mut anchor = Anchor::genesis(at(0, 0), schedules(4));
         for index in 0..5 {
-            anchor.push(at(1, index), Arc::new(certificate(at(0, 0), at(0, 0))), false);
+            push(&mut anchor, at(1, index), at(0, 0));
         }
         assert!(anchor.find(at(0, 0).height).is_some());
-        anchor.push(at(1, 5), Arc::new(certificate(at(0, 0), at(1, 3))), false);
-        assert_eq!(anchor.find(at(1, 2).height), None);
+        push(&mut anchor, at(1, 5), at(1, 3));
+        assert!(anchor.find(at(1, 2).height).is_none());
         assert_eq!(anchor.find(at(1, 3).height).map(|link| link.reference), Some(at(1, 3)));
         assert_eq!(anchor.tip(), at(1, 5));
     }

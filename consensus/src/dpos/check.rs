@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use hpb_base::limits::{SIBLING_SLICES_MAX, SLICES_PER_SLOT_MAX, UNFINAL_SLOTS_MAX};
 use hpb_types::slice::transactions_root;
-use hpb_types::{Certificate, Slice, SliceBody, SliceRef, Slot};
+use hpb_types::{Beacon, Certificate, Epoch, NextSchedule, Slice, SliceBody, SliceRef, Slot};
 
 use super::Dpos;
-use super::anchor::Progress;
+use super::progress::Progress;
+use super::regime::Standing;
 use super::slot::Arrival;
 use super::tree::{Key, OnChain, Verdict};
 use crate::engine::DropReason;
@@ -21,6 +22,8 @@ pub(super) struct Checked {
     /// The slice that the carried certificate justifies, unless that is below the last final one.
     pub(super) target: Option<Key>,
     pub(super) carries_transactions: bool,
+    /// What the chain says at the slice.
+    pub(super) standing: Standing,
 }
 
 impl Dpos {
@@ -36,8 +39,11 @@ impl Dpos {
         if body.slot == Slot(0) || body.index >= SLICES_PER_SLOT_MAX {
             return Err(DropReason::Height);
         }
-        if self.config.schedules.producer_at(body.slot).name != body.producer {
+        if self.schedules().of_producer(body.epoch, body.slot, &body.producer).is_none() {
             return Err(DropReason::NotScheduled);
+        }
+        if matches!(body.beacon, Beacon::Proof(_)) != (body.index == 0) {
+            return Err(DropReason::Beacon);
         }
         if self.clock.arrival(body.slot, self.now) == Arrival::Early {
             return Err(DropReason::Early);
@@ -59,12 +65,25 @@ impl Dpos {
         if !follows {
             return Err(DropReason::Height);
         }
+        let (epochs, from) = (self.schedules().epochs(), above.height());
+        if above.standing.epoch_in(epochs, from.slot, body.slot) != body.epoch {
+            return Err(DropReason::Schedule);
+        }
+        let fixes = epochs.fixes(from.slot, body.slot);
+        let fits = match &body.next {
+            NextSchedule::None => !fixes,
+            NextSchedule::Fixed(schedule) => fixes && schedule.epoch == Epoch(epochs.of(body.slot).0 + 1),
+        };
+        if !fits {
+            return Err(DropReason::NextSchedule);
+        }
         let (carried, target) = self.check_source(parent, &body.source)?;
+        let standing = above.standing.step(epochs, from, body);
         let carries_transactions = body.transactions_root != self.no_transactions;
-        if carries_transactions && !may_carry(body.slot, &above.progress.with(&carried)) {
+        if carries_transactions && !may_carry(body.slot, &standing.progress) {
             return Err(DropReason::TooFarFromFinal);
         }
-        Ok(Checked { carried, target, carries_transactions })
+        Ok(Checked { carried, target, carries_transactions, standing })
     }
 
     /// Whether there is room for a slice. Two at one height prove a fault; more are taken only if another slice or a
@@ -87,12 +106,15 @@ impl Dpos {
         if *source == **above {
             return Ok((Arc::clone(above), None));
         }
-        let (link_source, key) = match self.tree.find_on_chain(parent, &source.target) {
-            OnChain::Node(key) => (self.tree.node(key).link_source(), Some(key)),
-            OnChain::Final(link) => (link.source, None),
+        let (link_source, key, asks) = match self.tree.find_on_chain(parent, &source.target) {
+            OnChain::Node(key) => {
+                let node = self.tree.node(key);
+                (node.link_source(), Some(key), node.regime().asks_for(source))
+            }
+            OnChain::Final { source: link_source, regime } => (link_source, None, regime.asks_for(source)),
             OnChain::No => return Err(DropReason::Source),
         };
-        if source.source != link_source || source.target.height < above.target.height {
+        if source.source != link_source || source.target.height < above.target.height || !asks {
             return Err(DropReason::Source);
         }
         // The certificate that this node counted up itself, when it is the same one, is shared.
@@ -108,5 +130,5 @@ pub(super) fn no_transactions() -> hpb_types::Hash {
 
 /// Whether a slice of `slot` may carry transactions on a chain with this progress, its own certificate included.
 pub(super) fn may_carry(slot: Slot, progress: &Progress) -> bool {
-    slot.0.saturating_sub(progress.final_slot.0) <= UNFINAL_SLOTS_MAX
+    slot.0.saturating_sub(progress.last_final.slot.0) <= UNFINAL_SLOTS_MAX
 }

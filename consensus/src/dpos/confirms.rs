@@ -8,16 +8,17 @@
 use std::collections::BTreeMap;
 
 use hpb_base::limits::{CONFIRMS_REMEMBERED_MAX, PENDING_CONFIRMS_MAX};
-use hpb_types::{AccountName, Confirm, Hash, Height, Signature, SliceRef};
+use hpb_types::{AccountName, Confirm, Epoch, Evidence, Hash, Height, Signature, SliceRef};
 
-use super::evidence::Evidence;
 use crate::engine::DropReason;
 
 /// A confirm that waits for its slice.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Held {
     pub(super) producer: AccountName,
-    pub(super) index: usize,
+    /// The epoch of the schedule that it says is in force at its target.
+    pub(super) epoch: Epoch,
+    /// What it weighs there.
     pub(super) weight: u64,
     pub(super) source: SliceRef,
     pub(super) signature: Signature,
@@ -25,7 +26,7 @@ pub(super) struct Held {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    held: BTreeMap<usize, Held>,
+    held: BTreeMap<AccountName, Held>,
     weight: u64,
 }
 
@@ -60,7 +61,7 @@ impl Confirms {
             if other.body == *body {
                 return Novelty::Duplicate;
             }
-            let (first, second) = (Box::new(other.clone()), Box::new(confirm.clone()));
+            let (first, second) = (other.clone(), confirm.clone());
             return Novelty::Conflict(Evidence::TwoConfirms { first, second });
         }
         let below = links.range(..height).next_back().map(|(_, other)| other);
@@ -71,7 +72,7 @@ impl Confirms {
             _ => None,
         };
         if let Some((outer, inner)) = surround {
-            let (outer, inner) = (Box::new(outer.clone()), Box::new(inner.clone()));
+            let (outer, inner) = (outer.clone(), inner.clone());
             return Novelty::Conflict(Evidence::Surround { outer, inner });
         }
         links.insert(height, confirm.clone());
@@ -88,12 +89,12 @@ impl Confirms {
             return Err(DropReason::PendingFull);
         }
         let waiting = self.waiting.entry((target.height, target.id)).or_default();
-        if waiting.held.contains_key(&held.index) {
+        if waiting.held.contains_key(&held.producer) {
             return Err(DropReason::Duplicate);
         }
         *count += 1;
         waiting.weight += held.weight;
-        waiting.held.insert(held.index, held);
+        waiting.held.insert(held.producer, held);
         Ok(waiting.weight)
     }
 
@@ -148,7 +149,7 @@ mod tests {
     fn held(index: usize) -> Held {
         Held {
             producer: format!("producer{index}").parse().unwrap(),
-            index,
+            epoch: Epoch(0),
             weight: 1,
             source: at(0, 0, 0),
             signature: Signature([0; 64]),
@@ -175,7 +176,7 @@ mod tests {
             let Novelty::Conflict(Evidence::TwoConfirms { second, .. }) = confirms.remember(&other) else {
                 panic!("no evidence");
             };
-            assert_eq!(*second, other);
+            assert_eq!(second, other);
         }
     }
 
@@ -195,7 +196,7 @@ mod tests {
             let mut confirms = Confirms::default();
             assert!(matches!(confirms.remember(pair[0]), Novelty::Fresh));
             let Novelty::Conflict(evidence) = confirms.remember(pair[1]) else { panic!("no evidence") };
-            let (outer, inner) = (Box::new(outer.clone()), Box::new(inner.clone()));
+            let (outer, inner) = (outer.clone(), inner.clone());
             assert_eq!(evidence, Evidence::Surround { outer, inner });
         }
     }

@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hpb_base::limits::UNFINAL_SLICES_MAX;
-use hpb_types::{Certificate, Hash, Height, Signature, SliceRef};
+use hpb_types::{Certificate, Hash, Height, Signature, SignedSlice, SliceRef};
 
-use super::anchor::{Anchor, Link, Progress};
+use super::anchor::{Anchor, word};
+use super::regime::{Regime, Standing};
+use super::votes::Votes;
 
 /// A node's place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -34,6 +36,7 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) reference: SliceRef,
+    pub(super) signature: Signature,
     pub(super) parent: Option<Key>,
     pub(super) children: Vec<Key>,
     /// Slices between it and genesis or the engine's first anchor.
@@ -47,8 +50,8 @@ pub(super) struct Node {
     pub(super) certificate: Option<Arc<Certificate>>,
     /// The highest certificate known on its chain up to itself.
     pub(super) best: Arc<Certificate>,
-    /// What its chain's own certificates prove, its carried one included.
-    pub(super) progress: Progress,
+    /// What its chain says, its carried certificate included.
+    pub(super) standing: Standing,
     pub(super) verdict: Verdict,
     /// Whether it is proven final, and only its execution is waited for.
     pub(super) proven: bool,
@@ -58,14 +61,15 @@ pub(super) struct Node {
     pub(super) filled_max: u64,
     /// Slices with transactions on its chain, counted from the engine's first anchor.
     pub(super) with_transactions: u64,
-    /// The confirms counted so far, by producer index, until it is justified.
-    pub(super) signers: BTreeMap<usize, Signature>,
-    pub(super) weight: u64,
+    /// The confirms counted so far, until it is justified.
+    pub(super) votes: Votes,
 }
 
 /// What a new node starts with.
 pub(super) struct NewNode {
     pub(super) reference: SliceRef,
+    pub(super) signature: Signature,
+    pub(super) standing: Standing,
     pub(super) last: bool,
     pub(super) timely: bool,
     pub(super) carried: Arc<Certificate>,
@@ -73,12 +77,17 @@ pub(super) struct NewNode {
 }
 
 /// Where a reference stands relative to a chain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum OnChain {
     /// It is this node, the last final slice included.
     Node(Key),
-    /// It is below the last final slice, and carries this source.
-    Final(Link),
+    /// It is below the last final slice.
+    Final {
+        /// The source that it carries.
+        source: SliceRef,
+        /// What a certificate of it takes.
+        regime: Arc<Regime>,
+    },
     /// It is not on the chain.
     No,
 }
@@ -113,6 +122,16 @@ impl Node {
     pub(super) fn link_source(&self) -> SliceRef {
         self.carried.target
     }
+
+    /// What a certificate of it takes, and who may confirm it.
+    pub(super) fn regime(&self) -> &Arc<Regime> {
+        &self.standing.regime
+    }
+
+    /// Its producer's word for it.
+    pub(super) fn word(&self) -> SignedSlice {
+        word(self.regime().current.epoch, self.reference, self.signature)
+    }
 }
 
 impl Tree {
@@ -121,6 +140,7 @@ impl Tree {
         let reference = anchor.tip();
         let node = Node {
             reference,
+            signature: anchor.find(reference.height).map_or(Signature([0; 64]), |link| link.signature),
             parent: None,
             children: Vec::new(),
             depth: 0,
@@ -129,14 +149,13 @@ impl Tree {
             carried: Arc::clone(&anchor.carried),
             certificate: anchor.certificate.clone(),
             best: Arc::clone(anchor.best()),
-            progress: anchor.progress,
+            standing: anchor.standing.clone(),
             verdict: Verdict::Settled,
             proven: true,
             filled: 0,
             filled_max: 0,
             with_transactions: 0,
-            signers: BTreeMap::new(),
-            weight: 0,
+            votes: Votes::default(),
         };
         Self {
             nodes: vec![node],
@@ -198,7 +217,9 @@ impl Tree {
     pub(super) fn find_on_chain(&self, tip: Key, reference: &SliceRef) -> OnChain {
         if reference.height < self.final_ref().height {
             return match self.anchor.find(reference.height) {
-                Some(link) if link.reference == *reference => OnChain::Final(link),
+                Some(link) if link.reference == *reference => {
+                    OnChain::Final { source: link.source, regime: Arc::clone(&link.regime) }
+                }
                 _ => OnChain::No,
             };
         }
@@ -221,12 +242,13 @@ impl Tree {
         let fills = u64::from(above.height().slot != new.reference.height.slot);
         let node = Node {
             reference: new.reference,
+            signature: new.signature,
             parent: Some(parent),
             children: Vec::new(),
             depth: above.depth + 1,
             last: new.last,
             timely: new.timely,
-            progress: above.progress.with(&new.carried),
+            standing: new.standing,
             carried: new.carried,
             certificate: None,
             best: Arc::clone(&above.best),
@@ -235,8 +257,7 @@ impl Tree {
             filled: above.filled + fills,
             filled_max: above.filled + fills,
             with_transactions: above.with_transactions + u64::from(new.carries_transactions),
-            signers: BTreeMap::new(),
-            weight: 0,
+            votes: Votes::default(),
         };
         let reference = node.reference;
         let key = if let Some(key) = self.vacant.pop() {
@@ -256,7 +277,7 @@ impl Tree {
     pub(super) fn justify(&mut self, key: Key, certificate: &Arc<Certificate>) {
         let node = self.node_mut(key);
         node.certificate = Some(Arc::clone(certificate));
-        node.signers.clear();
+        node.votes = Votes::default();
         let height = certificate.target.height;
         let mut stack = vec![key];
         while let Some(key) = stack.pop() {
@@ -306,12 +327,10 @@ impl Tree {
     }
 
     /// Forgets the confirms counted for slices at heights in `from..to`.
-    pub(super) fn forget_signers(&mut self, from: Height, to: Height) {
+    pub(super) fn forget_votes(&mut self, from: Height, to: Height) {
         let keys: Vec<Key> = self.by_height.range(from..to).flat_map(|(_, keys)| keys).copied().collect();
         for key in keys {
-            let node = self.node_mut(key);
-            node.signers.clear();
-            node.weight = 0;
+            self.node_mut(key).votes = Votes::default();
         }
     }
 
@@ -330,7 +349,8 @@ impl Tree {
             }
             self.free(above);
             let node = &self.nodes[below.0];
-            self.anchor.push(node.reference, Arc::clone(&node.carried), node.last);
+            let (carried, standing) = (Arc::clone(&node.carried), node.standing.clone());
+            self.anchor.push(node.reference, node.signature, carried, node.last, standing);
             newly.push(node.reference);
         }
         self.anchor.certificate.clone_from(&self.nodes[key.0].certificate);
@@ -366,7 +386,7 @@ impl Tree {
             }
         }
         self.tops.remove(&(reference.height, Reverse(reference.id), key));
-        self.node_mut(key).signers.clear();
+        self.node_mut(key).votes = Votes::default();
         self.vacant.push(key);
     }
 }
