@@ -14,6 +14,7 @@ pub mod slice;
 pub mod transaction;
 pub mod units;
 pub mod verify;
+pub mod vrf;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -33,3 +34,4 @@ pub use slice::{Block, ResultsCommitment, Slice, SliceBody, SliceRef, transactio
 pub use transaction::{Action, Authorisation, Transaction, TransactionBody, TransactionSignature, verify_transactions};
 pub use units::{Amount, ChainId, Epoch, Height, Slot};
 pub use verify::{Batch, verify, verify_raw};
+pub use vrf::{VrfOutput, VrfProof, VrfPublic, VrfSecret};

@@ -12,6 +12,7 @@ use crate::receipt::{Event, Outcome, Receipt, RejectReason};
 use crate::slice::{Block, ResultsCommitment, Slice, SliceBody, SliceRef};
 use crate::transaction::{Action, Authorisation, Transaction, TransactionBody};
 use crate::units::{Amount, ChainId, Epoch, Height, Slot};
+use crate::vrf::VrfSecret;
 
 pub(crate) const ALICE: AccountName = AccountName::literal("alice");
 pub(crate) const BOB: AccountName = AccountName::literal("bob");
@@ -20,6 +21,11 @@ pub(crate) const CAROL: AccountName = AccountName::literal("carol");
 /// The key pair of the secret key whose 32 bytes are all `byte`.
 pub(crate) fn key(byte: u8) -> KeyPair {
     KeyPair::from_seed([byte; 32])
+}
+
+/// The key of the seed whose 32 bytes are all 06.
+pub(crate) fn vrf_secret() -> VrfSecret {
+    VrfSecret::from_seed([6; 32])
 }
 
 pub(crate) fn hash(byte: u8) -> Hash {
