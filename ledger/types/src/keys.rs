@@ -95,7 +95,7 @@ macro_rules! hex {
         $(impl $name {
             /// All bytes in lower-case hex.
             pub fn to_hex(&self) -> String {
-                use fmt::Write;
+                use core::fmt::Write;
 
                 self.0.iter().fold(String::with_capacity(2 * $len), |mut text, byte| {
                     let written = write!(text, "{byte:02x}");
@@ -108,25 +108,27 @@ macro_rules! hex {
             ///
             /// # Errors
             /// If `text` has another length or another character.
-            pub fn from_hex(text: &str) -> Result<Self, HexError> {
-                parse_hex(text).map(Self)
+            pub fn from_hex(text: &str) -> Result<Self, $crate::keys::HexError> {
+                $crate::keys::parse_hex(text).map(Self)
             }
         }
 
-        impl fmt::Display for $name {
+        impl core::fmt::Display for $name {
             /// The first eight bytes, enough to tell values apart by eye.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Display::fmt(self, f)
             }
         })+
     };
 }
+
+pub(crate) use hex;
 
 hex! {
     Hash, 32;
@@ -134,7 +136,8 @@ hex! {
     Signature, 64;
 }
 
-fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+/// All bytes of `text` in hex, of either case; what [`hex`] reads by.
+pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     let error = HexError { len: N };
     let digit = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
     if text.len() != 2 * N {

@@ -25,6 +25,11 @@ pub(crate) fn key(byte: u8) -> KeyPair {
     KeyPair::from_seed([byte; 32])
 }
 
+/// The key of the seed whose 32 bytes are all 06.
+pub(crate) fn vrf_secret() -> VrfSecret {
+    VrfSecret::from_seed([6; 32])
+}
+
 pub(crate) fn hash(byte: u8) -> Hash {
     Hash([byte; 32])
 }

@@ -58,6 +58,13 @@ golden! {
         6161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161616161
         6161616161616161616161616161
     ";
+    vrf_public_bytes: VrfPublic = samples::vrf_secret().public() => "
+        8a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17
+    ";
+    vrf_proof_bytes: VrfProof = samples::vrf_secret().prove(b"beacon") => "
+        521dac895ad21d3af41406063010a79ed2d41fc1606433aa9bc4f1fd3101508d44bbb9dd08d8ce2bd44058207b7c771bd083
+        b1fb44a12892a3b2518aad79ae8d801599cb59624553497a501527d8c10f
+    ";
     slot_bytes: Slot = Slot(7) => "0700000000000000";
     epoch_bytes: Epoch = Epoch(1) => "0100000000000000";
     height_bytes: Height = Height::new(7, 2) => "070000000000000002000000";
@@ -254,6 +261,11 @@ fn derived() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "signed message of a node static key",
             [&Domain::NodeStatic.prefix(&samples::chain())[..], &[0x81; 32]].concat(),
             "687062040111111111111111111111111111111111111111111111111111111111111111118181818181818181818181818181818181818181818181818181818181818181",
+        ),
+        (
+            "vrf output",
+            samples::vrf_secret().prove(b"beacon").output().unwrap().0.to_vec(),
+            "d6dde974c8133d481e1718a9bdf998fe0ef7e375fd77fe1a60de376f116e08949acb12611541479d786cc8d6f55fb9bb3ad84661878a6f967a7a3a14c4378592",
         ),
         (
             "address name",
