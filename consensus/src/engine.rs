@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hpb_base::{Machine, UnixMillis};
-use hpb_types::{Certificate, Hash, Slice, SliceRef, Slot};
+use hpb_types::{AccountName, Certificate, Epoch, Hash, Schedule, Slice, SliceRef, Slot};
+
+use crate::schedules::Schedules;
 
 /// A consensus engine: a machine that speaks [`Input`] and [`Output`].
 pub trait Engine:
@@ -68,6 +70,8 @@ pub enum Input<C> {
     /// A slice of another producer, complete with its transactions (which the host keeps) and just arrived: the instant
     /// of this input decides whether it came within its slot.
     Slice(Verified<Slice>),
+    /// A peer has a slice that can't be judged, because its schedule is not known here.
+    Behind(SliceRef),
     /// A confirm, of this node too.
     Confirm(Verified<C>),
     /// A certificate that came by another way than in a slice (beside a block).
@@ -107,6 +111,8 @@ pub enum Output<B, M, E> {
         slice: SliceRef,
         /// Whose state it starts from.
         parent: SliceRef,
+        /// What its execution must know of consensus.
+        office: Office,
     },
     /// Ask peers for a slice, and for its ancestors above the last final slice. Repeated until it comes.
     Request {
@@ -140,6 +146,16 @@ pub enum Output<B, M, E> {
         /// All that are newly final, in the chain's order; the last is `reference`.
         newly: Vec<SliceRef>,
     },
+    /// The schedules known from now on: signatures are judged by these. Told before the finality that brings a change.
+    Schedules(Schedules),
+    /// On the head's chain, this schedule is in force from that slot on. Told after the change of head that brings it,
+    /// and again when the head moves to a chain where another one is.
+    InForce {
+        /// The first slot.
+        from: Slot,
+        /// The schedule.
+        schedule: Arc<Schedule>,
+    },
     /// Slices that can never be final any more: their change sets can be freed.
     Discarded(Vec<SliceRef>),
     /// A producer broke a rule; the first proof of each kind of fault of each producer.
@@ -152,6 +168,15 @@ pub enum Output<B, M, E> {
     },
     /// An input was refused; counted in [`Counters::dropped`] too.
     Dropped(DropReason),
+}
+
+/// What the execution of a slice must know of consensus.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Office {
+    /// The schedule in force.
+    pub schedule: Arc<Schedule>,
+    /// Who signed the certificate that the slice carries, each once, ascending; none if its parent's is no lower.
+    pub confirmers: Vec<AccountName>,
 }
 
 /// A slice that the host is asked to build, with the fields that consensus decides.
@@ -167,6 +192,12 @@ pub struct Proposal {
     pub last: bool,
     /// The certificate to carry.
     pub source: Arc<Certificate>,
+    /// What its execution must know of consensus; the schedule's epoch is the slice's.
+    pub office: Office,
+    /// Whether the slot's part of the beacon is due: a proof of [`Schedule::beacon_input`].
+    pub beacon: bool,
+    /// The epoch whose schedule it fixes, if it does.
+    pub fixes: Option<Epoch>,
     /// Whether it may carry transactions (PROTOCOL.md, "Confirms, justification, finality": not when finality is too
     /// far behind).
     pub may_carry_transactions: bool,
@@ -194,8 +225,16 @@ pub enum DropReason {
     Version,
     /// Of another chain.
     WrongChain,
-    /// Not by a producer of the schedule, or not by the slot's.
+    /// Not by a producer of a schedule known here, or not by the slot's.
     NotScheduled,
+    /// Of a schedule that is not known here.
+    UnknownSchedule,
+    /// Of another schedule than its chain has in force.
+    Schedule,
+    /// The slot's part of the beacon is missing, or not its first slice's.
+    Beacon,
+    /// The schedule that it must fix is missing, or not its to fix, or another epoch's.
+    NextSchedule,
     /// From a slot that has not come yet.
     Early,
     /// A confirm for a slot too far back to be counted.

@@ -5,6 +5,8 @@
 
 pub mod dpos;
 pub mod engine;
+pub mod schedules;
 
 pub use dpos::Dpos;
-pub use engine::{DropReason, Engine, HeadChange, Input, Output, Proposal, Verified};
+pub use engine::{DropReason, Engine, HeadChange, Input, Office, Output, Proposal, Verified};
+pub use schedules::Schedules;

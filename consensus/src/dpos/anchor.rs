@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hpb_types::{Certificate, Hash, Height, SignedSlice, Signature, Slice, SliceRef, SliceStatement};
+use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, Slice, SliceRef, SliceStatement};
 
 use super::progress::Progress;
 use super::regime::{Regime, Standing};
-use super::schedule::Schedules;
+use crate::schedules::Schedules;
 
 /// The last final slice with what the rules need to know of the chain before it.
 #[derive(Clone, Debug)]
@@ -44,6 +44,11 @@ impl Link {
     /// Its producer's word for it.
     pub(super) fn word(&self) -> SignedSlice {
         word(self.regime.current.epoch, self.reference, self.signature)
+    }
+
+    /// Its producer.
+    pub(super) fn producer(&self) -> AccountName {
+        self.regime.current.producer_at(self.reference.height.slot).name
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hpb_base::limits::{SIBLING_SLICES_MAX, SLICES_PER_SLOT_MAX, UNFINAL_SLOTS_MAX};
 use hpb_types::slice::transactions_root;
-use hpb_types::{Beacon, Certificate, Epoch, NextSchedule, Slice, SliceBody, SliceRef, Slot};
+use hpb_types::{AccountName, Beacon, Certificate, Epoch, NextSchedule, Slice, SliceBody, SliceRef, Slot};
 
 use super::Dpos;
 use super::progress::Progress;
@@ -86,13 +86,14 @@ impl Dpos {
         Ok(Checked { carried, target, carries_transactions, standing })
     }
 
-    /// Whether there is room for a slice. Two at one height prove a fault; more are taken only if another slice or a
-    /// quorum asks for them.
-    pub(super) fn check_room(&self, reference: &SliceRef) -> Result<(), DropReason> {
+    /// Whether there is room for a slice. Two of one producer at one height prove a fault; more are taken only if another
+    /// slice or a quorum asks for them.
+    pub(super) fn check_room(&self, reference: &SliceRef, producer: AccountName) -> Result<(), DropReason> {
         if self.tree.is_full() {
             return Err(DropReason::TreeFull);
         }
-        let siblings = self.tree.at_height(reference.height).len();
+        let at_height = self.tree.at_height(reference.height).iter();
+        let siblings = at_height.filter(|key| self.tree.node(**key).producer() == producer).count();
         if siblings >= SIBLING_SLICES_MAX && !self.orphans.is_wanted(&reference.id) {
             return Err(DropReason::Siblings);
         }

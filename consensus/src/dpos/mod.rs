@@ -2,22 +2,24 @@
 //!
 //! [`Dpos`] keeps the tree of slices that are not final and decides on four things, each in a module of its own: whether
 //! a slice is valid (`check`), whether this producer confirms it (`vote`), what is final (`finality`), what to build on
-//! and when (`fork`, `produce`). It holds no key, reads no clock and executes nothing. The producers are genesis' in
-//! every epoch (`schedule`); conflicts of signed words come out as [`Evidence`], and nothing is done about them here.
+//! and when (`fork`, `produce`). It holds no key, reads no clock and executes nothing. Who is elected is the ledger's to say;
+//! from which slice on a schedule is in force on a chain, and what a certificate takes there, stands in `regime`.
+//! Conflicts of signed words come out as [`Evidence`]; what follows from it is decided on the chain.
 
 mod anchor;
 mod check;
 mod confirms;
-mod evidence;
 mod finality;
 mod fork;
 mod orphans;
 mod produce;
-mod schedule;
+mod progress;
+mod regime;
 mod slot;
 mod tree;
 mod verify;
 mod vote;
+mod votes;
 pub mod watermark;
 
 #[cfg(test)]
@@ -30,22 +32,23 @@ use std::sync::Arc;
 use hpb_base::limits::{REFUSED_SLICES_MAX, TALLY_SLOTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
 use hpb_types::{
-    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Genesis, Hash, Height, Quorum, Slice, SliceRef, Slot,
+    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Genesis, Hash, Height, Schedule,
+    SignedSlice, Slice, SliceRef, Slot,
 };
 
 pub use anchor::{Anchor, AnchorError};
-pub use evidence::{Evidence, Fault};
-pub use schedule::Schedules;
 pub use slot::{Arrival, SlotClock};
 pub use verify::{Verifier, VerifyError};
 pub use watermark::{Memory, Watermark};
 
-use crate::engine::{self, Counters, DropReason, Engine, HeadChange};
+use crate::engine::{self, Counters, DropReason, Engine, HeadChange, Office};
+use crate::schedules::Schedules;
+use anchor::{Link, word};
 use confirms::{Confirms, Held, Novelty};
 use orphans::{Orphan, Orphans};
 use produce::Production;
-use tree::{Key, NewNode, Tree, Verdict};
-use vote::Voter;
+use tree::{Key, NewNode, Node, Tree, Verdict};
+use vote::{Marked, Voter};
 
 /// What the host tells the engine.
 pub type Input = engine::Input<Confirm>;
@@ -69,8 +72,6 @@ pub struct Config {
     pub clock_bound: Duration,
     /// The time between two requests for one slice.
     pub request_retry: Duration,
-    /// Who produces when.
-    pub schedules: Schedules,
     /// Which producer this node is; none for an observer.
     pub producer: Option<AccountName>,
     /// Whether a producer sends nothing in its slot while there are no transactions to include and all that were are
@@ -93,7 +94,6 @@ impl Config {
             delta,
             clock_bound: delta,
             request_retry: delta.saturating_mul(4),
-            schedules: Schedules::new(genesis.schedule(), genesis.epoch_slots),
             producer,
             silent_when_idle: false,
             wall_at_zero,
@@ -115,6 +115,10 @@ pub struct Dpos {
     /// Invalid slices, so that their descendants are not asked for again and again; the oldest first.
     refused: VecDeque<Hash>,
     refused_ids: BTreeSet<Hash>,
+    /// Before it no more is asked for of what can't be judged.
+    ask_ahead_at: Instant,
+    /// The epoch of the schedule that the host was last told to be in force.
+    told_in_force: Epoch,
     /// What was reported of whom.
     accused: BTreeSet<(AccountName, Fault)>,
     /// The first slot whose confirms are still counted.
@@ -126,8 +130,8 @@ pub struct Dpos {
 }
 
 impl Dpos {
-    /// An engine on the final end of a chain, started at `now`. A producer says what it remembers of its past. A producer
-    /// that `config` names but the schedule does not is an observer.
+    /// An engine on the final end of a chain, started at `now`. A producer says what it remembers of its past; it has a
+    /// word wherever a schedule names it.
     ///
     /// Every slice that was persisted ([`Output::Persist`](engine::Output::Persist)) and is not final must come as an
     /// input again, in any order, before others: it carries the source that the watermark names. Were all producers to
@@ -136,26 +140,26 @@ impl Dpos {
     pub fn new(config: Config, anchor: Anchor, memory: Memory, now: Instant) -> Self {
         let clock = SlotClock::new(config.genesis_time, config.slot, config.clock_bound, config.wall_at_zero);
         let started = clock.slot_at_most(now);
-        let epoch = config.schedules.epoch_of(started);
-        let name = config.producer.filter(|name| config.schedules.index_of(epoch, name).is_some());
-        let voter = name.map(|name| Voter::new(name, memory, started));
+        let voter = config.producer.map(|name| Voter::new(name, memory, started));
         let production = Production::new(voter.as_ref().map_or(Slot(1), Voter::first_slot));
         Self {
             clock,
             now,
-            tree: Tree::new(anchor),
             orphans: Orphans::new(config.request_retry),
             confirms: Confirms::default(),
             voter,
             production,
             refused: VecDeque::new(),
             refused_ids: BTreeSet::new(),
+            ask_ahead_at: now,
+            told_in_force: anchor.standing.regime.current.epoch,
             accused: BTreeSet::new(),
             tally_from: Slot(0),
             no_transactions: check::no_transactions(),
             outputs: VecDeque::new(),
             wake: Some(now),
             counters: Counters::default(),
+            tree: Tree::new(anchor),
             config,
         }
     }
@@ -167,7 +171,7 @@ impl Dpos {
 
     /// The schedules.
     pub fn schedules(&self) -> &Schedules {
-        &self.config.schedules
+        &self.tree.anchor().schedules
     }
 
     /// Slices that are not final.
@@ -182,6 +186,9 @@ impl Dpos {
 
     fn slice(&mut self, slice: Slice) {
         let reference = slice.reference();
+        if self.schedules().latest().epoch < slice.body.epoch {
+            return self.behind(reference);
+        }
         if let Err(reason) = self.check_alone(&slice).and_then(|()| self.check_new(&reference, &slice)) {
             return self.drop_input(reason);
         }
@@ -190,6 +197,16 @@ impl Dpos {
             self.connect(orphan);
         } else if !self.orphans.insert(orphan) {
             self.drop_input(DropReason::OrphansFull);
+        }
+    }
+
+    /// Somebody has a slice of a schedule that is not known here: the slice that fixes it is missing, or not yet final here.
+    /// What is said about it can't be judged, so it is good for one request in a while and nothing else.
+    fn behind(&mut self, slice: SliceRef) {
+        self.drop_input(DropReason::UnknownSchedule);
+        if self.now >= self.ask_ahead_at {
+            self.ask_ahead_at = self.now + self.config.request_retry;
+            self.outputs.push_back(Output::Request { missing: slice.id, above: self.tree.final_ref() });
         }
     }
 
@@ -202,8 +219,10 @@ impl Dpos {
             return Err(DropReason::Invalid);
         }
         if reference.height <= self.tree.final_ref().height {
-            if let Some(kept) = self.tree.anchor().find(reference.height).filter(|kept| kept.reference != *reference) {
-                self.accuse_producer(body.producer, kept.reference, *reference);
+            let kept = self.tree.anchor().find(reference.height);
+            let kept = kept.filter(|kept| kept.reference != *reference && kept.producer() == body.producer);
+            if let Some(first) = kept.map(Link::word) {
+                self.accuse_producer(body.producer, first, slice);
             }
             // Nothing that follows it can follow the last final slice.
             let waited = self.orphans.take(&reference.id);
@@ -226,8 +245,8 @@ impl Dpos {
         let mut ready = vec![first];
         while let Some(Orphan { slice, reference, arrived }) = ready.pop() {
             let invalid = match self.attach(&slice, reference, arrived) {
-                Ok(parent) => {
-                    self.outputs.push_back(Output::Execute { slice: reference, parent });
+                Ok((parent, office)) => {
+                    self.outputs.push_back(Output::Execute { slice: reference, parent, office });
                     false
                 }
                 Err(reason) => {
@@ -260,31 +279,38 @@ impl Dpos {
     }
 
     /// Adds a slice to the tree, with the certificate that it carries and the confirms that waited for it. Gives its
-    /// parent.
-    fn attach(&mut self, slice: &Slice, reference: SliceRef, arrived: Instant) -> Result<SliceRef, DropReason> {
+    /// parent and what execution must know.
+    fn attach(
+        &mut self,
+        slice: &Slice,
+        reference: SliceRef,
+        arrived: Instant,
+    ) -> Result<(SliceRef, Office), DropReason> {
         let body = &slice.body;
         let parent = self.tree.key(&body.parent).ok_or(DropReason::ConflictsFinal)?;
         let checked = self.check_on(parent, slice)?;
-        self.check_room(&reference)?;
+        self.check_room(&reference, body.producer)?;
         if let Some(target) = checked.target {
             // What it proves final lies on this slice's own chain, so the parent stays.
             self.certify(target, &checked.carried);
         }
-        if let Some(first) = self.tree.at_height(reference.height).first() {
-            let first = self.tree.node(*first).reference;
-            self.accuse_producer(body.producer, first, reference);
+        let siblings = self.tree.at_height(reference.height).iter().map(|key| self.tree.node(*key));
+        if let Some(first) = siblings.filter(|node| node.producer() == body.producer).map(Node::word).next() {
+            self.accuse_producer(body.producer, first, slice);
         }
         let above = self.tree.node(parent);
         let timely = self.clock.arrival(body.slot, arrived) == Arrival::Timely && (body.index == 0 || above.timely);
         let (last, carries_transactions) = (body.last, checked.carries_transactions);
         let parent_ref = above.reference;
-        let new = NewNode { reference, last, timely, carried: checked.carried, carries_transactions };
+        let office = self.office_of(&checked.standing.regime.current, &checked.carried, above.carried.target.height);
+        let (signature, carried, standing) = (slice.signature, checked.carried, checked.standing);
+        let new = NewNode { reference, signature, standing, last, timely, carried, carries_transactions };
         let key = self.tree.insert(parent, new);
         self.counters.slices += 1;
         for held in self.confirms.take(&reference) {
             self.count(key, &held);
         }
-        Ok(parent_ref)
+        Ok((parent_ref, office))
     }
 
     fn executed(&mut self, id: &Hash, matched: bool) {
@@ -325,8 +351,8 @@ impl Dpos {
     fn vote(&mut self, key: Key) {
         let node = self.tree.node(key);
         let slice = node.reference;
-        let Some(voter) = &mut self.voter else { return };
-        match voter.consider(node.link_source(), slice, node.timely) {
+        let Some(voter) = self.voter.as_mut().filter(|voter| node.regime().includes(&voter.name)) else { return };
+        match voter.consider(node.link_source(), slice, node.timely, node.regime().current.epoch) {
             Ok(mark) => self.outputs.push_back(Output::Persist { slice, mark }),
             Err(reason) => self.drop_input(reason),
         }
@@ -338,9 +364,8 @@ impl Dpos {
         if marks.is_empty() {
             return self.drop_input(DropReason::Unasked);
         }
-        for Watermark { source, target } in marks {
+        for Marked { mark: Watermark { source, target }, epoch } in marks {
             self.counters.confirmed += 1;
-            let epoch = self.config.schedules.epoch_of(target.height.slot);
             let (version, chain) = (ConfirmBody::VERSION, self.config.chain);
             self.outputs.push_back(Output::Confirm(ConfirmBody { version, chain, epoch, source, target, producer }));
         }
@@ -364,10 +389,11 @@ impl Dpos {
         if body.chain != self.config.chain {
             return Err(DropReason::WrongChain);
         }
-        let schedules = &self.config.schedules;
-        let index = schedules.index_of(epoch, &producer).filter(|_| schedules.epoch_of(target.slot) == epoch);
-        let index = index.ok_or(DropReason::NotScheduled)?;
-        let weight = schedules.weight(epoch, index);
+        let schedules = self.schedules();
+        if schedules.confirm_key(epoch, &producer).is_none() || epoch > schedules.epochs().of(target.slot) {
+            return Err(DropReason::NotScheduled);
+        }
+        let weight = schedules.weight(epoch, &producer);
         if body.source.height >= target {
             return Err(DropReason::ConfirmSource);
         }
@@ -377,13 +403,13 @@ impl Dpos {
         match self.confirms.remember(confirm) {
             Novelty::Duplicate => return Err(DropReason::Duplicate),
             Novelty::Fresh => {}
-            Novelty::Conflict(evidence) => self.report(evidence),
+            Novelty::Conflict(evidence) => self.report(*evidence),
         }
         if target.slot < self.tally_from {
             return Err(DropReason::Stale);
         }
         self.counters.confirms += 1;
-        let held = Held { producer, index, weight, source: body.source, signature: *signature };
+        let held = Held { producer, epoch, weight, source: body.source, signature: *signature };
         Ok((target > self.tree.final_ref().height).then_some(held))
     }
 
@@ -391,9 +417,12 @@ impl Dpos {
         if let Some(key) = self.tree.key(&target.id) {
             return self.count(key, &held);
         }
+        let in_force = self.schedules().get(held.epoch).cloned();
         match self.confirms.hold(&target, held) {
             // Others have it: it was lost on the way here.
-            Ok(weight) if self.is_quorum(target, weight) => self.orphans.want(target.id, target.height, self.now),
+            Ok(weight) if in_force.is_some_and(|schedule| schedule.is_quorum(weight)) => {
+                self.orphans.want(target.id, target.height, self.now);
+            }
             Ok(_) => {}
             Err(reason) => self.drop_input(reason),
         }
@@ -405,16 +434,15 @@ impl Dpos {
         if node.link_source() != held.source {
             return self.drop_input(DropReason::ConfirmSource);
         }
-        if node.certificate.is_some() || node.signers.insert(held.index, held.signature).is_some() {
+        let regime = Arc::clone(node.regime());
+        if regime.current.epoch != held.epoch || !regime.includes(&held.producer) {
+            return self.drop_input(DropReason::Schedule);
+        }
+        if node.certificate.is_some() || !node.votes.insert(&regime, held.producer, held.signature) {
             return;
         }
-        node.weight += held.weight;
-        let (weight, target, source) = (node.weight, node.reference, held.source);
-        if self.is_quorum(target, weight) {
-            let signers = std::mem::take(&mut self.tree.node_mut(key).signers);
-            let epoch = self.config.schedules.epoch_of(target.height.slot);
-            let quorums = vec![Quorum::new(epoch, &signers)];
-            self.certify(key, &Arc::new(Certificate { source, target, quorums }));
+        if let Some(certificate) = node.votes.certificate(&regime, held.source, node.reference) {
+            self.certify(key, &Arc::new(certificate));
         }
     }
 
@@ -424,7 +452,10 @@ impl Dpos {
             return;
         }
         match self.tree.key(&target.id) {
-            Some(key) if self.tree.node(key).link_source() == certificate.source => {
+            Some(key)
+                if self.tree.node(key).link_source() == certificate.source
+                    && self.tree.node(key).regime().asks_for(&certificate) =>
+            {
                 self.certify(key, &Arc::new(certificate));
             }
             Some(_) => self.drop_input(DropReason::Source),
@@ -461,11 +492,15 @@ impl Dpos {
             let change = fork::switch(&mut self.tree, head);
             self.moved_head(change);
         }
+        let known = self.schedules().epochs_known();
         let rebased = self.tree.rebase(key);
         let reference = self.tree.final_ref();
         self.counters.finals += rebased.newly.len() as u64;
         self.orphans.prune(reference.height);
         self.confirms.prune(reference.height);
+        if self.schedules().epochs_known() != known {
+            self.outputs.push_back(Output::Schedules(self.schedules().clone()));
+        }
         self.outputs.push_back(Output::Final { reference, newly: rebased.newly });
         if !rebased.discarded.is_empty() {
             self.outputs.push_back(Output::Discarded(rebased.discarded));
@@ -479,19 +514,29 @@ impl Dpos {
         }
     }
 
-    fn is_quorum(&self, target: SliceRef, weight: u64) -> bool {
-        let epoch = self.config.schedules.epoch_of(target.height.slot);
-        self.config.schedules.is_quorum(epoch, weight)
-    }
-
     fn moved_head(&mut self, change: Option<HeadChange>) {
         if let Some(change) = change {
             self.counters.retracted += change.retracted.len() as u64;
             self.outputs.push_back(Output::Head(change));
+            let regime = self.tree.node(self.tree.head).regime();
+            if regime.current.epoch != self.told_in_force {
+                self.told_in_force = regime.current.epoch;
+                let (from, schedule) = (regime.since, Arc::clone(&regime.current));
+                self.outputs.push_back(Output::InForce { from, schedule });
+            }
         }
     }
 
-    fn accuse_producer(&mut self, producer: AccountName, first: SliceRef, second: SliceRef) {
+    /// What execution must know of a slice where `schedule` is in force, that carries `carried` on a parent that carries a
+    /// certificate of `before`.
+    fn office_of(&self, schedule: &Arc<Schedule>, carried: &Certificate, before: Height) -> Office {
+        let is_new = carried.target.height > before;
+        let confirmers = if is_new { self.schedules().signers(&carried.quorums) } else { Vec::new() };
+        Office { schedule: Arc::clone(schedule), confirmers }
+    }
+
+    fn accuse_producer(&mut self, producer: AccountName, first: SignedSlice, second: &Slice) {
+        let second = word(second.body.epoch, second.reference(), second.signature);
         self.report(Evidence::TwoSlices { producer, first, second });
     }
 
@@ -524,7 +569,7 @@ impl Dpos {
         let tally_from = Slot(self.clock.slot_at_most(self.now).0.saturating_sub(TALLY_SLOTS_MAX));
         if tally_from > self.tally_from {
             let start = |slot| Height { slot, index: 0 };
-            self.tree.forget_signers(start(self.tally_from), start(tally_from));
+            self.tree.forget_votes(start(self.tally_from), start(tally_from));
             self.confirms.prune(start(tally_from));
             self.tally_from = tally_from;
         }
@@ -546,6 +591,7 @@ impl Machine for Dpos {
             Input::Slice(slice) => self.slice(slice.into_inner()),
             Input::Confirm(confirm) => self.confirm(confirm.get()),
             Input::Certificate(certificate) => self.certificate(certificate.into_inner()),
+            Input::Behind(slice) => self.behind(slice),
             Input::Executed { slice, matched } => self.executed(&slice, matched),
             Input::Persisted { slice } => self.persisted(&slice),
             Input::Proposed(slice) => self.proposed(slice),

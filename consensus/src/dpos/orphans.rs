@@ -150,15 +150,16 @@ impl Orphans {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use hpb_types::slice::transactions_root;
-    use hpb_types::{Certificate, ChainId, ResultsCommitment, Signature, SliceBody, Slot};
+    use hpb_types::{Beacon, Certificate, ChainId, Epoch, NextSchedule, ResultsCommitment, Signature, SliceBody, Slot};
 
     use super::*;
 
     fn orphan(slot: u64, parent: Hash, now: Instant) -> Orphan {
         let genesis = SliceRef { height: Height { slot: Slot(0), index: 0 }, id: Hash::ZERO };
         let body = SliceBody {
-            version: 1,
+            version: SliceBody::VERSION,
             chain: ChainId(Hash::ZERO),
+            epoch: Epoch(0),
             slot: Slot(slot),
             index: 0,
             last: false,
@@ -167,6 +168,8 @@ mod tests {
             transactions_root: transactions_root([]),
             results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
             source: Certificate::genesis(genesis),
+            beacon: Beacon::None,
+            next: NextSchedule::None,
         };
         let slice = Slice { body, signature: Signature([0; 64]) };
         let reference = slice.reference();

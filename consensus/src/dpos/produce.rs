@@ -6,7 +6,7 @@
 
 use hpb_base::limits::SLICES_PER_SLOT_MAX;
 use hpb_base::{Duration, Instant};
-use hpb_types::{Hash, Slice, Slot};
+use hpb_types::{AccountName, Beacon, Epoch, Hash, NextSchedule, Slice, Slot};
 
 use super::Dpos;
 use super::check::may_carry;
@@ -72,21 +72,33 @@ impl Dpos {
             streak.done = true;
             return;
         };
-        let node = self.tree.node(parent);
-        let proposal = Proposal {
-            slot,
-            index: streak.index,
-            parent: node.reference,
-            last: self.now >= streak.deadline || streak.index + 1 >= SLICES_PER_SLOT_MAX,
-            source: node.best.clone(),
-            may_carry_transactions: may_carry(slot, &node.progress.with(&node.best)),
-        };
+        let (index, is_last) = (streak.index, self.now >= streak.deadline || streak.index + 1 >= SLICES_PER_SLOT_MAX);
+        let proposal = self.proposal(parent, slot, index, is_last);
+        let Some(streak) = &mut self.production.streak else { return };
         // A slice that was held up does not make those after it hurry.
         if self.now.since(streak.due) >= self.config.slice {
             streak.due = self.now;
         }
         streak.asked = Some(proposal.clone());
         self.outputs.push_back(Output::Propose(proposal));
+    }
+
+    fn proposal(&self, parent: Key, slot: Slot, index: u32, last: bool) -> Proposal {
+        let (node, epochs) = (self.tree.node(parent), self.schedules().epochs());
+        let (from, progress) = (node.height().slot, &node.standing.progress);
+        let schedule = node.regime().in_slot(epochs, progress, from, slot);
+        let fixes = epochs.fixes(from, slot).then(|| Epoch(epochs.of(slot).0 + 1));
+        Proposal {
+            slot,
+            index,
+            parent: node.reference,
+            last,
+            source: node.best.clone(),
+            office: self.office_of(schedule, &node.best, node.carried.target.height),
+            beacon: index == 0,
+            fixes,
+            may_carry_transactions: may_carry(slot, &progress.with(&node.best)),
+        }
     }
 
     /// The host built what was asked for.
@@ -98,7 +110,10 @@ impl Dpos {
             && body.index == asked.index
             && body.last == asked.last
             && body.parent == asked.parent.id
-            && body.source == *asked.source;
+            && body.source == *asked.source
+            && body.epoch == asked.office.schedule.epoch
+            && matches!(body.beacon, Beacon::Proof(_)) == asked.beacon
+            && matches!(body.next, NextSchedule::Fixed(_)) == asked.fixes.is_some();
         let in_time = self.clock.arrival(body.slot, self.now) == Arrival::Timely;
         let reference = slice.reference();
         let checked = match self.check_alone(&slice) {
@@ -150,21 +165,22 @@ impl Dpos {
             let start = self.clock.start_of(slot);
             if Some(slot) == present { start + self.config.delta } else { start }
         };
-        let slot = self.config.schedules.next_slot_of(&voter.name, from)?;
+        let slot = self.next_slot_of(&voter.name, from);
         if start(slot) > self.now {
             return Some(start(slot));
         }
-        let slot = self.config.schedules.next_slot_of(&voter.name, Slot(slot.0 + 1))?;
-        Some(self.clock.start_of(slot)).filter(|start| *start > self.now)
+        Some(self.clock.start_of(self.next_slot_of(&voter.name, Slot(slot.0 + 1)))).filter(|start| *start > self.now)
     }
 
     /// Begins `slot`, if it is this producer's and the hand-over is done.
     fn begin(&mut self, slot: Slot) {
         let Some(voter) = &self.voter else { return };
-        if slot < self.production.not_before || self.config.schedules.producer_at(slot).name != voter.name {
+        let head = self.tree.node(self.tree.head);
+        let (epochs, progress) = (self.schedules().epochs(), &head.standing.progress);
+        let schedule = head.regime().in_slot(epochs, progress, head.height().slot, slot);
+        if slot < self.production.not_before || schedule.producer_at(slot).name != voter.name {
             return;
         }
-        let head = self.tree.node(self.tree.head);
         if !voter.may_speak(&head.best.target) {
             return;
         }
@@ -177,6 +193,19 @@ impl Dpos {
         self.production.not_before = Slot(slot.0 + 1);
         self.production.streak =
             Some(Streak { slot, index: 0, due: self.now, deadline, parent: None, asked: None, done: false });
+    }
+
+    /// The first slot from `from` on that may be `name`'s as the head's chain stands now, or that begins an epoch with
+    /// another schedule or ends a round: it is asked again there.
+    fn next_slot_of(&self, name: &AccountName, from: Slot) -> Slot {
+        let head = self.tree.node(self.tree.head);
+        let (epochs, at) = (self.schedules().epochs(), head.height().slot);
+        let schedule = head.regime().in_slot(epochs, &head.standing.progress, at, from.max(at));
+        let round = schedule.producers.len() as u64;
+        let boundary = epochs.start_of(Epoch(epochs.of(from).0 + 1)).0.max(from.0 + 1);
+        let end = from.0.saturating_add(round).min(boundary);
+        let own = (from.0..end).map(Slot).find(|slot| schedule.producer_at(*slot).name == *name);
+        own.unwrap_or(Slot(end))
     }
 
     /// Whether there is nothing to include and nothing with transactions that later slices must make final.

@@ -1,8 +1,9 @@
 //! The rules one by one, with the traces that break their alternatives (`rules`, `intake`, `producing`), and whole worlds of engines on virtual
 //! time (`runs`).
 
+mod changes;
 mod intake;
-mod kit;
+pub(super) mod kit;
 mod producing;
 mod rules;
 mod runs;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hpb_base::limits::UNFINAL_SLICES_MAX;
-use hpb_types::{Certificate, Hash, Height, Signature, SignedSlice, SliceRef};
+use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, SliceRef};
 
 use super::anchor::{Anchor, word};
 use super::regime::{Regime, Standing};
@@ -126,6 +126,11 @@ impl Node {
     /// What a certificate of it takes, and who may confirm it.
     pub(super) fn regime(&self) -> &Arc<Regime> {
         &self.standing.regime
+    }
+
+    /// Its producer; on another fork with another schedule, slices of one height may be of several.
+    pub(super) fn producer(&self) -> AccountName {
+        self.regime().current.producer_at(self.height().slot).name
     }
 
     /// Its producer's word for it.

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hpb_base::limits::{VERIFIED_CERTIFICATES_MAX, VERIFIED_CONFIRMS_MAX};
 use hpb_types::certificate::CertificateError;
-use hpb_types::{Certificate, ChainId, Confirm, ConfirmBody, Epoch, PublicKey, Schedule, Signature, Slice, SliceRef};
+use hpb_types::{
+    Beacon, Certificate, ChainId, Confirm, ConfirmBody, PublicKey, Quorum, Schedule, ScheduledProducer, Signature,
+    Slice, SliceRef,
+};
 
-use super::schedule::Schedules;
 use crate::engine::Verified;
-
-/// Schedules that a verifier keeps at hand: the last epoch's, this one's, the next one's.
-const SCHEDULES_KEPT: usize = 3;
+use crate::schedules::Schedules;
 
 /// Why something was not vouched for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -23,12 +23,15 @@ pub enum VerifyError {
     /// It belongs to another chain.
     #[error("it belongs to another chain")]
     WrongChain,
-    /// Its signer is not in the schedule, or is not the producer of its slot.
-    #[error("its signer is not scheduled")]
+    /// Its signer is not in a schedule known here, or is not the producer of its slot.
+    #[error("its signer is not scheduled, or its schedule is not known")]
     NotScheduled,
     /// Its signature is not its signer's.
     #[error("its signature does not verify")]
     Signature,
+    /// Its part of the beacon is not proven.
+    #[error("its part of the beacon is not proven")]
+    Beacon,
     /// It is or carries a certificate that proves nothing.
     #[error("its certificate: {0}")]
     Certificate(#[from] CertificateError),
@@ -40,7 +43,6 @@ pub struct Verifier {
     chain: ChainId,
     genesis: SliceRef,
     schedules: Schedules,
-    at_hand: BTreeMap<Epoch, Schedule>,
     confirms: BTreeMap<Signature, ConfirmBody>,
     confirm_order: VecDeque<Signature>,
     certificates: VecDeque<Certificate>,
@@ -53,14 +55,18 @@ impl Verifier {
             chain,
             genesis,
             schedules,
-            at_hand: BTreeMap::new(),
             confirms: BTreeMap::new(),
             confirm_order: VecDeque::new(),
             certificates: VecDeque::new(),
         }
     }
 
-    /// Checks a confirm, by its producer's key in its epoch's schedule.
+    /// Judges by these schedules from now on.
+    pub fn set_schedules(&mut self, schedules: Schedules) {
+        self.schedules = schedules;
+    }
+
+    /// Checks a confirm, by its producer's key where its epoch's schedule is in force.
     ///
     /// # Errors
     /// If it is not one of this chain's producers'.
@@ -75,15 +81,19 @@ impl Verifier {
         Ok(Verified::vouch(confirm))
     }
 
-    /// Checks a slice: its producer is its slot's, the signature is the producer's, and the certificate that it carries
-    /// proves what it says.
+    /// Checks a slice: its producer is its slot's, the signature and the part of the beacon are the producer's, and the
+    /// certificate that it carries proves what it says.
     ///
     /// # Errors
     /// If one of these fails.
     pub fn slice(&mut self, slice: Slice) -> Result<Verified<Slice>, VerifyError> {
-        let key = self.slice_key(&slice)?;
-        if !slice.verify(&key) {
+        let (schedule, producer) = self.slice_producer(&slice)?;
+        if !slice.verify(&producer.key) {
             return Err(VerifyError::Signature);
+        }
+        if let Beacon::Proof(proof) = &slice.body.beacon {
+            let input = schedule.beacon_input(&self.chain, slice.body.slot);
+            producer.beacon.verify(&input.0, proof).ok_or(VerifyError::Beacon)?;
         }
         self.judge(&slice.body.source)?;
         Ok(Verified::vouch(slice))
@@ -101,28 +111,28 @@ impl Verifier {
     /// The key that a confirm must verify under.
     ///
     /// # Errors
-    /// If it is of another chain, or its producer is not in its epoch's schedule, or the epoch is not its target's.
+    /// If it is of another chain, or its producer is in neither its epoch's schedule nor one before, or that is unknown.
     pub fn confirm_key(&self, body: &ConfirmBody) -> Result<PublicKey, VerifyError> {
         if body.chain != self.chain {
             return Err(VerifyError::WrongChain);
         }
-        if self.schedules.epoch_of(body.target.height.slot) != body.epoch {
+        if body.epoch > self.schedules.epochs().of(body.target.height.slot) {
             return Err(VerifyError::NotScheduled);
         }
-        let index = self.schedules.index_of(body.epoch, &body.producer);
-        index.and_then(|index| self.schedules.key(body.epoch, index)).copied().ok_or(VerifyError::NotScheduled)
+        self.schedules.confirm_key(body.epoch, &body.producer).ok_or(VerifyError::NotScheduled)
     }
 
-    /// The key that a slice must verify under.
+    /// Whose slice it must be, with the schedule that says so.
     ///
     /// # Errors
-    /// If it is of another chain, or its producer is not its slot's.
-    pub fn slice_key(&self, slice: &Slice) -> Result<PublicKey, VerifyError> {
-        if slice.body.chain != self.chain {
+    /// If it is of another chain, or its producer is not its slot's by the schedule that it names, or that is unknown.
+    pub fn slice_producer(&self, slice: &Slice) -> Result<(&Schedule, &ScheduledProducer), VerifyError> {
+        let body = &slice.body;
+        if body.chain != self.chain {
             return Err(VerifyError::WrongChain);
         }
-        let producer = self.schedules.producer_at(slice.body.slot);
-        if producer.name == slice.body.producer { Ok(producer.key) } else { Err(VerifyError::NotScheduled) }
+        let schedule = self.schedules.of_producer(body.epoch, body.slot, &body.producer);
+        schedule.map(|schedule| (&**schedule, schedule.producer_at(body.slot))).ok_or(VerifyError::NotScheduled)
     }
 
     /// What must still be verified before `certificate` proves anything: the confirms not seen before, each with its
@@ -130,12 +140,11 @@ impl Verifier {
     ///
     /// # Errors
     /// If its form or weight is wrong already.
-    pub fn outstanding(&mut self, certificate: &Certificate) -> Result<Vec<(PublicKey, Confirm)>, VerifyError> {
+    pub fn outstanding(&self, certificate: &Certificate) -> Result<Vec<(PublicKey, Confirm)>, VerifyError> {
         if self.is_judged(certificate) {
             return Ok(Vec::new());
         }
-        let (chain, epoch) = (self.chain, self.schedules.epoch_of(certificate.target.height.slot));
-        let mut confirms = certificate.confirms(&chain, &[self.schedule(epoch)])?;
+        let mut confirms = certificate.confirms(&self.chain, &self.schedules_of(&certificate.quorums))?;
         confirms.retain(|(_, confirm)| !self.is_known(&confirm.signature, &confirm.body));
         Ok(confirms)
     }
@@ -161,10 +170,8 @@ impl Verifier {
         if self.is_judged(certificate) {
             return Ok(());
         }
-        let (chain, epoch) = (self.chain, self.schedules.epoch_of(certificate.target.height.slot));
-        self.schedule(epoch);
-        let schedules: Vec<&Schedule> = self.at_hand.get(&epoch).into_iter().collect();
-        certificate.verify(&chain, &schedules, &|signature, body| self.is_known(signature, body))?;
+        let schedules = self.schedules_of(&certificate.quorums);
+        certificate.verify(&self.chain, &schedules, &|signature, body| self.is_known(signature, body))?;
         self.certificates.push_back(certificate.clone());
         if self.certificates.len() > VERIFIED_CERTIFICATES_MAX {
             self.certificates.pop_front();
@@ -178,11 +185,9 @@ impl Verifier {
             || *certificate == Certificate::genesis(self.genesis)
     }
 
-    fn schedule(&mut self, epoch: Epoch) -> &Schedule {
-        if !self.at_hand.contains_key(&epoch) && self.at_hand.len() >= SCHEDULES_KEPT {
-            self.at_hand.pop_first();
-        }
-        self.at_hand.entry(epoch).or_insert_with(|| self.schedules.of(epoch))
+    /// The known ones among the schedules that the quorums name. Whether the chain asks for these is the engine's to say.
+    fn schedules_of(&self, quorums: &[Quorum]) -> Vec<&Schedule> {
+        quorums.iter().filter_map(|quorum| self.schedules.get(quorum.epoch)).map(|schedule| &**schedule).collect()
     }
 }
 
@@ -190,7 +195,7 @@ impl Verifier {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use hpb_types::{
-        AccountName, Hash, Height, KeyPair, Quorum, ResultsCommitment, ScheduledProducer, SliceBody, Slot,
+        AccountName, Epoch, Hash, Height, KeyPair, NextSchedule, ResultsCommitment, SliceBody, Slot, VrfSecret,
     };
 
     use super::*;
@@ -213,30 +218,43 @@ mod tests {
         ChainId(Hash([3; 32]))
     }
 
-    fn verifier() -> Verifier {
+    fn schedule() -> Schedule {
         let producers = (0..COUNT)
-            .map(|index| ScheduledProducer { name: name(index), key: key(index).public(), weight: 1 })
+            .map(|index| ScheduledProducer {
+                name: name(index),
+                key: key(index).public(),
+                beacon: secret(index).public(),
+                weight: 1,
+            })
             .collect();
-        Verifier::new(chain(), at(0, 0), Schedules::new(Schedule { epoch: Epoch(0), producers }, 4))
+        Schedule { epoch: Epoch(0), seed: Hash([5; 32]), producers }
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::new(chain(), at(0, 0), Schedules::new(schedule(), 4))
+    }
+
+    fn secret(index: usize) -> VrfSecret {
+        VrfSecret::from_seed([index as u8 + 101; 32])
     }
 
     fn confirm(index: usize, target: SliceRef) -> Confirm {
-        let epoch = Epoch(target.height.slot.0 / 4);
         let source = at(0, 0);
-        let body = ConfirmBody { version: 1, chain: chain(), epoch, source, target, producer: name(index) };
+        let body = ConfirmBody { version: 1, chain: chain(), epoch: Epoch(0), source, target, producer: name(index) };
         Confirm::sign(body, &key(index))
     }
 
     fn certificate(signers: &[usize], target: SliceRef) -> Certificate {
         let signatures = signers.iter().map(|index| (*index, confirm(*index, target).signature)).collect();
-        let quorum = Quorum::new(Epoch(target.height.slot.0 / 4), &signatures);
+        let quorum = Quorum::new(Epoch(0), &signatures);
         Certificate { source: at(0, 0), target, quorums: vec![quorum] }
     }
 
     fn slice(slot: u64, signer: usize, source: Certificate) -> Slice {
         let body = SliceBody {
-            version: 1,
+            version: SliceBody::VERSION,
             chain: chain(),
+            epoch: Epoch(0),
             slot: Slot(slot),
             index: 0,
             last: false,
@@ -245,6 +263,8 @@ mod tests {
             transactions_root: Hash::ZERO,
             results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
             source,
+            beacon: Beacon::Proof(secret(signer).prove(&schedule().beacon_input(&chain(), Slot(slot)).0)),
+            next: NextSchedule::None,
         };
         Slice::sign(body, &key(signer))
     }
@@ -258,7 +278,7 @@ mod tests {
         forged.signature = confirm(2, at(6, 0)).signature;
         assert_eq!(verifier.confirm(forged), Err(VerifyError::Signature));
         let mut other_epoch = good.clone();
-        other_epoch.body.epoch = Epoch(0);
+        other_epoch.body.epoch = Epoch(1);
         assert_eq!(verifier.confirm(other_epoch), Err(VerifyError::NotScheduled));
         let mut other_chain = good;
         other_chain.body.chain = ChainId(Hash::ZERO);
@@ -273,9 +293,43 @@ mod tests {
         let wrong = slice(6, 3, Certificate::genesis(at(0, 0)));
         assert_eq!(verifier.slice(wrong), Err(VerifyError::NotScheduled));
         let weak = slice(6, 2, certificate(&[0, 1], at(5, 1)));
-        assert_eq!(verifier.slice(weak), Err(VerifyError::Certificate(CertificateError::Weight(Epoch(1)))));
+        assert_eq!(verifier.slice(weak), Err(VerifyError::Certificate(CertificateError::Weight(Epoch(0)))));
         let other_genesis = slice(6, 2, Certificate::genesis(at(1, 0)));
         assert!(matches!(verifier.slice(other_genesis), Err(VerifyError::Certificate(_))));
+    }
+
+    #[test]
+    fn a_slice_proves_its_slots_part_of_the_beacon() {
+        let mut verifier = verifier();
+        let good = slice(6, 2, Certificate::genesis(at(0, 0)));
+        assert!(verifier.slice(good.clone()).is_ok());
+        for proof in [slice(7, 3, Certificate::genesis(at(0, 0))), slice(10, 2, Certificate::genesis(at(0, 0)))] {
+            let body = SliceBody { beacon: proof.body.beacon, ..good.body.clone() };
+            assert_eq!(
+                verifier.slice(Slice::sign(body, &key(2))),
+                Err(VerifyError::Beacon),
+                "another's, or another slot's"
+            );
+        }
+    }
+
+    #[test]
+    fn another_schedules_word_counts_once_that_schedule_is_known() {
+        let mut verifier = verifier();
+        let mut later = schedule();
+        later.epoch = Epoch(1);
+        later.producers.swap(0, 1);
+        let mut confirm = confirm(0, at(6, 1));
+        confirm.body.epoch = Epoch(1);
+        let confirm = Confirm::sign(confirm.body, &key(0));
+        assert_eq!(verifier.confirm(confirm.clone()), Err(VerifyError::NotScheduled));
+        let mut schedules = Schedules::new(schedule(), 4);
+        schedules.learn(std::sync::Arc::new(later));
+        verifier.set_schedules(schedules);
+        assert!(verifier.confirm(confirm.clone()).is_ok());
+        let mut early = confirm;
+        early.body.target = at(3, 1);
+        assert_eq!(verifier.confirm(early), Err(VerifyError::NotScheduled), "not before its epoch");
     }
 
     #[test]

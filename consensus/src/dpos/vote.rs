@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use hpb_base::limits::CONFIRMS_UNSYNCED_MAX;
-use hpb_types::{AccountName, Hash, SliceRef, Slot};
+use hpb_types::{AccountName, Epoch, Hash, SliceRef, Slot};
 
 use super::watermark::{Memory, Watermark};
 use crate::engine::DropReason;
@@ -19,7 +19,14 @@ pub(super) struct Voter {
     memory: Memory,
     /// No slot at or below this one was begun after the engine's start.
     started: Slot,
-    unsynced: VecDeque<Watermark>,
+    unsynced: VecDeque<Marked>,
+}
+
+/// A mark, and the epoch of the schedule in force at its target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Marked {
+    pub(super) mark: Watermark,
+    pub(super) epoch: Epoch,
 }
 
 impl Voter {
@@ -49,6 +56,7 @@ impl Voter {
         source: SliceRef,
         target: SliceRef,
         timely: bool,
+        epoch: Epoch,
     ) -> Result<Watermark, DropReason> {
         if !self.may_speak(&source) {
             return Err(DropReason::Silent);
@@ -66,13 +74,13 @@ impl Voter {
         }
         let mark = Watermark { source, target };
         self.memory = Memory::Known(mark);
-        self.unsynced.push_back(mark);
+        self.unsynced.push_back(Marked { mark, epoch });
         Ok(mark)
     }
 
     /// What may leave now that the mark of slice `id` is synced: its confirm, after all before it.
-    pub(super) fn synced(&mut self, id: &Hash) -> Vec<Watermark> {
-        let count = self.unsynced.iter().position(|mark| mark.target.id == *id).map_or(0, |index| index + 1);
+    pub(super) fn synced(&mut self, id: &Hash) -> Vec<Marked> {
+        let count = self.unsynced.iter().position(|marked| marked.mark.target.id == *id).map_or(0, |index| index + 1);
         self.unsynced.drain(..count).collect()
     }
 }
@@ -104,23 +112,23 @@ mod tests {
         ];
         for (source, target, verdict) in cases {
             let mut voter = voter(Memory::Known(mark));
-            assert_eq!(voter.consider(source, target, true).map(|_| ()), verdict, "{source} -> {target}");
+            assert_eq!(voter.consider(source, target, true, Epoch(0)).map(|_| ()), verdict, "{source} -> {target}");
         }
     }
 
     #[test]
     fn a_late_slice_is_not_confirmed_and_leaves_no_mark() {
         let mut voter = voter(Memory::Never);
-        assert_eq!(voter.consider(at(0, 0), at(3, 4), false), Err(DropReason::Late));
-        assert!(voter.consider(at(0, 0), at(3, 3), true).is_ok());
+        assert_eq!(voter.consider(at(0, 0), at(3, 4), false, Epoch(0)), Err(DropReason::Late));
+        assert!(voter.consider(at(0, 0), at(3, 3), true, Epoch(0)).is_ok());
     }
 
     #[test]
     fn who_lost_the_watermark_is_silent_until_the_source_is_after_the_restart() {
         let mut voter = voter(Memory::Lost);
-        assert_eq!(voter.consider(at(5, 9), at(6, 3), true), Err(DropReason::Silent));
-        assert!(voter.consider(at(6, 0), at(6, 3), true).is_ok());
-        assert_eq!(voter.consider(at(5, 9), at(7, 0), true), Err(DropReason::Watermark));
+        assert_eq!(voter.consider(at(5, 9), at(6, 3), true, Epoch(0)), Err(DropReason::Silent));
+        assert!(voter.consider(at(6, 0), at(6, 3), true, Epoch(0)).is_ok());
+        assert_eq!(voter.consider(at(5, 9), at(7, 0), true, Epoch(0)), Err(DropReason::Watermark));
     }
 
     #[test]
@@ -136,9 +144,10 @@ mod tests {
     fn a_later_sync_covers_the_earlier_marks() {
         let mut voter = voter(Memory::Never);
         for index in 0..4 {
-            voter.consider(at(0, 0), at(1, index), true).unwrap();
+            voter.consider(at(0, 0), at(1, index), true, Epoch(0)).unwrap();
         }
-        let indexes = |marks: Vec<Watermark>| marks.iter().map(|mark| mark.target.height.index).collect::<Vec<_>>();
+        let indexes =
+            |marks: Vec<Marked>| marks.iter().map(|marked| marked.mark.target.height.index).collect::<Vec<_>>();
         assert_eq!(indexes(voter.synced(&at(1, 2).id)), [0, 1, 2]);
         assert_eq!(indexes(voter.synced(&at(1, 1).id)), [0; 0]);
         assert_eq!(indexes(voter.synced(&at(1, 3).id)), [3]);
@@ -147,7 +156,8 @@ mod tests {
     #[test]
     fn a_disk_that_never_answers_stops_the_confirms() {
         let mut voter = voter(Memory::Never);
-        let count = (1..10_000).take_while(|slot| voter.consider(at(0, 0), at(*slot, 0), true).is_ok()).count();
+        let count =
+            (1..10_000).take_while(|slot| voter.consider(at(0, 0), at(*slot, 0), true, Epoch(0)).is_ok()).count();
         assert_eq!(count, CONFIRMS_UNSYNCED_MAX);
     }
 }

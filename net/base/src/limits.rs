@@ -211,6 +211,8 @@ pub const LOG_SEGMENTS_MAX: u32 = 1 << 24;
 pub const TALLY_EARLY_MAX: usize = 1_024;
 /// Producers that one tally tells apart, over all schedules of the slices that it watches: two whole sets, and more.
 pub const TALLY_PRODUCERS_MAX: usize = 256;
+/// Schedules that a node knows: those in force on some chain, and the next ones.
+pub const SCHEDULES_MAX: usize = 8;
 /// Schedules whose slices one tally watches at once: the order of the producers changes with each epoch.
 pub const TALLY_SCHEDULES_MAX: usize = 256;
 

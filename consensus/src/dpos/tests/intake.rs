@@ -2,19 +2,24 @@
 
 use hpb_base::limits::SIBLING_SLICES_MAX;
 use hpb_base::{Instant, Machine};
-use hpb_types::{ChainId, ConfirmBody, Hash, Slice, SliceBody};
+use hpb_types::{Beacon, ChainId, ConfirmBody, Epoch, Hash, NextSchedule, Slice, SliceBody};
 
-use super::kit::{Change, DELTA_MS, Kit, SLOT_MS, config, confirm, evidence, genesis, height, is_justified, name};
+use super::kit::{
+    Change, DELTA_MS, Kit, SLOT_MS, config, confirm, evidence, genesis, height, is_justified, name, schedule, schedules,
+};
 use crate::dpos::{Evidence, Input, Memory, Output};
 use crate::engine::{DropReason, Engine, Verified};
 
 #[test]
 fn slices_are_refused_by_what_is_wrong_with_them() {
     let strange = |body: &mut SliceBody| body.transactions_root = Hash::ZERO;
-    let cases: [(DropReason, (u64, u32), Change<SliceBody>); 8] = [
-        (DropReason::Version, (2, 0), |body| body.version = 2),
+    let cases: [(DropReason, (u64, u32), Change<SliceBody>); 11] = [
+        (DropReason::Version, (2, 0), |body| body.version = 1),
         (DropReason::WrongChain, (2, 0), |body| body.chain = ChainId(Hash::ZERO)),
         (DropReason::NotScheduled, (2, 0), |body| body.producer = name(3)),
+        (DropReason::UnknownSchedule, (2, 0), |body| body.epoch = Epoch(1)),
+        (DropReason::Beacon, (2, 0), |body| body.beacon = Beacon::None),
+        (DropReason::NextSchedule, (2, 0), |body| body.next = NextSchedule::Fixed(schedule(1, &[0]))),
         (DropReason::Height, (1, 3), |_| {}),
         (DropReason::Height, (1, 1), |_| {}),
         (DropReason::Height, (2, 1), |_| {}),
@@ -179,7 +184,7 @@ fn conflicting_confirms_are_evidence_and_count_for_whoever_hears_them() {
 
 #[test]
 fn a_hundred_and_one_producers() {
-    let mut kit = Kit::with(config(101, None), Memory::Never, Instant::ZERO);
+    let mut kit = Kit::with(config(None), schedules(101), Memory::Never, Instant::ZERO);
     let mut parent = genesis();
     kit.at(SLOT_MS + 300);
     let mut made = Vec::new();

@@ -5,30 +5,51 @@ use std::collections::BTreeMap;
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
 use hpb_types::slice::transactions_root;
 use hpb_types::{
-    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Hash, Height, PublicKey, Quorum, ResultsCommitment,
-    Schedule, ScheduledProducer, Signature, Slice, SliceBody, SliceRef, Slot,
+    AccountName, Beacon, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, Height, NextSchedule,
+    PublicKey, Quorum, ResultsCommitment, Schedule, ScheduledProducer, Signature, SignedSlice, Slice, SliceBody,
+    SliceRef, Slot, VrfProof, VrfPublic,
 };
 
-use crate::dpos::{Anchor, Config, Dpos, Evidence, Input, Memory, Output, Schedules};
+use crate::dpos::{Anchor, Config, Dpos, Input, Memory, Output};
 use crate::engine::{Engine, Proposal, Verified};
+use crate::schedules::Schedules;
 
 pub(super) const SLOT_MS: u64 = 600;
 pub(super) const DELTA_MS: u64 = 100;
-pub(super) const EPOCH_SLOTS: u64 = 8;
+/// So long that no test by hand comes to where a schedule is fixed.
+pub(super) const EPOCH_SLOTS: u64 = 100_000;
 
 pub(super) fn name(index: usize) -> AccountName {
     format!("producer{index}").parse().unwrap()
 }
 
-pub(super) fn schedules(count: usize) -> Schedules {
-    let producers = (0..count)
-        .map(|index| ScheduledProducer { name: name(index), key: PublicKey([index as u8; 32]), weight: 1 })
-        .collect();
-    Schedules::new(Schedule { epoch: Epoch(0), producers }, EPOCH_SLOTS)
+/// The schedule of these producers, in this order.
+pub(super) fn schedule(epoch: u64, numbers: &[usize]) -> Schedule {
+    let producer = |number: &usize| ScheduledProducer {
+        name: name(*number),
+        key: PublicKey([*number as u8; 32]),
+        beacon: VrfPublic([*number as u8; 32]),
+        weight: 1,
+    };
+    Schedule { epoch: Epoch(epoch), seed: Hash([epoch as u8; 32]), producers: numbers.iter().map(producer).collect() }
+}
+
+pub(in crate::dpos) fn schedules(count: usize) -> Schedules {
+    Schedules::new(schedule(0, &(0..count).collect::<Vec<_>>()), EPOCH_SLOTS)
+}
+
+/// The beacon of a slice with that index, in name only.
+pub(super) fn beacon(index: u32) -> Beacon {
+    if index == 0 { Beacon::Proof(VrfProof([0; 80])) } else { Beacon::None }
+}
+
+/// A producer's word for a slice of the first schedule.
+pub(super) fn word(slice: SliceRef) -> SignedSlice {
+    crate::dpos::anchor::word(Epoch(0), slice, signature(9))
 }
 
 /// Slots of 600 ms, slices of 50 ms, Delta 100 ms; slot 0 starts at the driver's origin.
-pub(super) fn config(count: usize, producer: Option<usize>) -> Config {
+pub(super) fn config(producer: Option<usize>) -> Config {
     Config {
         chain: chain(),
         genesis_time: UnixMillis(1_700_000_000_000),
@@ -37,7 +58,6 @@ pub(super) fn config(count: usize, producer: Option<usize>) -> Config {
         delta: Duration::from_millis(DELTA_MS),
         clock_bound: Duration::from_millis(DELTA_MS),
         request_retry: Duration::from_millis(4 * DELTA_MS),
-        schedules: schedules(count),
         producer: producer.map(name),
         silent_when_idle: false,
         wall_at_zero: UnixMillis(1_700_000_000_000),
@@ -66,8 +86,7 @@ pub(super) fn results(parent: &Hash, transactions_root: &Hash) -> ResultsCommitm
 }
 
 pub(super) fn confirm(index: usize, source: SliceRef, target: SliceRef) -> Confirm {
-    let epoch = Epoch(target.height.slot.0 / EPOCH_SLOTS);
-    let body = ConfirmBody { version: 1, chain: chain(), epoch, source, target, producer: name(index) };
+    let body = ConfirmBody { version: 1, chain: chain(), epoch: Epoch(0), source, target, producer: name(index) };
     Confirm { body, signature: signature(index) }
 }
 
@@ -77,8 +96,7 @@ pub(super) fn certificate(source: SliceRef, target: SliceRef) -> Certificate {
         return Certificate::genesis(target);
     }
     let signatures: BTreeMap<usize, Signature> = (0..3).map(|index| (index, signature(index))).collect();
-    let quorum = Quorum::new(Epoch(target.height.slot.0 / EPOCH_SLOTS), &signatures);
-    Certificate { source, target, quorums: vec![quorum] }
+    Certificate { source, target, quorums: vec![Quorum::new(Epoch(0), &signatures)] }
 }
 
 /// What is wrong with a body.
@@ -115,11 +133,11 @@ impl Kit {
     }
 
     pub(super) fn new(producer: Option<usize>, memory: Memory) -> Self {
-        Self::with(config(4, producer), memory, Instant::ZERO)
+        Self::with(config(producer), schedules(4), memory, Instant::ZERO)
     }
 
-    pub(super) fn with(config: Config, memory: Memory, now: Instant) -> Self {
-        let engine = Dpos::new(config, Anchor::genesis(genesis()), memory, now);
+    pub(super) fn with(config: Config, schedules: Schedules, memory: Memory, now: Instant) -> Self {
+        let engine = Dpos::new(config, Anchor::genesis(genesis(), schedules), memory, now);
         let sources = BTreeMap::from([(genesis().id, genesis())]);
         Self { engine, now, outputs: Vec::new(), executes: true, sources }
     }
@@ -145,8 +163,9 @@ impl Kit {
     ) -> Slice {
         let link_source = self.sources[&source.id];
         let mut body = SliceBody {
-            version: 1,
+            version: SliceBody::VERSION,
             chain: chain(),
+            epoch: Epoch(0),
             slot: Slot(at.0),
             index: at.1,
             last: false,
@@ -155,6 +174,8 @@ impl Kit {
             transactions_root: transactions_root([]),
             results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
             source: certificate(link_source, source),
+            beacon: beacon(at.1),
+            next: NextSchedule::None,
         };
         change(&mut body);
         let slice = Slice { body, signature: signature(9) };

@@ -3,9 +3,9 @@
 use hpb_base::limits::UNFINAL_SLOTS_MAX;
 use hpb_base::{Instant, Machine, UnixMillis};
 use hpb_types::slice::transactions_root;
-use hpb_types::{Hash, SliceBody};
+use hpb_types::{Beacon, Hash, NextSchedule, SliceBody};
 
-use super::kit::{Change, DELTA_MS, Kit, SLOT_MS, config, genesis, height};
+use super::kit::{Change, DELTA_MS, Kit, SLOT_MS, config, genesis, height, schedule, schedules};
 use crate::dpos::{Input, Memory, Output, Watermark};
 use crate::engine::{DropReason, Engine};
 
@@ -76,10 +76,11 @@ fn an_own_slice_is_sent_and_confirmed_like_anothers() {
 
 #[test]
 fn a_proposal_that_was_not_asked_for_so_or_comes_too_late_is_not_sent() {
-    let changes: [(u64, Change<SliceBody>); 4] = [
+    let changes: [(u64, Change<SliceBody>); 5] = [
         (0, |body| body.last = true),
-        (0, |body| body.index = 1),
+        (0, |body| (body.index, body.beacon) = (1, Beacon::None)),
         (0, |body| body.parent = Hash::ZERO),
+        (0, |body| body.next = NextSchedule::Fixed(schedule(1, &[0]))),
         (SLOT_MS + DELTA_MS + 1, |_| {}),
     ];
     for (wait, change) in changes {
@@ -107,12 +108,12 @@ fn a_declined_proposal_ends_the_slot_and_the_next_one_comes() {
 fn a_restarted_producer_leaves_the_slot_that_it_may_have_begun() {
     let mark = Watermark { source: genesis(), target: genesis() };
     for memory in [Memory::Known(mark), Memory::Lost] {
-        let mut kit = Kit::with(config(4, Some(1)), memory, Instant::from_millis(SLOT_MS + 10));
+        let mut kit = Kit::with(config(Some(1)), schedules(4), memory, Instant::from_millis(SLOT_MS + 10));
         kit.at(SLOT_MS + 10).drain();
         kit.run_to(5 * SLOT_MS - 1);
         assert!(kit.proposals().is_empty());
     }
-    let mut kit = Kit::with(config(4, Some(1)), Memory::Known(mark), Instant::from_millis(SLOT_MS + 10));
+    let mut kit = Kit::with(config(Some(1)), schedules(4), Memory::Known(mark), Instant::from_millis(SLOT_MS + 10));
     kit.at(SLOT_MS + 10).drain();
     kit.run_to(5 * SLOT_MS + DELTA_MS);
     assert_eq!(kit.proposals().len(), 1);
@@ -123,7 +124,7 @@ fn a_clock_set_back_makes_no_second_slice() {
     let mut kit = Kit::new(Some(1), Memory::Never);
     kit.run_to(SLOT_MS + 300);
     let count = kit.proposals().len();
-    let wall_at_zero = UnixMillis(config(4, None).wall_at_zero.0 - 300);
+    let wall_at_zero = UnixMillis(config(None).wall_at_zero.0 - 300);
     kit.feed(Input::Clock { wall_at_zero });
     kit.run_to(2 * SLOT_MS + 200);
     let heights: Vec<_> = kit.proposals().iter().map(|proposal| (proposal.slot, proposal.index)).collect();
@@ -132,10 +133,10 @@ fn a_clock_set_back_makes_no_second_slice() {
 
 #[test]
 fn an_observer_and_a_stranger_say_nothing() {
-    let mut stranger = config(4, None);
+    let mut stranger = config(None);
     stranger.producer = Some("stranger".parse().unwrap());
-    for config in [config(4, None), stranger] {
-        let mut kit = Kit::with(config, Memory::Never, Instant::ZERO);
+    for config in [config(None), stranger] {
+        let mut kit = Kit::with(config, schedules(4), Memory::Never, Instant::ZERO);
         let slice = kit.slice((1, 0), genesis(), genesis());
         kit.run_to(20 * SLOT_MS);
         assert_eq!(kit.engine.head(), slice);

@@ -1,11 +1,11 @@
 //! One rule a test, with the trace that breaks its alternative where PROTOCOL.md names one.
 
 use hpb_base::Random;
-use hpb_types::{Slice, SliceRef, Slot};
+use hpb_types::{Epoch, Evidence, Slice, SliceRef, Slot};
 
-use super::kit::{DELTA_MS, Kit, SLOT_MS, certificate, confirm, evidence, genesis, is_justified, name};
+use super::kit::{DELTA_MS, Kit, SLOT_MS, certificate, confirm, evidence, genesis, is_justified, name, word};
 use crate::dpos::vote::Voter;
-use crate::dpos::{Evidence, Input, Memory, Output};
+use crate::dpos::{Input, Memory, Output};
 use crate::engine::{DropReason, Engine, Verified};
 
 // --- Confirms ---
@@ -90,7 +90,7 @@ fn one_confirm_a_height_whatever_the_producer_sends() {
     let (first, second) = (kit.give(&first), kit.give(&second));
     assert_eq!(kit.marks(), [(genesis(), first)]);
     assert_eq!(kit.dropped(DropReason::Watermark), 1);
-    assert_eq!(evidence(&kit), [Evidence::TwoSlices { producer: name(1), first, second }]);
+    assert_eq!(evidence(&kit), [Evidence::TwoSlices { producer: name(1), first: word(first), second: word(second) }]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn finality_across_a_gap_would_make_two_forks_final() {
     kit.justify(b4);
     let mut voter = Voter::new(name(0), Memory::Never, Slot(0));
     for (source, target) in [(genesis(), a1), (genesis(), b[0]), (genesis(), b[1]), (a1, a3), (b[1], b4)] {
-        assert!(voter.consider(source, target, true).is_ok(), "{source} -> {target} is honest");
+        assert!(voter.consider(source, target, true, Epoch(0)).is_ok(), "{source} -> {target} is honest");
     }
     assert!([a1, a3, b[1], b4].iter().all(|slice| is_justified(&kit, *slice)), "a1 -> a3 and b1 -> b4 are certified");
     assert_eq!(kit.last_final(), genesis());

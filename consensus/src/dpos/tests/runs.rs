@@ -8,18 +8,18 @@ use super::world::{Links, World};
 use crate::dpos::Memory;
 use crate::engine::Engine;
 
-fn steady(delay_ms: u64) -> Links {
+pub(super) fn steady(delay_ms: u64) -> Links {
     Links { delay_ms: (delay_ms, delay_ms), loss_per_million: 0 }
 }
 
 /// The slots that have a final slice.
-fn final_slots(world: &World) -> Vec<u64> {
+pub(super) fn final_slots(world: &World) -> Vec<u64> {
     let mut slots: Vec<u64> = world.chain.iter().map(|slice| slice.height.slot.0).collect();
     slots.dedup();
     slots
 }
 
-fn final_height(world: &World, node: usize) -> Height {
+pub(super) fn final_height(world: &World, node: usize) -> Height {
     world.nodes[node].engine.as_ref().unwrap().last_final().height
 }
 
@@ -44,7 +44,7 @@ fn four_producers_make_everything_final_within_half_a_second() {
 
 #[test]
 fn a_silent_producers_slots_are_skipped_and_all_the_rest_is_final() {
-    let mut world = World::new(4, 2, steady(50));
+    let mut world = World::electing(4, 2, steady(50), |_, count| (0..count).collect());
     world.crash(2);
     world.run_until(41 * SLOT_MS + SLOT_MS / 2);
     let filled: Vec<u64> = (1..=41).filter(|slot| slot % 4 != 2).collect();

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hpb_base::{Duration, Instant, Machine, Random};
 use hpb_types::slice::transactions_root;
-use hpb_types::{Confirm, ConfirmBody, Hash, Slice, SliceBody, SliceRef};
+use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, NextSchedule, Schedule, Slice, SliceBody, SliceRef};
 
-use super::kit::{chain, config, genesis, name, results, signature};
+use super::kit::{beacon, chain, config, genesis, name, results, schedule, signature};
 use crate::dpos::{Anchor, Dpos, Input, Memory, Output, Watermark};
 use crate::engine::{Engine, Proposal, Verified};
+use crate::schedules::Schedules;
+
+/// Slots of an epoch in these worlds.
+pub(super) const EPOCH_SLOTS: u64 = 8;
 
 /// How the links behave.
 #[derive(Clone)]
@@ -44,6 +48,8 @@ pub(super) struct Node {
     made: BTreeSet<hpb_types::Height>,
     pub(super) retractions: u64,
     pub(super) evidence: u64,
+    /// The epochs whose schedules it was told to be in force.
+    pub(super) in_force: BTreeSet<Epoch>,
     /// Longest time from a slice's sending to its finality here, for slices that this life saw final.
     pub(super) final_latency_max: Duration,
 }
@@ -55,6 +61,8 @@ pub(super) struct World {
     /// Nodes of different groups don't hear each other.
     pub(super) groups: Vec<usize>,
     pub(super) silent_when_idle: bool,
+    /// Who is elected: by epoch, of how many.
+    elect: fn(u64, usize) -> Vec<usize>,
     pending: Vec<bool>,
     pub(super) sent: BTreeMap<SliceRef, Instant>,
     /// The one final chain of all nodes.
@@ -65,7 +73,15 @@ pub(super) struct World {
 }
 
 impl World {
+    /// `count` producers who all stay in office, each epoch in another order.
     pub(super) fn new(count: usize, seed: u64, links: Links) -> Self {
+        Self::electing(count, seed, links, |epoch, count| {
+            (0..count).map(|index| (index + epoch as usize) % count).collect()
+        })
+    }
+
+    /// A world of `count` nodes with elections of its own.
+    pub(super) fn electing(count: usize, seed: u64, links: Links, elect: fn(u64, usize) -> Vec<usize>) -> Self {
         let node = || Node {
             engine: None,
             life: 0,
@@ -78,6 +94,7 @@ impl World {
             made: BTreeSet::new(),
             retractions: 0,
             evidence: 0,
+            in_force: BTreeSet::new(),
             final_latency_max: Duration::ZERO,
         };
         let mut world = Self {
@@ -86,6 +103,7 @@ impl World {
             links,
             groups: vec![0; count],
             silent_when_idle: false,
+            elect,
             pending: vec![false; count],
             sent: BTreeMap::new(),
             chain: Vec::new(),
@@ -99,12 +117,23 @@ impl World {
         world
     }
 
+    /// Who is elected for an epoch, in order.
+    fn elected(&self, epoch: u64) -> Vec<usize> {
+        (self.elect)(epoch, self.nodes.len())
+    }
+
+    /// The schedule that slices fix for an epoch.
+    fn schedule_of(&self, epoch: Epoch) -> Schedule {
+        schedule(epoch.0, &self.elected(epoch.0))
+    }
+
     /// Starts a node on what its disk holds.
     pub(super) fn start(&mut self, index: usize, memory: Memory) {
-        let mut config = config(self.nodes.len(), Some(index));
+        let mut config = config(Some(index));
         config.silent_when_idle = self.silent_when_idle;
+        let schedules = Schedules::new(schedule(0, &self.elected(0)), EPOCH_SLOTS);
         let node = &mut self.nodes[index];
-        let mut anchor = Anchor::genesis(genesis());
+        let mut anchor = Anchor::genesis(genesis(), schedules);
         for slice in &node.log {
             anchor.extend(slice).unwrap();
         }
@@ -237,7 +266,11 @@ impl World {
         match output {
             Output::Execute { slice, .. } => {
                 let body = &self.nodes[index].store[&slice.id].body;
-                let matched = body.results == results(&body.parent, &body.transactions_root);
+                let elected = match &body.next {
+                    NextSchedule::None => true,
+                    NextSchedule::Fixed(next) => *next == self.schedule_of(next.epoch),
+                };
+                let matched = elected && body.results == results(&body.parent, &body.transactions_root);
                 self.feed_inner(index, Input::Executed { slice: slice.id, matched });
             }
             Output::Request { missing, above } => {
@@ -277,7 +310,10 @@ impl World {
             Output::Discarded(slices) => slices.iter().for_each(|slice| {
                 self.nodes[index].kept.remove(&slice.id);
             }),
-            Output::Justified(_) | Output::Dropped(_) => {}
+            Output::InForce { schedule, .. } => {
+                self.nodes[index].in_force.insert(schedule.epoch);
+            }
+            Output::Justified(_) | Output::Schedules(_) | Output::Dropped(_) => {}
         }
     }
 
@@ -311,8 +347,9 @@ impl World {
         let transaction = Hash::of_parts("test transaction", &[&proposal.parent.id.0]);
         let transactions_root = transactions_root(carries.then_some(transaction));
         let body = SliceBody {
-            version: 1,
+            version: SliceBody::VERSION,
             chain: chain(),
+            epoch: proposal.office.schedule.epoch,
             slot: proposal.slot,
             index: proposal.index,
             last: proposal.last,
@@ -321,6 +358,8 @@ impl World {
             transactions_root,
             results: results(&proposal.parent.id, &transactions_root),
             source: (*proposal.source).clone(),
+            beacon: beacon(proposal.index),
+            next: proposal.fixes.map_or(NextSchedule::None, |epoch| NextSchedule::Fixed(self.schedule_of(epoch))),
         };
         Slice { body, signature: signature(index) }
     }

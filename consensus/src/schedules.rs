@@ -11,7 +11,7 @@ use hpb_base::limits::SCHEDULES_MAX;
 use hpb_types::{AccountName, Epoch, Epochs, PublicKey, Quorum, Schedule, Slot};
 
 /// The known schedules.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Schedules {
     epochs: Epochs,
     known: BTreeMap<Epoch, Arc<Schedule>>,
@@ -38,6 +38,11 @@ impl Schedules {
     pub fn latest(&self) -> &Arc<Schedule> {
         let latest = self.known.values().next_back();
         latest.unwrap_or_else(|| unreachable!("a schedule is in force, and kept"))
+    }
+
+    /// The first and the last epoch with a known schedule: these change whenever anything does.
+    pub fn epochs_known(&self) -> Option<(Epoch, Epoch)> {
+        Some((*self.known.keys().next()?, *self.known.keys().next_back()?))
     }
 
     /// Takes in a schedule whose fixing slice is final. When there are too many, the earliest goes.
@@ -104,7 +109,7 @@ mod tests {
     fn schedule(epoch: u64, numbers: &[usize]) -> Schedule {
         let producer = |number: &usize| ScheduledProducer {
             name: name(*number),
-            key: PublicKey([10 * epoch as u8 + *number as u8; 32]),
+            key: PublicKey([(10 * epoch % 100) as u8 + *number as u8; 32]),
             beacon: VrfPublic([0; 32]),
             weight: 1,
         };
