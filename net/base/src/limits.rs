@@ -216,6 +216,8 @@ pub const SCHEDULES_MAX: usize = 8;
 /// Schedules whose slices one tally watches at once: the order of the producers changes with each epoch.
 pub const TALLY_SCHEDULES_MAX: usize = 256;
 
+/// Proofs of faults that one core keeps until it reports them: three kinds of fault of each of two sets.
+pub const REPORTS_MAX: usize = 606;
 /// Verified transactions that one verifier recognises when they come again.
 pub const VERIFIED_TRANSACTIONS_MAX: usize = 262_144;
 /// Requests that one core has out with its verifier.
