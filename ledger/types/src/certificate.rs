@@ -1,4 +1,4 @@
-//! More than two thirds of the weight on one link.
+//! More than two thirds of the weight on one link; more than half where producers do not lie.
 //!
 //! What is judged here is the certificate alone: its form, its weight, its signatures. Which schedules it must satisfy,
 //! and whether its link exists on the chain, is consensus' business.
@@ -11,7 +11,7 @@ use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::confirm::{Confirm, ConfirmBody};
 use crate::keys::{Domain, PublicKey, Signature};
 use crate::name::AccountName;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, Suffices};
 use crate::slice::SliceRef;
 use crate::units::{ChainId, Epoch};
 use crate::verify::Batch;
@@ -35,7 +35,7 @@ pub struct Quorum {
     pub signatures: Vec<Signature>,
 }
 
-/// Proof that more than two thirds of the weight confirmed `source -> target`. Two quorums at a change of the
+/// Proof that as much of the weight as the chain's engine asks for confirmed `source -> target`. Two quorums at a change of the
 /// producers, one otherwise, none at genesis (where source and target are the genesis slice). Quorums ascend by epoch;
 /// the last is that of the target's epoch, which every one of the confirms names.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,8 +122,8 @@ pub enum CertificateError {
     /// The bitmap is not canonical, names a producer that the schedule has not, or does not match the signatures.
     #[error("the bitmap of epoch {0} fits neither its schedule nor its signatures")]
     Bitmap(Epoch),
-    /// The weight is not above two thirds.
-    #[error("not more than two thirds of the weight of epoch {0}")]
+    /// The weight does not suffice.
+    #[error("too little of the weight of epoch {0}")]
     Weight(Epoch),
     /// A signature is not its producer's.
     #[error("the signature of {0} does not verify")]
@@ -138,7 +138,8 @@ impl Certificate {
 
     /// The confirms that the certificate is made of, each with the key that it must verify under: its form and weight
     /// judged, its signatures not. `schedules` are those that it must satisfy, ascending by epoch, the one in force at the
-    /// target last. A producer of several confirms once, with the key that it has in the last one.
+    /// target last; of each it holds a weight that `suffices`. A producer of several confirms once, with the key that it
+    /// has in the last one.
     ///
     /// # Errors
     /// The first fault of form or weight.
@@ -146,6 +147,7 @@ impl Certificate {
         &self,
         chain: &ChainId,
         schedules: &[&Schedule],
+        suffices: Suffices,
     ) -> Result<Vec<(PublicKey, Confirm)>, CertificateError> {
         if self.target.height <= self.source.height {
             return Err(CertificateError::Backward);
@@ -177,15 +179,15 @@ impl Certificate {
                 let key = in_force.producer(&producer.name).map_or(producer.key, |now| now.key);
                 confirms.push((key, Confirm { body, signature: *signature }));
             }
-            if !schedule.is_quorum(weight) {
+            if !suffices(schedule, weight) {
                 return Err(CertificateError::Weight(quorum.epoch));
             }
         }
         Ok(confirms)
     }
 
-    /// Judges the whole certificate: form, more than two thirds of the weight of each of `schedules` (ascending by
-    /// epoch, the target's last), every signature. A confirm that `known` vouches for (these very bytes were verified
+    /// Judges the whole certificate: form, a weight that `suffices` of each of `schedules` (ascending by epoch, the
+    /// target's last), every signature. A confirm that `known` vouches for (these very bytes were verified
     /// before, under the same schedule's key) is not verified again.
     ///
     /// The genesis certificate carries no proof and is refused here: compare with [`Certificate::genesis`].
@@ -196,9 +198,10 @@ impl Certificate {
         &self,
         chain: &ChainId,
         schedules: &[&Schedule],
+        suffices: Suffices,
         known: &dyn Fn(&Signature, &ConfirmBody) -> bool,
     ) -> Result<(), CertificateError> {
-        let mut unknown = self.confirms(chain, schedules)?;
+        let mut unknown = self.confirms(chain, schedules, suffices)?;
         unknown.retain(|(_, confirm)| !known(&confirm.signature, &confirm.body));
         let mut batch = Batch::new();
         for (key, confirm) in &unknown {

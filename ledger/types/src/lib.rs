@@ -33,7 +33,7 @@ pub use message::{
 };
 pub use name::{AccountName, ActionName, NameError, PermissionName};
 pub use receipt::{Event, Outcome, Receipt, RejectReason};
-pub use schedule::{Epochs, Schedule, ScheduledProducer};
+pub use schedule::{Epochs, Schedule, ScheduledProducer, Suffices};
 pub use slice::{
     Beacon, Block, NextSchedule, ResultsCommitment, Slice, SliceBody, SliceRef, SliceStatement, transactions_root,
 };

@@ -35,6 +35,10 @@ pub struct Schedule {
     pub producers: Vec<ScheduledProducer>,
 }
 
+/// How much of a schedule's weight makes a certificate: [`Schedule::is_quorum`] or [`Schedule::is_majority`], as the
+/// chain's engine asks for.
+pub type Suffices = fn(&Schedule, u64) -> bool;
+
 crate::layout!(ScheduledProducer { name, key, beacon, weight });
 crate::layout!(Schedule { epoch, seed, producers: list(1..=PRODUCERS_MAX) });
 
@@ -74,6 +78,11 @@ impl Schedule {
     /// Whether `weight` is more than two thirds of the whole.
     pub fn is_quorum(&self, weight: u64) -> bool {
         3 * u128::from(weight) > 2 * u128::from(self.total_weight())
+    }
+
+    /// Whether `weight` is more than half of the whole.
+    pub fn is_majority(&self, weight: u64) -> bool {
+        2 * u128::from(weight) > u128::from(self.total_weight())
     }
 
     /// Whether both have the same producers by name with the same weights, in whatever order and with whatever keys: then

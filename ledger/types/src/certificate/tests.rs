@@ -4,6 +4,7 @@ use super::*;
 use crate::samples::{self, key, schedule};
 use crate::units::Height;
 
+const QUORUM: Suffices = Schedule::is_quorum;
 const NOTHING_KNOWN: &dyn Fn(&Signature, &ConfirmBody) -> bool = &|_, _| false;
 
 fn link() -> (SliceRef, SliceRef) {
@@ -30,7 +31,7 @@ fn certificate(quorums: Vec<Quorum>) -> Certificate {
 /// What a certificate of `signers` among producers of `weights` is judged to be.
 fn judge(weights: &[u64], signers: &[usize]) -> Result<(), CertificateError> {
     let schedule = schedule(1, 10, weights);
-    certificate(vec![quorum(&schedule, 10, signers, 1)]).verify(&samples::chain(), &[&schedule], NOTHING_KNOWN)
+    certificate(vec![quorum(&schedule, 10, signers, 1)]).verify(&samples::chain(), &[&schedule], QUORUM, NOTHING_KNOWN)
 }
 
 #[test]
@@ -56,6 +57,19 @@ fn more_than_two_thirds_of_the_weight() {
 }
 
 #[test]
+fn the_weight_that_suffices_is_the_engines_to_say() {
+    for (signers, verdict) in [(&[0, 1][..], Err(CertificateError::Weight(Epoch(1)))), (&[0, 1, 3], Ok(()))] {
+        let schedule = schedule(1, 10, &[1, 1, 1, 1]);
+        let certificate = certificate(vec![quorum(&schedule, 10, signers, 1)]);
+        let judged = certificate.verify(&samples::chain(), &[&schedule], Schedule::is_majority, NOTHING_KNOWN);
+        assert_eq!(judged, verdict);
+    }
+    let schedule = schedule(1, 10, &[1, 1, 1]);
+    let two = certificate(vec![quorum(&schedule, 10, &[0, 2], 1)]);
+    assert_eq!(two.verify(&samples::chain(), &[&schedule], Schedule::is_majority, NOTHING_KNOWN), Ok(()));
+}
+
+#[test]
 fn both_sets_at_a_change_of_the_producers() {
     let (old, mut new) = (schedule(1, 10, &[1, 1, 1, 1]), schedule(2, 20, &[1, 1, 1]));
     new.producers.iter_mut().zip([samples::ALICE, samples::BOB, samples::CAROL]).for_each(|(at, name)| at.name = name);
@@ -65,6 +79,7 @@ fn both_sets_at_a_change_of_the_producers() {
         certificate(vec![quorum(&old, 10, old_signers, 2), quorum(&new, 20, new_signers, 2)]).verify(
             &chain,
             &both,
+            QUORUM,
             NOTHING_KNOWN,
         )
     };
@@ -73,17 +88,17 @@ fn both_sets_at_a_change_of_the_producers() {
     assert_eq!(judge(&[0, 1, 2], &[0, 1]), Err(CertificateError::Weight(Epoch(2))));
 
     let only_new = certificate(vec![quorum(&new, 20, &[0, 1, 2], 2)]);
-    assert_eq!(only_new.verify(&chain, &both, NOTHING_KNOWN), Err(CertificateError::Quorums));
-    assert_eq!(only_new.verify(&chain, &[&new], NOTHING_KNOWN), Ok(()));
-    assert_eq!(only_new.verify(&chain, &[&old], NOTHING_KNOWN), Err(CertificateError::Quorums));
+    assert_eq!(only_new.verify(&chain, &both, QUORUM, NOTHING_KNOWN), Err(CertificateError::Quorums));
+    assert_eq!(only_new.verify(&chain, &[&new], QUORUM, NOTHING_KNOWN), Ok(()));
+    assert_eq!(only_new.verify(&chain, &[&old], QUORUM, NOTHING_KNOWN), Err(CertificateError::Quorums));
 
     let swapped = certificate(vec![quorum(&new, 20, &[0, 1, 2], 2), quorum(&old, 10, &[0, 1, 2], 2)]);
-    assert_eq!(swapped.verify(&chain, &both, NOTHING_KNOWN), Err(CertificateError::Quorums));
+    assert_eq!(swapped.verify(&chain, &both, QUORUM, NOTHING_KNOWN), Err(CertificateError::Quorums));
 
     // The old set's confirms name the target's epoch, not its own.
     let own_epoch = certificate(vec![quorum(&old, 10, &[0, 1, 2], 1), quorum(&new, 20, &[0, 1, 2], 2)]);
     let first = old.producers[0].name;
-    assert_eq!(own_epoch.verify(&chain, &both, NOTHING_KNOWN), Err(CertificateError::Signature(first)));
+    assert_eq!(own_epoch.verify(&chain, &both, QUORUM, NOTHING_KNOWN), Err(CertificateError::Signature(first)));
 }
 
 #[test]
@@ -93,6 +108,7 @@ fn who_stays_in_office_signs_for_both_sets_by_its_present_key() {
         certificate(vec![quorum(&old, old_key, &[0, 1, 2], 2), quorum(&new, 20, &[0, 1, 2], 2)]).verify(
             &samples::chain(),
             &[&old, &new],
+            QUORUM,
             NOTHING_KNOWN,
         )
     };
@@ -103,8 +119,11 @@ fn who_stays_in_office_signs_for_both_sets_by_its_present_key() {
 #[test]
 fn no_schedule_no_proof() {
     let genesis = Certificate::genesis(samples::slice_ref());
-    assert_eq!(genesis.verify(&samples::chain(), &[], NOTHING_KNOWN), Err(CertificateError::Backward));
-    assert_eq!(certificate(vec![]).verify(&samples::chain(), &[], NOTHING_KNOWN), Err(CertificateError::Quorums));
+    assert_eq!(genesis.verify(&samples::chain(), &[], QUORUM, NOTHING_KNOWN), Err(CertificateError::Backward));
+    assert_eq!(
+        certificate(vec![]).verify(&samples::chain(), &[], QUORUM, NOTHING_KNOWN),
+        Err(CertificateError::Quorums)
+    );
 }
 
 #[test]
@@ -112,14 +131,14 @@ fn the_target_is_above_the_source() {
     let schedule = schedule(1, 10, &[1]);
     let mut level = certificate(vec![quorum(&schedule, 10, &[0], 1)]);
     level.source.height = level.target.height;
-    assert_eq!(level.verify(&samples::chain(), &[&schedule], NOTHING_KNOWN), Err(CertificateError::Backward));
+    assert_eq!(level.verify(&samples::chain(), &[&schedule], QUORUM, NOTHING_KNOWN), Err(CertificateError::Backward));
 }
 
 #[test]
 fn every_signature_is_judged_and_the_culprit_named() {
     let schedule = schedule(1, 10, &[1, 1, 1, 1]);
     let good = certificate(vec![quorum(&schedule, 10, &[0, 1, 2, 3], 1)]);
-    let judge = |certificate: &Certificate| certificate.verify(&samples::chain(), &[&schedule], NOTHING_KNOWN);
+    let judge = |certificate: &Certificate| certificate.verify(&samples::chain(), &[&schedule], QUORUM, NOTHING_KNOWN);
     assert_eq!(judge(&good), Ok(()));
     for index in 0..4 {
         let mut bad = good.clone();
@@ -138,7 +157,7 @@ fn every_signature_is_judged_and_the_culprit_named() {
     }
     let other_chain = ChainId(samples::hash(0x12));
     let culprit = Err(CertificateError::Signature(schedule.producers[0].name));
-    assert_eq!(good.verify(&other_chain, &[&schedule], NOTHING_KNOWN), culprit);
+    assert_eq!(good.verify(&other_chain, &[&schedule], QUORUM, NOTHING_KNOWN), culprit);
 }
 
 #[test]
@@ -156,7 +175,7 @@ fn bitmaps_that_fit_nothing_are_refused() {
     ] {
         let mut bad = good.clone();
         change(&mut bad.quorums[0]);
-        let verdict = bad.verify(&samples::chain(), &[&schedule], NOTHING_KNOWN);
+        let verdict = bad.verify(&samples::chain(), &[&schedule], QUORUM, NOTHING_KNOWN);
         assert_eq!(verdict, Err(CertificateError::Bitmap(Epoch(1))));
     }
 }
@@ -167,8 +186,9 @@ fn what_is_known_is_not_verified_again_and_nothing_else_is_spared() {
     let mut certificate = certificate(vec![quorum(&schedule, 10, &[0, 1, 2, 3], 1)]);
     certificate.quorums[0].signatures[2].0[40] ^= 1;
     let culprit = schedule.producers[2].name;
-    let judge =
-        |known: &dyn Fn(&Signature, &ConfirmBody) -> bool| certificate.verify(&samples::chain(), &[&schedule], known);
+    let judge = |known: &dyn Fn(&Signature, &ConfirmBody) -> bool| {
+        certificate.verify(&samples::chain(), &[&schedule], QUORUM, known)
+    };
     assert_eq!(judge(&|_, body| body.producer == culprit), Ok(()));
     assert_eq!(judge(&|_, body| body.producer != culprit), Err(CertificateError::Signature(culprit)));
 }
@@ -177,7 +197,7 @@ fn what_is_known_is_not_verified_again_and_nothing_else_is_spared() {
 fn confirms_are_those_that_were_signed() {
     let schedule = schedule(1, 10, &[1, 1, 1, 1]);
     let certificate = certificate(vec![quorum(&schedule, 10, &[0, 2, 3], 1)]);
-    let confirms = certificate.confirms(&samples::chain(), &[&schedule]).unwrap();
+    let confirms = certificate.confirms(&samples::chain(), &[&schedule], QUORUM).unwrap();
     assert!(confirms.iter().all(|(key, confirm)| confirm.verify(key)));
     let names: Vec<&str> = confirms.iter().map(|(_, confirm)| confirm.body.producer.as_str()).collect();
     assert_eq!(names, ["p00", "p02", "p03"]);

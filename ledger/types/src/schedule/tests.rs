@@ -16,6 +16,21 @@ fn a_quorum_is_more_than_two_thirds() {
 }
 
 #[test]
+fn a_majority_is_more_than_half() {
+    for (weights, weight, is_majority) in [
+        (&[1, 1, 1][..], 2, true),
+        (&[1, 1, 1], 1, false),
+        (&[1, 1], 1, false),
+        (&[1, 1, 1, 1], 2, false),
+        (&[1, 1, 1, 1], 3, true),
+        (&[1], 1, true),
+        (&[u64::MAX / 2, u64::MAX / 2], u64::MAX / 2, false),
+    ] {
+        assert_eq!(samples::schedule(0, 10, weights).is_majority(weight), is_majority, "{weights:?} {weight}");
+    }
+}
+
+#[test]
 fn slots_go_round() {
     let schedule = samples::schedule(0, 10, &[1, 1, 1]);
     let at = |slot| schedule.producer_at(Slot(slot)).name;
