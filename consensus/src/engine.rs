@@ -9,14 +9,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hpb_base::{Machine, UnixMillis};
-use hpb_types::{AccountName, Certificate, Epoch, Hash, Schedule, Slice, SliceRef, Slot};
+use hpb_base::{Instant, Machine, UnixMillis};
+use hpb_types::{
+    AccountName, Beacon, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, NextSchedule, Schedule,
+    Slice, SliceBody, SliceRef, Slot,
+};
 
+use crate::config::Config;
 use crate::schedules::Schedules;
+use crate::slot::SlotClock;
+use crate::verify::VerifyError;
+use crate::watermark::{Memory, Watermark};
 
 /// A consensus engine: a machine that speaks [`Input`] and [`Output`].
 pub trait Engine:
-    Machine<Input = Input<Self::Confirm>, Output = Output<Self::Statement, Self::Mark, Self::Evidence>>
+    Machine<Input = Input<Self::Confirm>, Output = Output<Self::Statement, Self::Mark, Self::Evidence>> + Sized
 {
     /// A signed word of one producer for a slice.
     type Confirm;
@@ -26,18 +33,124 @@ pub trait Engine:
     type Mark;
     /// Proof that a producer broke a rule.
     type Evidence;
+    /// The final end of a chain, from which the engine starts.
+    type Anchor: Anchor;
+    /// What checks the signatures of its inputs.
+    type Verifier: Verify<Self::Confirm>;
 
     /// The engine's name in a genesis and in reports.
     const NAME: &'static str;
 
+    /// An engine on the final end of a chain, started at `now`. A producer says what it remembers of its past; it has a
+    /// word wherever a schedule names it.
+    ///
+    /// Every slice that was persisted ([`Output::Persist`]) and is not final must come as an input again, in any order,
+    /// before others: the word that the mark stands for rests on it. Were all producers to forget theirs at once, every
+    /// new slice would rest on less than each of them may still confirm, and the chain would stand still for good.
+    fn start(config: Config, anchor: Self::Anchor, memory: Memory<Self::Mark>, now: Instant) -> Self;
+
+    /// A verifier of what this engine takes on `chain`, whose genesis slice is `genesis`.
+    fn verifier(chain: ChainId, genesis: SliceRef, schedules: Schedules) -> Self::Verifier;
+
     /// The slice that this node would build on.
     fn head(&self) -> SliceRef;
+
+    /// The highest justified slice on the head's chain.
+    fn justified(&self) -> SliceRef;
 
     /// The highest final slice.
     fn last_final(&self) -> SliceRef;
 
+    /// Slices that are not final.
+    fn unfinal_count(&self) -> usize;
+
+    /// The schedules known: signatures are judged by these.
+    fn schedules(&self) -> &Schedules;
+
+    /// The schedule in force at the head.
+    fn in_force(&self) -> &Arc<Schedule>;
+
+    /// The clock that maps the driver's instants to slots.
+    fn clock(&self) -> &SlotClock;
+
     /// What happened so far.
     fn counters(&self) -> &Counters;
+}
+
+/// An engine whose words are links from slice to slice, as this house's wire, log and ledger know them.
+pub trait LinkEngine:
+    Engine<Confirm = Confirm, Statement = ConfirmBody, Mark = Watermark, Evidence = Evidence>
+{
+}
+
+impl<E> LinkEngine for E where
+    E: Engine<Confirm = Confirm, Statement = ConfirmBody, Mark = Watermark, Evidence = Evidence>
+{
+}
+
+/// The final end of a chain: what an engine starts from. A host replays its log through it.
+pub trait Anchor: Sized {
+    /// The start of a chain. Genesis is its own source, and counts as the last slice of its slot. `schedules` are those
+    /// that the chain starts with.
+    fn genesis(genesis: SliceRef, schedules: Schedules) -> Self;
+
+    /// Goes on by the next final slice, as read from the log. Gives what its execution must know.
+    ///
+    /// # Errors
+    /// If the slice is not the tip's child or does not fit the chain: the log is not one chain.
+    fn extend(&mut self, slice: &Slice) -> Result<Office, AnchorError>;
+
+    /// The certificate that justifies the tip, if the host kept it: slices that follow can carry it at once. One for
+    /// another slice is ignored.
+    fn certify(&mut self, certificate: Certificate);
+
+    /// The last final slice.
+    fn tip(&self) -> SliceRef;
+}
+
+/// Why a slice does not extend a final chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AnchorError {
+    /// Its parent is another slice than the tip.
+    #[error("slice {found} does not follow {tip}")]
+    NotNext {
+        /// The tip.
+        tip: SliceRef,
+        /// The slice.
+        found: SliceRef,
+    },
+    /// It carries a certificate of no slice among the last final ones.
+    #[error("slice {found} names a source that is not on its chain")]
+    Source {
+        /// The slice.
+        found: SliceRef,
+    },
+    /// It names another schedule than the one that its chain has in force.
+    #[error("slice {found} is not of the schedule that its chain has in force")]
+    Schedule {
+        /// The slice.
+        found: SliceRef,
+    },
+}
+
+/// Checks the signatures of an engine's inputs, outside of it: on the executors that the host gives to signatures. `C` is
+/// [`Engine::Confirm`].
+pub trait Verify<C> {
+    /// Judges by these schedules from now on.
+    fn set_schedules(&mut self, schedules: Schedules);
+
+    /// Checks a slice: its producer is its slot's, its signature and its part of the beacon are the producer's, and the
+    /// certificate that it carries proves what it says.
+    ///
+    /// # Errors
+    /// If one of these fails.
+    fn slice(&mut self, slice: Slice) -> Result<Verified<Slice>, VerifyError>;
+
+    /// Checks a confirm, by its producer's key.
+    ///
+    /// # Errors
+    /// If it is not one of this chain's producers'.
+    fn confirm(&mut self, confirm: C) -> Result<Verified<C>, VerifyError>;
 }
 
 /// A value whose signatures were checked.
@@ -46,9 +159,9 @@ pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
     /// Vouches for `value`. The caller states: every signature in it is valid by ZIP-215 under the key that the
-    /// schedule of the value's epoch gives to the signer that it names, and a certificate in it holds more than two
-    /// thirds of that schedule's weight. For DPOS, [`Verifier`](crate::dpos::Verifier) does the checks; a simulator may
-    /// vouch for what it signed in name only.
+    /// schedule of the value's epoch gives to the signer that it names, and a certificate in it holds as much of that
+    /// schedule's weight as the engine asks for. [`Engine::Verifier`] does the checks; a simulator may vouch for what it
+    /// signed in name only.
     pub const fn vouch(value: T) -> Self {
         Self(value)
     }
@@ -160,7 +273,7 @@ pub enum Output<B, M, E> {
     Discarded(Vec<SliceRef>),
     /// A producer broke a rule; the first proof of each kind of fault of each producer.
     Evidence(E),
-    /// More than two thirds of the weight confirmed a slice that this node finds invalid: it computes otherwise than the
+    /// As much of the weight as justifies confirmed a slice that this node finds invalid: it computes otherwise than the
     /// rest and must stop.
     Diverged {
         /// The slice.
@@ -201,6 +314,20 @@ pub struct Proposal {
     /// Whether it may carry transactions (PROTOCOL.md, "Confirms, justification, finality": not when finality is too
     /// far behind).
     pub may_carry_transactions: bool,
+}
+
+impl Proposal {
+    /// Whether a slice is what was asked for, in the fields that consensus decides.
+    pub fn is_met_by(&self, body: &SliceBody) -> bool {
+        body.slot == self.slot
+            && body.index == self.index
+            && body.last == self.last
+            && body.parent == self.parent.id
+            && body.source == *self.source
+            && body.epoch == self.office.schedule.epoch
+            && matches!(body.beacon, Beacon::Proof(_)) == self.beacon
+            && matches!(body.next, NextSchedule::Fixed(_)) == self.fixes.is_some()
+    }
 }
 
 /// A change of the slice to build on.

@@ -1,12 +1,29 @@
-//! Agreement on one chain: the seam that every engine fits, and delegated proof of stake behind it.
+//! Agreement on one chain: the seam that every engine fits, and the engines behind it.
 //!
 //! An engine is a machine without I/O (`hpb_base::machine`). It decides what is built, confirmed, chosen and final; its
 //! host executes, signs, verifies, stores and sends. Nothing here knows a session, a disk or a virtual machine.
+//!
+//! [`Dpos`] is for producers who are elected and of whom up to a third may lie. What every engine needs and
+//! none decides alone (slots, pacing, a producer's vow, waiting slices and confirms, signatures) stands beside them.
 
+mod config;
+mod confirms;
 pub mod dpos;
 pub mod engine;
+mod orphans;
+mod pacing;
+mod refused;
 pub mod schedules;
+mod slot;
+mod verdict;
+mod verify;
+mod voter;
+mod watermark;
 
+pub use config::Config;
 pub use dpos::Dpos;
 pub use engine::{DropReason, Engine, HeadChange, Input, Office, Output, Proposal, Verified};
 pub use schedules::Schedules;
+pub use slot::{Arrival, SlotClock};
+pub use verify::{Verifier, VerifyError};
+pub use watermark::{Memory, Watermark};

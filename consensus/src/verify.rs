@@ -11,10 +11,10 @@ use hpb_base::limits::{VERIFIED_CERTIFICATES_MAX, VERIFIED_CONFIRMS_MAX};
 use hpb_types::certificate::CertificateError;
 use hpb_types::{
     Beacon, Certificate, ChainId, Confirm, ConfirmBody, PublicKey, Quorum, Schedule, ScheduledProducer, Signature,
-    Slice, SliceRef,
+    Slice, SliceRef, Suffices,
 };
 
-use crate::engine::Verified;
+use crate::engine::{Verified, Verify};
 use crate::schedules::Schedules;
 
 /// Why something was not vouched for.
@@ -46,60 +46,25 @@ pub struct Verifier {
     chain: ChainId,
     genesis: SliceRef,
     schedules: Schedules,
+    suffices: Suffices,
     confirms: BTreeMap<Signature, ConfirmBody>,
     confirm_order: VecDeque<Signature>,
     certificates: VecDeque<Certificate>,
 }
 
 impl Verifier {
-    /// A verifier for `chain`, whose genesis slice is `genesis`.
-    pub fn new(chain: ChainId, genesis: SliceRef, schedules: Schedules) -> Self {
+    /// A verifier for `chain`, whose genesis slice is `genesis` and where a certificate proves something by a weight that
+    /// `suffices`.
+    pub fn new(chain: ChainId, genesis: SliceRef, schedules: Schedules, suffices: Suffices) -> Self {
         Self {
             chain,
             genesis,
             schedules,
+            suffices,
             confirms: BTreeMap::new(),
             confirm_order: VecDeque::new(),
             certificates: VecDeque::new(),
         }
-    }
-
-    /// Judges by these schedules from now on.
-    pub fn set_schedules(&mut self, schedules: Schedules) {
-        self.schedules = schedules;
-    }
-
-    /// Checks a confirm, by its producer's key where its epoch's schedule is in force.
-    ///
-    /// # Errors
-    /// If it is not one of this chain's producers'.
-    pub fn confirm(&mut self, confirm: Confirm) -> Result<Verified<Confirm>, VerifyError> {
-        let key = self.confirm_key(&confirm.body)?;
-        if !self.is_known(&confirm.signature, &confirm.body) {
-            if !confirm.verify(&key) {
-                return Err(VerifyError::Signature);
-            }
-            self.note(&confirm);
-        }
-        Ok(Verified::vouch(confirm))
-    }
-
-    /// Checks a slice: its producer is its slot's, the signature and the part of the beacon are the producer's, and the
-    /// certificate that it carries proves what it says.
-    ///
-    /// # Errors
-    /// If one of these fails.
-    pub fn slice(&mut self, slice: Slice) -> Result<Verified<Slice>, VerifyError> {
-        let (schedule, producer) = self.slice_producer(&slice)?;
-        if !slice.verify(&producer.key) {
-            return Err(VerifyError::Signature);
-        }
-        if let Beacon::Proof(proof) = &slice.body.beacon {
-            let input = schedule.beacon_input(&self.chain, slice.body.slot);
-            producer.beacon.verify(&input.0, proof).ok_or(VerifyError::Beacon)?;
-        }
-        self.judge(&slice.body.source)?;
-        Ok(Verified::vouch(slice))
     }
 
     /// Checks a certificate that came by itself.
@@ -150,7 +115,8 @@ impl Verifier {
         if self.is_judged(certificate) {
             return Ok(Vec::new());
         }
-        let mut confirms = certificate.confirms(&self.chain, &self.schedules_of(&certificate.quorums))?;
+        let mut confirms =
+            certificate.confirms(&self.chain, &self.schedules_of(&certificate.quorums), self.suffices)?;
         confirms.retain(|(_, confirm)| !self.is_known(&confirm.signature, &confirm.body));
         Ok(confirms)
     }
@@ -177,7 +143,8 @@ impl Verifier {
             return Ok(());
         }
         let schedules = self.schedules_of(&certificate.quorums);
-        certificate.verify(&self.chain, &schedules, &|signature, body| self.is_known(signature, body))?;
+        let known = |signature: &Signature, body: &ConfirmBody| self.is_known(signature, body);
+        certificate.verify(&self.chain, &schedules, self.suffices, &known)?;
         self.certificates.push_back(certificate.clone());
         if self.certificates.len() > VERIFIED_CERTIFICATES_MAX {
             self.certificates.pop_front();
@@ -194,6 +161,36 @@ impl Verifier {
     /// The known ones among the schedules that the quorums name. Whether the chain asks for these is the engine's to say.
     fn schedules_of(&self, quorums: &[Quorum]) -> Vec<&Schedule> {
         quorums.iter().filter_map(|quorum| self.schedules.get(quorum.epoch)).map(|schedule| &**schedule).collect()
+    }
+}
+
+impl Verify<Confirm> for Verifier {
+    fn set_schedules(&mut self, schedules: Schedules) {
+        self.schedules = schedules;
+    }
+
+    fn confirm(&mut self, confirm: Confirm) -> Result<Verified<Confirm>, VerifyError> {
+        let key = self.confirm_key(&confirm.body)?;
+        if !self.is_known(&confirm.signature, &confirm.body) {
+            if !confirm.verify(&key) {
+                return Err(VerifyError::Signature);
+            }
+            self.note(&confirm);
+        }
+        Ok(Verified::vouch(confirm))
+    }
+
+    fn slice(&mut self, slice: Slice) -> Result<Verified<Slice>, VerifyError> {
+        let (schedule, producer) = self.slice_producer(&slice)?;
+        if !slice.verify(&producer.key) {
+            return Err(VerifyError::Signature);
+        }
+        if let Beacon::Proof(proof) = &slice.body.beacon {
+            let input = schedule.beacon_input(&self.chain, slice.body.slot);
+            producer.beacon.verify(&input.0, proof).ok_or(VerifyError::Beacon)?;
+        }
+        self.judge(&slice.body.source)?;
+        Ok(Verified::vouch(slice))
     }
 }
 
@@ -237,7 +234,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::new(chain(), at(0, 0), Schedules::new(schedule(), 4))
+        Verifier::new(chain(), at(0, 0), Schedules::new(schedule(), 4), Schedule::is_quorum)
     }
 
     fn secret(index: usize) -> VrfSecret {

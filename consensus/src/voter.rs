@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use hpb_base::limits::CONFIRMS_UNSYNCED_MAX;
 use hpb_types::{AccountName, Epoch, Hash, SliceRef, Slot};
 
-use super::watermark::{Memory, Watermark};
 use crate::engine::DropReason;
+use crate::watermark::{Memory, Watermark};
 
 /// A producer's own voice.
 #[derive(Debug)]

@@ -12,15 +12,15 @@ pub struct Watermark {
     pub target: SliceRef,
 }
 
-/// What a producer knows of its own past when its engine starts.
+/// What a producer knows of its own past when its engine starts. `M` is [`Engine::Mark`](crate::Engine::Mark).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Memory {
+pub enum Memory<M = Watermark> {
     /// This identity never signed on this chain: the host knows, because it has just created it. An empty folder alone
     /// is no such knowledge. The host writes [`Watermark::first`] before it starts the engine, so that a stop before the
     /// first confirm is not taken for a loss.
     Never,
     /// It confirmed up to here.
-    Known(Watermark),
+    Known(M),
     /// The record is absent or unreadable: it may have confirmed anything up to now.
     Lost,
 }

@@ -1,7 +1,7 @@
 //! The final end of a chain: what an engine starts from and moves forward.
 //!
 //! It keeps the final slices back to the one that the last of them names as its source, because a slice that follows may
-//! carry a certificate of any of those. A host replays its log through [`Anchor::extend`].
+//! carry a certificate of any of those. A host replays its log through [`extend`](engine::Anchor::extend).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, 
 
 use super::progress::Progress;
 use super::regime::{Regime, Standing};
-use crate::engine::Office;
+use crate::engine::{self, AnchorError, Office};
 use crate::schedules::Schedules;
 
 /// The last final slice with what the rules need to know of the chain before it.
@@ -58,35 +58,8 @@ pub(super) fn word(epoch: hpb_types::Epoch, slice: SliceRef, signature: Signatur
     SignedSlice { statement: SliceStatement { version: SliceStatement::VERSION, epoch, slice }, signature }
 }
 
-/// Why a slice does not extend a final chain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AnchorError {
-    /// Its parent is another slice than the tip.
-    #[error("slice {found} does not follow {tip}")]
-    NotNext {
-        /// The tip.
-        tip: SliceRef,
-        /// The slice.
-        found: SliceRef,
-    },
-    /// It carries a certificate of no slice among the last final ones.
-    #[error("slice {found} names a source that is not on its chain")]
-    Source {
-        /// The slice.
-        found: SliceRef,
-    },
-    /// It names another schedule than the one that its chain has in force.
-    #[error("slice {found} is not of the schedule that its chain has in force")]
-    Schedule {
-        /// The slice.
-        found: SliceRef,
-    },
-}
-
-impl Anchor {
-    /// The start of a chain. Genesis is its own source, and counts as the last slice of its slot. `schedules` are those
-    /// that the chain starts with.
-    pub fn genesis(genesis: SliceRef, schedules: Schedules) -> Self {
+impl engine::Anchor for Anchor {
+    fn genesis(genesis: SliceRef, schedules: Schedules) -> Self {
         let certificate = Arc::new(Certificate::genesis(genesis));
         let regime = Arc::new(Regime::first(Arc::clone(schedules.latest())));
         let signature = Signature([0; 64]);
@@ -105,11 +78,7 @@ impl Anchor {
         }
     }
 
-    /// Goes on by the next final slice, as read from the log. Gives what its execution must know.
-    ///
-    /// # Errors
-    /// If the slice is not the tip's child or its source is not on the chain: the log is not one chain.
-    pub fn extend(&mut self, slice: &Slice) -> Result<Office, AnchorError> {
+    fn extend(&mut self, slice: &Slice) -> Result<Office, AnchorError> {
         let found = slice.reference();
         if slice.body.parent != self.tip().id || found.height <= self.tip().height {
             return Err(AnchorError::NotNext { tip: self.tip(), found });
@@ -137,19 +106,18 @@ impl Anchor {
         Ok(office)
     }
 
-    /// The certificate that justifies the tip, if the host kept it: slices that follow can carry it at once. One for
-    /// another slice is ignored.
-    pub fn certify(&mut self, certificate: Certificate) {
+    fn certify(&mut self, certificate: Certificate) {
         if certificate.target == self.tip() && certificate.source == self.carried.target {
             self.certificate = Some(Arc::new(certificate));
         }
     }
 
-    /// The last final slice.
-    pub fn tip(&self) -> SliceRef {
+    fn tip(&self) -> SliceRef {
         self.trail[self.trail.len() - 1].reference
     }
+}
 
+impl Anchor {
     /// Goes on by a slice that the engine has checked.
     pub(super) fn push(
         &mut self,
@@ -199,6 +167,7 @@ mod tests {
 
     use super::*;
     use crate::dpos::tests::kit::schedules;
+    use crate::engine::Anchor as _;
 
     fn at(slot: u64, index: u32) -> SliceRef {
         SliceRef { height: Height { slot: Slot(slot), index }, id: Hash([slot as u8 + 1; 32]) }

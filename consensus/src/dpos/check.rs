@@ -12,9 +12,10 @@ use hpb_types::{AccountName, Beacon, Certificate, Epoch, NextSchedule, Slice, Sl
 use super::Dpos;
 use super::progress::Progress;
 use super::regime::Standing;
-use super::slot::Arrival;
-use super::tree::{Key, OnChain, Verdict};
-use crate::engine::DropReason;
+use super::tree::{Key, OnChain};
+use crate::engine::{DropReason, Engine};
+use crate::slot::Arrival;
+use crate::verdict::Verdict;
 
 /// A slice that is valid on its parent.
 pub(super) struct Checked {

@@ -5,8 +5,9 @@
 //! of the slice where they part, not of their tips: by the tips, two branches of equal weight would take the head from
 //! each other with every slice, and each time retract the other's transactions.
 
-use super::tree::{Key, Tree, Verdict};
+use super::tree::{Key, Tree};
 use crate::engine::HeadChange;
+use crate::verdict::Verdict;
 
 /// The best tip among the chains through `base`.
 pub(super) fn tip_above(tree: &Tree, base: Key) -> Key {

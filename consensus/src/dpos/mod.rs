@@ -8,19 +8,13 @@
 
 mod anchor;
 mod check;
-mod confirms;
 mod finality;
 mod fork;
-mod orphans;
 mod produce;
 mod progress;
 mod regime;
-mod slot;
 mod tree;
-mod verify;
-mod vote;
 mod votes;
-pub mod watermark;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -29,77 +23,34 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use hpb_base::limits::{REFUSED_SLICES_MAX, TALLY_SLOTS_MAX};
-use hpb_base::{Duration, Instant, Machine, UnixMillis};
+use hpb_base::limits::TALLY_SLOTS_MAX;
+use hpb_base::{Instant, Machine};
 use hpb_types::{
-    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Genesis, Hash, Height, Schedule,
+    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Height, Schedule,
     SignedSlice, Slice, SliceRef, Slot,
 };
 
-pub use anchor::{Anchor, AnchorError};
-pub use slot::{Arrival, SlotClock};
-pub use verify::{Verifier, VerifyError};
-pub use watermark::{Memory, Watermark};
+pub use anchor::Anchor;
 
+use crate::config::Config;
+use crate::confirms::{Confirms, Held, Novelty};
 use crate::engine::{self, Counters, DropReason, Engine, HeadChange, Office};
+use crate::orphans::{Orphan, Orphans};
+use crate::pacing::Pacing;
+use crate::refused::Refused;
 use crate::schedules::Schedules;
+use crate::slot::{Arrival, SlotClock};
+use crate::verdict::Verdict;
+use crate::verify::Verifier;
+use crate::voter::{Marked, Voter};
+use crate::watermark::{Memory, Watermark};
 use anchor::{Link, word};
-use confirms::{Confirms, Held, Novelty};
-use orphans::{Orphan, Orphans};
-use produce::Production;
-use tree::{Key, NewNode, Node, Tree, Verdict};
-use vote::{Marked, Voter};
+use tree::{Key, NewNode, Node, Tree};
 
 /// What the host tells the engine.
 pub type Input = engine::Input<Confirm>;
 /// What the engine tells the host.
 pub type Output = engine::Output<ConfirmBody, Watermark, Evidence>;
-
-/// What an engine is started with, but for its past.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The chain.
-    pub chain: ChainId,
-    /// The start of slot 0.
-    pub genesis_time: UnixMillis,
-    /// A slot's length.
-    pub slot: Duration,
-    /// The time between two slices.
-    pub slice: Duration,
-    /// Delta: the bound on the one-way delay between producers in good times.
-    pub delta: Duration,
-    /// How far honest clocks may be apart.
-    pub clock_bound: Duration,
-    /// The time between two requests for one slice.
-    pub request_retry: Duration,
-    /// Which producer this node is; none for an observer.
-    pub producer: Option<AccountName>,
-    /// Whether a producer sends nothing in its slot while there are no transactions to include and all that were are
-    /// final. Its slots then count as skipped.
-    pub silent_when_idle: bool,
-    /// The wall clock at the driver's [`Instant::ZERO`].
-    pub wall_at_zero: UnixMillis,
-}
-
-impl Config {
-    /// The genesis' own figures. Clocks may be Delta apart, and a request is repeated after four times Delta: a round
-    /// trip and as much again.
-    pub fn new(genesis: &Genesis, producer: Option<AccountName>, wall_at_zero: UnixMillis) -> Self {
-        let delta = Duration::from_millis(genesis.delta_ms.into());
-        Self {
-            chain: genesis.chain_id(),
-            genesis_time: UnixMillis(genesis.time_ms),
-            slot: Duration::from_millis(genesis.slot_ms.into()),
-            slice: Duration::from_millis(genesis.slice_ms.into()),
-            delta,
-            clock_bound: delta,
-            request_retry: delta.saturating_mul(4),
-            producer,
-            silent_when_idle: false,
-            wall_at_zero,
-        }
-    }
-}
 
 /// The engine.
 #[derive(Debug)]
@@ -111,10 +62,8 @@ pub struct Dpos {
     orphans: Orphans,
     confirms: Confirms,
     voter: Option<Voter>,
-    production: Production,
-    /// Invalid slices, so that their descendants are not asked for again and again; the oldest first.
-    refused: VecDeque<Hash>,
-    refused_ids: BTreeSet<Hash>,
+    pacing: Pacing,
+    refused: Refused,
     /// Before it no more is asked for of what can't be judged.
     ask_ahead_at: Instant,
     /// The epoch of the schedule that the host was last told to be in force.
@@ -130,65 +79,6 @@ pub struct Dpos {
 }
 
 impl Dpos {
-    /// An engine on the final end of a chain, started at `now`. A producer says what it remembers of its past; it has a
-    /// word wherever a schedule names it.
-    ///
-    /// Every slice that was persisted ([`Output::Persist`](engine::Output::Persist)) and is not final must come as an
-    /// input again, in any order, before others: it carries the source that the watermark names. Were all producers to
-    /// forget theirs at once, every new slice would carry a lower source than each of them may confirm, and the chain
-    /// would stand still for good.
-    pub fn new(config: Config, anchor: Anchor, memory: Memory, now: Instant) -> Self {
-        let clock = SlotClock::new(config.genesis_time, config.slot, config.clock_bound, config.wall_at_zero);
-        let started = clock.slot_at_most(now);
-        let voter = config.producer.map(|name| Voter::new(name, memory, started));
-        let production = Production::new(voter.as_ref().map_or(Slot(1), Voter::first_slot));
-        Self {
-            clock,
-            now,
-            orphans: Orphans::new(config.request_retry),
-            confirms: Confirms::default(),
-            voter,
-            production,
-            refused: VecDeque::new(),
-            refused_ids: BTreeSet::new(),
-            ask_ahead_at: now,
-            told_in_force: anchor.standing.regime.current.epoch,
-            accused: BTreeSet::new(),
-            tally_from: Slot(0),
-            no_transactions: check::no_transactions(),
-            outputs: VecDeque::new(),
-            wake: Some(now),
-            counters: Counters::default(),
-            tree: Tree::new(anchor),
-            config,
-        }
-    }
-
-    /// The clock that maps the driver's instants to slots.
-    pub fn clock(&self) -> &SlotClock {
-        &self.clock
-    }
-
-    /// The schedules.
-    pub fn schedules(&self) -> &Schedules {
-        &self.tree.anchor().schedules
-    }
-
-    /// The schedule in force at the head.
-    pub fn in_force(&self) -> &Arc<Schedule> {
-        &self.tree.node(self.tree.head).regime().current
-    }
-
-    /// Slices that are not final.
-    pub fn unfinal_count(&self) -> usize {
-        self.tree.len()
-    }
-
-    /// The highest justified slice on the head's chain.
-    pub fn justified(&self) -> SliceRef {
-        self.tree.node(self.tree.head).best.target
-    }
-
     fn slice(&mut self, slice: Slice) {
         let reference = slice.reference();
         if self.schedules().latest().epoch < slice.body.epoch {
@@ -220,7 +110,7 @@ impl Dpos {
         if self.tree.key(&reference.id).is_some() || self.orphans.contains(&reference.id) {
             return Err(DropReason::Duplicate);
         }
-        if self.refused_ids.contains(&reference.id) {
+        if self.refused.contains(&reference.id) {
             return Err(DropReason::Invalid);
         }
         if reference.height <= self.tree.final_ref().height {
@@ -234,12 +124,12 @@ impl Dpos {
             self.drop_orphans(waited, true);
             return Err(DropReason::BelowFinal);
         }
-        if self.refused_ids.contains(&body.parent) {
-            self.refuse_id(reference.id);
+        if self.refused.contains(&body.parent) {
+            self.refused.insert(reference.id);
             return Err(DropReason::ParentInvalid);
         }
         if self.tree.key(&body.parent).is_none() && self.tree.anchor().holds(&body.parent) {
-            self.refuse_id(reference.id);
+            self.refused.insert(reference.id);
             return Err(DropReason::ConflictsFinal);
         }
         Ok(())
@@ -261,7 +151,7 @@ impl Dpos {
                 }
             };
             if invalid {
-                self.refuse_id(reference.id);
+                self.refused.insert(reference.id);
             }
             let waited = self.orphans.take(&reference.id);
             if self.tree.key(&reference.id).is_some() {
@@ -277,7 +167,7 @@ impl Dpos {
         while let Some(orphan) = orphans.pop() {
             orphans.extend(self.orphans.take(&orphan.reference.id));
             if invalid {
-                self.refuse_id(orphan.reference.id);
+                self.refused.insert(orphan.reference.id);
             }
             self.drop_input(DropReason::ParentInvalid);
         }
@@ -324,7 +214,7 @@ impl Dpos {
         };
         if !matched {
             self.tree.refuse(key);
-            self.refuse_id(*id);
+            self.refused.insert(*id);
             self.drop_input(DropReason::ResultsMismatch);
             return self.check_divergence(key);
         }
@@ -558,17 +448,6 @@ impl Dpos {
         self.outputs.push_back(Output::Dropped(reason));
     }
 
-    fn refuse_id(&mut self, id: Hash) {
-        if self.refused_ids.insert(id) {
-            self.refused.push_back(id);
-        }
-        if self.refused.len() > REFUSED_SLICES_MAX
-            && let Some(oldest) = self.refused.pop_front()
-        {
-            self.refused_ids.remove(&oldest);
-        }
-    }
-
     /// What the passing of time alone asks for.
     fn advance(&mut self) {
         let tally_from = Slot(self.clock.slot_at_most(self.now).0.saturating_sub(TALLY_SLOTS_MAX));
@@ -601,7 +480,7 @@ impl Machine for Dpos {
             Input::Persisted { slice } => self.persisted(&slice),
             Input::Proposed(slice) => self.proposed(slice),
             Input::ProposalDeclined => self.proposal_declined(),
-            Input::PendingTransactions(pending) => self.production.pending_transactions = pending,
+            Input::PendingTransactions(pending) => self.pacing.pending_transactions = pending,
             Input::Clock { wall_at_zero } => self.clock.set(wall_at_zero),
         }
     }
@@ -614,7 +493,7 @@ impl Machine for Dpos {
         let output = self.outputs.pop_front();
         self.wake = match &output {
             Some(_) => Some(now),
-            None => [self.orphans.wake_at(), self.production_wake()].into_iter().flatten().min(),
+            None => [self.orphans.wake_at(), self.pacing_wake()].into_iter().flatten().min(),
         };
         output
     }
@@ -629,8 +508,40 @@ impl Engine for Dpos {
     type Statement = ConfirmBody;
     type Mark = Watermark;
     type Evidence = Evidence;
+    type Anchor = Anchor;
+    type Verifier = Verifier;
 
     const NAME: &'static str = "dpos";
+
+    fn start(config: Config, anchor: Anchor, memory: Memory, now: Instant) -> Self {
+        let clock = SlotClock::new(config.genesis_time, config.slot, config.clock_bound, config.wall_at_zero);
+        let started = clock.slot_at_most(now);
+        let voter = config.producer.map(|name| Voter::new(name, memory, started));
+        let pacing = Pacing::new(&config, voter.as_ref().map_or(Slot(1), Voter::first_slot));
+        Self {
+            clock,
+            now,
+            orphans: Orphans::new(config.request_retry),
+            confirms: Confirms::default(),
+            voter,
+            pacing,
+            refused: Refused::default(),
+            ask_ahead_at: now,
+            told_in_force: anchor.standing.regime.current.epoch,
+            accused: BTreeSet::new(),
+            tally_from: Slot(0),
+            no_transactions: check::no_transactions(),
+            outputs: VecDeque::new(),
+            wake: Some(now),
+            counters: Counters::default(),
+            tree: Tree::new(anchor),
+            config,
+        }
+    }
+
+    fn verifier(chain: ChainId, genesis: SliceRef, schedules: Schedules) -> Verifier {
+        Verifier::new(chain, genesis, schedules, Schedule::is_quorum)
+    }
 
     fn head(&self) -> SliceRef {
         self.tree.node(self.tree.head).reference
@@ -638,6 +549,26 @@ impl Engine for Dpos {
 
     fn last_final(&self) -> SliceRef {
         self.tree.final_ref()
+    }
+
+    fn justified(&self) -> SliceRef {
+        self.tree.node(self.tree.head).best.target
+    }
+
+    fn unfinal_count(&self) -> usize {
+        self.tree.len()
+    }
+
+    fn schedules(&self) -> &Schedules {
+        &self.tree.anchor().schedules
+    }
+
+    fn in_force(&self) -> &Arc<Schedule> {
+        &self.tree.node(self.tree.head).regime().current
+    }
+
+    fn clock(&self) -> &SlotClock {
+        &self.clock
     }
 
     fn counters(&self) -> &Counters {

@@ -14,23 +14,12 @@ use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, 
 use super::anchor::{Anchor, word};
 use super::regime::{Regime, Standing};
 use super::votes::Votes;
+use crate::engine::Anchor as _;
+use crate::verdict::Verdict;
 
 /// A node's place in the table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Key(usize);
-
-/// What execution said of a slice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
-    /// Nothing yet.
-    Unknown,
-    /// It matches, but an ancestor's result is missing.
-    Matched,
-    /// It and all its ancestors match.
-    Settled,
-    /// It or an ancestor does not match.
-    Invalid,
-}
 
 /// One slice.
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use hpb_types::{Certificate, ConfirmBody, Epoch, Evidence, NextSchedule, Quorum,
 use super::kit::{Kit, SLOT_MS, chain, config, evidence, genesis, is_justified, name, schedule, signature};
 use super::runs::{final_height, final_slots, steady};
 use super::world::{EPOCH_SLOTS, Links, World};
-use crate::dpos::{Input, Memory, Output};
+use crate::dpos::{Input, Output};
 use crate::engine::{DropReason, Verified};
 use crate::schedules::Schedules;
+use crate::watermark::Memory;
 
 /// Epochs of 8 slots: slot 6 fixes, slot 8 begins the next one.
 fn kit() -> Kit {

@@ -2,13 +2,14 @@
 
 use hpb_base::limits::SIBLING_SLICES_MAX;
 use hpb_base::{Instant, Machine};
-use hpb_types::{Beacon, ChainId, ConfirmBody, Epoch, Hash, NextSchedule, Slice, SliceBody};
+use hpb_types::{Beacon, ChainId, ConfirmBody, Epoch, Evidence, Hash, NextSchedule, Slice, SliceBody};
 
 use super::kit::{
     Change, DELTA_MS, Kit, SLOT_MS, config, confirm, evidence, genesis, height, is_justified, name, schedule, schedules,
 };
-use crate::dpos::{Evidence, Input, Memory, Output};
+use crate::dpos::{Input, Output};
 use crate::engine::{DropReason, Engine, Verified};
+use crate::watermark::Memory;
 
 #[test]
 fn slices_are_refused_by_what_is_wrong_with_them() {

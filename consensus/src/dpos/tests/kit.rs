@@ -10,9 +10,11 @@ use hpb_types::{
     SliceRef, Slot, VrfProof, VrfPublic,
 };
 
-use crate::dpos::{Anchor, Config, Dpos, Input, Memory, Output};
-use crate::engine::{Engine, Proposal, Verified};
+use crate::config::Config;
+use crate::dpos::{Anchor, Dpos, Input, Output};
+use crate::engine::{Anchor as _, Engine, Proposal, Verified};
 use crate::schedules::Schedules;
+use crate::watermark::Memory;
 
 pub(super) const SLOT_MS: u64 = 600;
 pub(super) const DELTA_MS: u64 = 100;
@@ -137,7 +139,7 @@ impl Kit {
     }
 
     pub(super) fn with(config: Config, schedules: Schedules, memory: Memory, now: Instant) -> Self {
-        let engine = Dpos::new(config, Anchor::genesis(genesis(), schedules), memory, now);
+        let engine = Dpos::start(config, Anchor::genesis(genesis(), schedules), memory, now);
         let sources = BTreeMap::from([(genesis().id, genesis())]);
         Self { engine, now, outputs: Vec::new(), executes: true, sources }
     }

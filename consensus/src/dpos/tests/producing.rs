@@ -6,8 +6,9 @@ use hpb_types::slice::transactions_root;
 use hpb_types::{Beacon, Hash, NextSchedule, SliceBody};
 
 use super::kit::{Change, DELTA_MS, Kit, SLOT_MS, config, genesis, height, schedule, schedules};
-use crate::dpos::{Input, Memory, Output, Watermark};
+use crate::dpos::{Input, Output};
 use crate::engine::{DropReason, Engine};
+use crate::watermark::{Memory, Watermark};
 
 #[test]
 fn a_slot_is_streamed_on_a_grid_and_its_last_slice_leaves_delta_before_its_end() {

@@ -4,9 +4,10 @@ use hpb_base::Random;
 use hpb_types::{Epoch, Evidence, Slice, SliceRef, Slot};
 
 use super::kit::{DELTA_MS, Kit, SLOT_MS, certificate, confirm, evidence, genesis, is_justified, name, word};
-use crate::dpos::vote::Voter;
-use crate::dpos::{Input, Memory, Output};
+use crate::dpos::{Input, Output};
 use crate::engine::{DropReason, Engine, Verified};
+use crate::voter::Voter;
+use crate::watermark::Memory;
 
 // --- Confirms ---
 

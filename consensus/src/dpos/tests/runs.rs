@@ -5,8 +5,8 @@ use hpb_types::{Height, Slot};
 
 use super::kit::{DELTA_MS, SLOT_MS};
 use super::world::{Links, World};
-use crate::dpos::Memory;
 use crate::engine::Engine;
+use crate::watermark::Memory;
 
 pub(super) fn steady(delay_ms: u64) -> Links {
     Links { delay_ms: (delay_ms, delay_ms), loss_per_million: 0 }

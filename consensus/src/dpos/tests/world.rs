@@ -8,9 +8,10 @@ use hpb_types::slice::transactions_root;
 use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, NextSchedule, Schedule, Slice, SliceBody, SliceRef};
 
 use super::kit::{beacon, chain, config, genesis, name, results, schedule, signature};
-use crate::dpos::{Anchor, Dpos, Input, Memory, Output, Watermark};
-use crate::engine::{Engine, Proposal, Verified};
+use crate::dpos::{Anchor, Dpos, Input, Output};
+use crate::engine::{Anchor as _, Engine, Proposal, Verified};
 use crate::schedules::Schedules;
+use crate::watermark::{Memory, Watermark};
 
 /// Slots of an epoch in these worlds.
 pub(super) const EPOCH_SLOTS: u64 = 8;
@@ -138,7 +139,7 @@ impl World {
             anchor.extend(slice).unwrap();
         }
         node.store = node.log.iter().map(|slice| (slice.id(), slice.clone())).collect();
-        node.engine = Some(Dpos::new(config, anchor, memory, self.now));
+        node.engine = Some(Dpos::start(config, anchor, memory, self.now));
     }
 
     /// Stops a node at once: what was not synced is gone.
