@@ -6,8 +6,13 @@
 //! [`Dpos`] is for producers who are elected and of whom up to a third may lie. What every engine needs and
 //! none decides alone (slots, pacing, a producer's vow, waiting slices and confirms, signatures) stands beside them.
 
+pub mod authority;
 mod config;
 mod confirms;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod conformance;
+mod desk;
 pub mod dpos;
 pub mod engine;
 mod orphans;
@@ -20,9 +25,13 @@ mod verify;
 mod voter;
 mod watermark;
 
+pub use authority::Authority;
 pub use config::Config;
 pub use dpos::Dpos;
-pub use engine::{DropReason, Engine, HeadChange, Input, Office, Output, Proposal, Verified};
+pub use engine::{
+    Anchor, AnchorError, DropReason, Engine, HeadChange, Input, LinkEngine, LinkInput, LinkOutput, Office, Output,
+    Proposal, Verified, Verify,
+};
 pub use schedules::Schedules;
 pub use slot::{Arrival, SlotClock};
 pub use verify::{Verifier, VerifyError};
