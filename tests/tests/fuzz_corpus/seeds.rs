@@ -564,7 +564,13 @@ fn genesis() -> Genesis {
         delta_ms: 100,
         epoch_slots: 1_200,
         fee_per_byte: Amount(1_000),
-        producers: vec![GenesisProducer { name: BOB, key: keys(2).public(), weight: 1 }],
+        engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
+        producers: vec![GenesisProducer {
+            name: BOB,
+            key: keys(2).public(),
+            beacon: VrfSecret::from_seed([2; 32]).public(),
+            bond: Amount::ZERO,
+        }],
         accounts: vec![account(ALICE, 1, 700), account(BOB, 4, 0)],
     }
 }

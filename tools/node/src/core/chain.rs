@@ -12,8 +12,8 @@ use hpb_ledger::{Checked, ExecuteError, InsertError, SliceContext, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, SliceBundle, SliceRequest};
 use hpb_types::{
-    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, ResultsCommitment, Schedule, Signer, Slice,
-    SliceBody, SliceRef, Slot,
+    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, ResultsCommitment, Schedule, Signer,
+    Slice, SliceBody, SliceRef, Slot,
 };
 
 use super::io::{Output, framed};
@@ -83,10 +83,9 @@ impl<S: Store> Core<S> {
         let slice = &body.slice.body;
         let matched = match self.ledger.execute(&parent.id, &context_of(slice, office), &body.transactions) {
             Ok(executed) => {
-                let matched =
-                    executed.transactions_root == slice.transactions_root
-                        && executed.results == slice.results
-                        && next_of(executed.next.clone()) == slice.next;
+                let matched = executed.transactions_root == slice.transactions_root
+                    && executed.results == slice.results
+                    && next_of(executed.next.clone()) == slice.next;
                 if matched {
                     self.stats.executed += body.transactions.len() as u64;
                     match self.ledger.insert(reference, parent.id, executed) {

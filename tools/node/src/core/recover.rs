@@ -10,9 +10,7 @@ use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
 use hpb_consensus::{Office, Schedules};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
-use hpb_ledger::{
-    Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError,
-};
+use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
 use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
 
 use super::Body;
@@ -80,10 +78,7 @@ impl<S: Store> Recovered<S> {
         let mut ledger = Ledger::open(genesis, store)?;
         ledger.commit_here()?;
         let mut reading = Reading {
-            anchor: Anchor::genesis(
-                genesis.genesis_slice(),
-                Schedules::new(genesis.schedule(), genesis.epoch_slots),
-            ),
+            anchor: Anchor::genesis(genesis.genesis_slice(), Schedules::new(genesis.schedule(), genesis.epoch_slots)),
             ledger,
             slices: BTreeMap::new(),
             order: Vec::new(),
