@@ -36,6 +36,8 @@ pub use network::Network;
 pub use offline::run_virtual;
 pub use summary::Outcome;
 
+/// The fewest slots of an epoch: room to fix a schedule and prove it final.
+const EPOCH_SLOTS_MIN: u64 = 4;
 /// Transfers that the accounts can pay when the rate is not known beforehand.
 const TRANSFERS_UNKNOWN: u64 = 20_000_000;
 /// How many runs one data folder's accounts can pay.

@@ -62,7 +62,7 @@ impl<S: Store> Core<S> {
                 chain: self.chain,
                 payer: reporter.name,
                 authorisations: vec![Authorisation { account: reporter.name, permission: ACTIVE }],
-                actions: vec![report_action(reporter.name, &evidence)],
+                actions: vec![report_action(reporter.name, evidence)],
                 expiry_ms: self.block_time(now).0 + EXPIRY_AHEAD_MS_MAX / 2,
                 fee_limit: reporter.fee_limit,
                 salt: 0,

@@ -20,6 +20,8 @@ use hpb_types::{
     KeyPair, Transaction, TransactionBody, VrfSecret,
 };
 
+use crate::core::Producer;
+
 use super::super::*;
 use crate::runtime::{Activity, Options, StopFlag, Worker, cores_allowed};
 use crate::topology::{Demand, Topology};
@@ -145,7 +147,8 @@ pub(super) fn identity(genesis: &Genesis, index: usize) -> Arc<Identity> {
 pub(super) fn core_config(genesis: &Genesis, index: usize) -> CoreConfig {
     CoreConfig {
         genesis: genesis.clone(),
-        producer: Some((producer_name(index), Arc::new(keys(1, index)))),
+        producer: Some(Producer::new(producer_name(index), Arc::new(keys(1, index)), beacon(index))),
+        reporter: None,
         validators: (0..genesis.producers.len()).map(|other| identity(genesis, other).public()).collect(),
         wall_at_zero: UnixMillis(WALL_AT_ZERO),
         commit_every: Duration::from_secs(1),
