@@ -96,9 +96,9 @@ fn a_bond_is_free_after_its_release_and_then_the_name_and_keys_are() {
     let inherited =
         register_action(name("bob"), slices_key_of("alice").public(), beacon_key_of("alice"), Amount(1_000), "");
     assert_eq!(chain.act("bob", inherited), Ok(()), "the keys are free");
-    chain.act("alice", registration("alice2", 1)).unwrap_err();
     let last = chain.ledger.producers(&chain.head.id).unwrap().pop().unwrap();
     assert_eq!(last.name, name("bob"));
+    assert_eq!(chain.register("alice"), Err(RejectReason::KeyTaken), "and hers no more");
 }
 
 #[test]
@@ -138,6 +138,18 @@ fn new_keys_are_those_of_the_next_schedule_that_is_not_fixed() {
     assert_eq!(keys(&chain), [(0, first), (1, third), (2, first)], "and to an old one");
     chain.run_to_epoch(2);
     assert_eq!(key_in(&chain.schedule), first);
+}
+
+#[test]
+fn keys_are_never_those_of_an_epoch_that_has_begun() {
+    let mut chain = Chain::new();
+    chain.run_to(3);
+    // No slice was there to fix the schedules of epochs 1 and 2.
+    chain.push(25, &[]);
+    chain.act("prod-a", update("prod-a", "second")).unwrap();
+    chain.register("alice").unwrap();
+    assert_eq!(chain.producer("prod-a").unwrap().keys[1].epoch, Epoch(3));
+    assert_eq!(chain.producer("alice").unwrap().keys[0].epoch, Epoch(3));
 }
 
 #[test]
