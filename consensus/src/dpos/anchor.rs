@@ -10,6 +10,7 @@ use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, 
 
 use super::progress::Progress;
 use super::regime::{Regime, Standing};
+use crate::engine::Office;
 use crate::schedules::Schedules;
 
 /// The last final slice with what the rules need to know of the chain before it.
@@ -104,11 +105,11 @@ impl Anchor {
         }
     }
 
-    /// Goes on by the next final slice, as read from the log.
+    /// Goes on by the next final slice, as read from the log. Gives what its execution must know.
     ///
     /// # Errors
     /// If the slice is not the tip's child or its source is not on the chain: the log is not one chain.
-    pub fn extend(&mut self, slice: &Slice) -> Result<(), AnchorError> {
+    pub fn extend(&mut self, slice: &Slice) -> Result<Office, AnchorError> {
         let found = slice.reference();
         if slice.body.parent != self.tip().id || found.height <= self.tip().height {
             return Err(AnchorError::NotNext { tip: self.tip(), found });
@@ -124,13 +125,16 @@ impl Anchor {
             return Err(AnchorError::Schedule { found });
         }
         let standing = self.standing.step(epochs, tip, &slice.body);
+        let is_new = source.height > self.carried.target.height;
+        let confirmers = if is_new { self.schedules.signers(&slice.body.source.quorums) } else { Vec::new() };
+        let office = Office { schedule: Arc::clone(&standing.regime.current), confirmers };
         let carried = if slice.body.source == *self.carried {
             Arc::clone(&self.carried)
         } else {
             Arc::new(slice.body.source.clone())
         };
         self.push(found, slice.signature, carried, slice.body.last, standing);
-        Ok(())
+        Ok(office)
     }
 
     /// The certificate that justifies the tip, if the host kept it: slices that follow can carry it at once. One for

@@ -174,6 +174,11 @@ impl Dpos {
         &self.tree.anchor().schedules
     }
 
+    /// The schedule in force at the head.
+    pub fn in_force(&self) -> &Arc<Schedule> {
+        &self.tree.node(self.tree.head).regime().current
+    }
+
     /// Slices that are not final.
     pub fn unfinal_count(&self) -> usize {
         self.tree.len()

@@ -23,8 +23,11 @@ pub enum VerifyError {
     /// It belongs to another chain.
     #[error("it belongs to another chain")]
     WrongChain,
-    /// Its signer is not in a schedule known here, or is not the producer of its slot.
-    #[error("its signer is not scheduled, or its schedule is not known")]
+    /// It is of a schedule later than those known here.
+    #[error("its schedule is not known yet")]
+    UnknownSchedule,
+    /// Its signer is not in its schedule, or is not the producer of its slot.
+    #[error("its signer is not scheduled")]
     NotScheduled,
     /// Its signature is not its signer's.
     #[error("its signature does not verify")]
@@ -130,6 +133,9 @@ impl Verifier {
         let body = &slice.body;
         if body.chain != self.chain {
             return Err(VerifyError::WrongChain);
+        }
+        if body.epoch > self.schedules.latest().epoch {
+            return Err(VerifyError::UnknownSchedule);
         }
         let schedule = self.schedules.of_producer(body.epoch, body.slot, &body.producer);
         schedule.map(|schedule| (&**schedule, schedule.producer_at(body.slot))).ok_or(VerifyError::NotScheduled)

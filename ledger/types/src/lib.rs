@@ -27,7 +27,7 @@ pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use confirm::{Confirm, ConfirmBody};
 pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
 pub use genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Weighting};
-pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature};
+pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
 pub use message::{
     Digest, Gossip, Hello, Message, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus,
 };

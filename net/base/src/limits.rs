@@ -76,6 +76,16 @@ pub const TALLY_TARGETS_MAX: usize = 65_536;
 
 /// Producers of one schedule (PROTOCOL.md, "Changing the producers").
 pub const PRODUCERS_MAX: usize = 101;
+/// Registered producers of one chain, whatever their status.
+pub const CANDIDATES_MAX: usize = 1_024;
+/// Producers that one account votes for.
+pub const VOTES_MAX: usize = 30;
+/// Amounts of one account's stake that wait to be free.
+pub const RELEASES_MAX: usize = 32;
+/// Keys of one producer to which evidence may still be held.
+pub const PRODUCER_KEYS_MAX: usize = 16;
+/// Bytes of what a producer says about itself.
+pub const PRODUCER_ABOUT_LEN_MAX: usize = 256;
 /// Slices of one slot (PROTOCOL.md, "Words").
 pub const SLICES_PER_SLOT_MAX: u32 = 2_048;
 /// Slots that may pass without finality before slices carry no transactions.
@@ -216,6 +226,8 @@ pub const SCHEDULES_MAX: usize = 8;
 /// Schedules whose slices one tally watches at once: the order of the producers changes with each epoch.
 pub const TALLY_SCHEDULES_MAX: usize = 256;
 
+/// Proofs of faults that one core keeps until it reports them: three kinds of fault of each of two sets.
+pub const REPORTS_MAX: usize = 606;
 /// Verified transactions that one verifier recognises when they come again.
 pub const VERIFIED_TRANSACTIONS_MAX: usize = 262_144;
 /// Requests that one core has out with its verifier.

@@ -81,6 +81,10 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "MS", default_value_t = 50)]
     pub(crate) slice_ms: u32,
 
+    /// Slots of an epoch, at whose end the producers' order changes; as many as validators, and at least 8, if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
+    pub(crate) epoch_slots: Option<u64>,
+
     /// Transfers to replay (CSV: `block,index,from,to,value_wei,gas_limit,input_bytes`), again and again if the run is
     /// longer; without it they are drawn from a model that was fitted to Ethereum's
     #[arg(long, value_name = "FILE")]

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hpb_base::limits::VERIFIED_TRANSACTIONS_MAX;
-use hpb_consensus::Verified;
-use hpb_consensus::dpos::{Schedules, Verifier};
+use hpb_consensus::dpos::{Verifier, VerifyError};
+use hpb_consensus::{Schedules, Verified};
 use hpb_ledger::Checked;
 use hpb_toe::SessionId;
 use hpb_types::message::SliceBundle;
-use hpb_types::{Canonical, Confirm, Genesis, Hash, RejectReason, Slice, Transaction};
+use hpb_types::{Canonical, Confirm, Genesis, Hash, RejectReason, Slice, SliceRef, Transaction};
 
 /// Where transactions came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +31,8 @@ pub enum Request {
     Slice(SessionId, Box<SliceBundle>),
     /// A confirm.
     Confirm(Box<Confirm>),
+    /// The schedules to judge the following requests by. No verdict answers it.
+    Schedules(Schedules),
 }
 
 /// What came of it.
@@ -41,6 +43,8 @@ pub enum Verdict {
     Slice(Box<Verified<Slice>>, Vec<Checked>),
     /// A confirm whose signature is good.
     Confirm(Box<Verified<Confirm>>),
+    /// A slice of a schedule that is not known yet.
+    Ahead(SliceRef),
     /// A slice or confirm that is not its producer's, or carries a bad transaction or certificate.
     Refused,
 }
@@ -86,11 +90,11 @@ impl Verify {
         &self.counters
     }
 
-    /// Judges requests; a verdict each, in order.
+    /// Judges requests; a verdict each, in order, but for [`Request::Schedules`].
     pub fn judge(&mut self, requests: Vec<Request>) -> Vec<Verdict> {
         let good = self.judge_transactions(&requests);
         let mut good = good.into_iter();
-        requests.into_iter().map(|request| self.judge_one(request, &mut good)).collect()
+        requests.into_iter().filter_map(|request| self.judge_one(request, &mut good)).collect()
     }
 
     /// One batch over the transactions of all requests, in order: whether each one's signatures are good.
@@ -98,7 +102,7 @@ impl Verify {
         let all = requests.iter().flat_map(|request| match request {
             Request::Transactions(_, list) => list.as_slice(),
             Request::Slice(_, bundle) => bundle.transactions.as_slice(),
-            Request::Confirm(_) => &[],
+            Request::Confirm(_) | Request::Schedules(_) => &[],
         });
         let marked: Vec<(&Transaction, Hash, Hash)> =
             all.map(|transaction| (transaction, transaction.id(), signatures_hash(transaction))).collect();
@@ -116,8 +120,12 @@ impl Verify {
         good
     }
 
-    fn judge_one(&mut self, request: Request, good: &mut impl Iterator<Item = bool>) -> Verdict {
-        match request {
+    fn judge_one(&mut self, request: Request, good: &mut impl Iterator<Item = bool>) -> Option<Verdict> {
+        Some(match request {
+            Request::Schedules(schedules) => {
+                self.verifier.set_schedules(schedules);
+                return None;
+            }
             Request::Transactions(origin, list) => {
                 let judged = list.into_iter().zip(good).map(|(transaction, good)| {
                     let id = transaction.id();
@@ -136,8 +144,10 @@ impl Verify {
                     .map(|(transaction, good)| good.then(|| Checked::verified(transaction).ok()).flatten())
                     .collect();
                 let checked: Option<Vec<Checked>> = checked.into_iter().collect();
+                let reference = slice.reference();
                 match (checked, self.verifier.slice(slice)) {
                     (Some(checked), Ok(slice)) => Verdict::Slice(Box::new(slice), checked),
+                    (_, Err(VerifyError::UnknownSchedule)) => Verdict::Ahead(reference),
                     _ => self.refuse(),
                 }
             }
@@ -148,7 +158,7 @@ impl Verify {
                     Err(_) => self.refuse(),
                 }
             }
-        }
+        })
     }
 
     fn refuse(&mut self) -> Verdict {

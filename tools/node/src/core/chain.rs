@@ -1,19 +1,25 @@
 //! What the consensus engine asks for, and what becomes of it: execute, build, write, sign, send.
 
+use std::sync::Arc;
+
 use hpb_base::limits::{
     FINAL_SLICES_KEPT_MAX, SLICE_BODIES_MAX, SLICE_BYTES_MAX, SLICES_SERVED_MAX, TRANSACTIONS_PER_SLICE_MAX,
 };
 use hpb_base::{Instant, Machine};
 use hpb_consensus::dpos::{Input as EngineInput, Output as EngineOutput};
-use hpb_consensus::{Engine, HeadChange, Proposal, Verified};
+use hpb_consensus::{Engine, HeadChange, Office, Proposal, Verified};
 use hpb_ledger::{Checked, ExecuteError, InsertError, SliceContext, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, SliceBundle, SliceRequest};
-use hpb_types::{Certificate, Confirm, ConfirmBody, Hash, ResultsCommitment, Slice, SliceBody, SliceRef};
+use hpb_types::{
+    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, ResultsCommitment, Schedule, Signer,
+    Slice, SliceBody, SliceRef, Slot,
+};
 
 use super::io::{Output, framed};
 use super::journal::Entry;
 use super::{Body, Core};
+use crate::verify::Request;
 
 impl<S: Store> Core<S> {
     /// Lets the engine say all that it has to say.
@@ -28,7 +34,7 @@ impl<S: Store> Core<S> {
 
     fn act(&mut self, now: Instant, output: EngineOutput) {
         match output {
-            EngineOutput::Execute { slice, parent } => self.execute(now, slice, parent),
+            EngineOutput::Execute { slice, parent, office } => self.execute(now, slice, parent, office),
             EngineOutput::Request { missing, above } => self.request(missing, above),
             EngineOutput::Propose(proposal) => self.propose(now, &proposal),
             EngineOutput::Persist { slice, mark } => self.journal.persist(slice, mark),
@@ -43,9 +49,12 @@ impl<S: Store> Core<S> {
                     self.journal.forget(&slice.id);
                 }
             }
+            EngineOutput::Schedules(schedules) => self.outputs.push_back(Output::Verify(Request::Schedules(schedules))),
+            EngineOutput::InForce { from, schedule } => self.in_force(from, schedule),
             EngineOutput::Evidence(evidence) => {
-                tracing::warn!(?evidence, "a producer broke a rule");
+                tracing::warn!(producer = %evidence.producer(), fault = ?evidence.fault(), "a producer broke a rule");
                 self.stats.evidence += 1;
+                self.found(now, evidence);
             }
             EngineOutput::Diverged { slice } => {
                 let text = format!("more than two thirds confirmed slice {slice}, which this node finds invalid");
@@ -69,14 +78,14 @@ impl<S: Store> Core<S> {
         self.engine.handle(now, EngineInput::Slice(slice));
     }
 
-    fn execute(&mut self, now: Instant, reference: SliceRef, parent: SliceRef) {
+    fn execute(&mut self, now: Instant, reference: SliceRef, parent: SliceRef, office: Office) {
         let Some(body) = self.bodies.get(&reference.id) else { return };
         let slice = &body.slice.body;
-        let context = SliceContext { slot: slice.slot, index: slice.index, producer: slice.producer };
-        let matched = match self.ledger.execute(&parent.id, &context, &body.transactions) {
+        let matched = match self.ledger.execute(&parent.id, &context_of(slice, office), &body.transactions) {
             Ok(executed) => {
-                let matched =
-                    executed.transactions_root == slice.transactions_root && executed.results == slice.results;
+                let matched = executed.transactions_root == slice.transactions_root
+                    && executed.results == slice.results
+                    && next_of(executed.next.clone()) == slice.next;
                 if matched {
                     self.stats.executed += body.transactions.len() as u64;
                     match self.ledger.insert(reference, parent.id, executed) {
@@ -100,20 +109,38 @@ impl<S: Store> Core<S> {
 
     fn watch(&mut self, reference: &SliceRef, parent: Hash) {
         let Some(body) = self.bodies.get(&reference.id) else { return };
-        let schedules = self.engine.schedules();
-        let epoch = schedules.epoch_of(reference.height.slot);
-        if let Some(index) = schedules.index_of(epoch, &body.slice.body.producer) {
+        if let Some(index) = self.seat(reference.height.slot, &body.slice.body.producer) {
             self.tally.watch(*reference, parent, index);
         }
     }
 
+    /// The producer's place in the schedule that the tally has for a slot.
+    fn seat(&self, slot: Slot, producer: &AccountName) -> Option<usize> {
+        let (_, schedule) = self.terms.range(..=slot).next_back()?;
+        schedule.index_of(producer)
+    }
+
+    /// On the head's chain another schedule is in force.
+    fn in_force(&mut self, from: Slot, schedule: Arc<Schedule>) {
+        self.tally.new_schedule(from, &schedule);
+        self.terms.split_off(&from);
+        self.terms.insert(from, schedule);
+    }
+
     /// Builds this node's next slice from what waits.
     fn propose(&mut self, now: Instant, proposal: &Proposal) {
-        let Some((name, keys)) = &self.producer else {
+        let Some(Own { name, signer, beacon }) = self.own_part(proposal) else {
             return self.engine.handle(now, EngineInput::ProposalDeclined);
         };
-        let (name, keys) = (*name, keys.clone());
-        let context = SliceContext { slot: proposal.slot, index: proposal.index, producer: name };
+        let Office { schedule, confirmers } = proposal.office.clone();
+        let context = SliceContext {
+            slot: proposal.slot,
+            index: proposal.index,
+            producer: name,
+            schedule: Arc::clone(&schedule),
+            confirmers,
+            beacon: beacon_output(&beacon),
+        };
         let candidates = if proposal.may_carry_transactions {
             let block_time = hpb_base::UnixMillis(self.genesis.slot_start_ms(proposal.slot));
             self.mempool.take(TRANSACTIONS_PER_SLICE_MAX, SLICE_BYTES_MAX, block_time)
@@ -143,6 +170,7 @@ impl<S: Store> Core<S> {
         let body = SliceBody {
             version: SliceBody::VERSION,
             chain: self.chain,
+            epoch: schedule.epoch,
             slot: proposal.slot,
             index: proposal.index,
             last: proposal.last,
@@ -151,8 +179,10 @@ impl<S: Store> Core<S> {
             transactions_root: executed.transactions_root,
             results: ResultsCommitment { ..executed.results },
             source: Certificate::clone(&proposal.source),
+            beacon,
+            next: next_of(executed.next.clone()),
         };
-        let slice = Slice::sign(body, &keys);
+        let slice = Slice::sign(body, &*signer);
         let reference = slice.reference();
         self.stats.executed += built.included.len() as u64;
         self.bodies.insert(reference.id, Body { slice: slice.clone(), transactions: built.included });
@@ -165,6 +195,17 @@ impl<S: Store> Core<S> {
         self.watch(&reference, proposal.parent.id);
         self.proposed = Some(reference);
         self.engine.handle(now, EngineInput::Proposed(slice));
+    }
+
+    /// What a slice takes from this producer's keys; none if no key of its fits the schedule in force.
+    fn own_part(&self, proposal: &Proposal) -> Option<Own> {
+        let (producer, schedule) = (self.producer.as_ref()?, &proposal.office.schedule);
+        let signer = Arc::clone(producer.slice_signer(schedule)?);
+        let beacon = match proposal.beacon {
+            true => producer.beacon(schedule, &self.chain, proposal.slot)?,
+            false => Beacon::None,
+        };
+        Some(Own { name: producer.name, signer, beacon })
     }
 
     /// The engine did not take the slice that was built last: its transactions wait again.
@@ -185,8 +226,13 @@ impl<S: Store> Core<S> {
     }
 
     fn confirm(&mut self, now: Instant, body: ConfirmBody) {
-        let Some((_, keys)) = &self.producer else { return };
-        let confirm = Confirm::sign(body, keys);
+        let key = self.engine.schedules().confirm_key(body.epoch, &body.producer);
+        let signer = key.and_then(|key| self.producer.as_ref()?.signer(&key));
+        let Some(signer) = signer else {
+            self.stats.keyless += 1;
+            return;
+        };
+        let confirm = Confirm::sign(body, &**signer);
         let message = framed(&Message::Confirm(Box::new(confirm.clone())));
         let broadcast = Command::Broadcast { group: Group::Validators, priority: Priority::Critical, message };
         self.outputs.push_back(Output::Card(broadcast));
@@ -196,7 +242,7 @@ impl<S: Store> Core<S> {
     /// A confirm that was verified: the card's tally counts it for the user, the engine for the chain.
     pub(super) fn confirmed(&mut self, now: Instant, confirm: Verified<Confirm>) {
         let body = &confirm.get().body;
-        if let Some(index) = self.engine.schedules().index_of(body.epoch, &body.producer) {
+        if let Some(index) = self.seat(body.target.height.slot, &body.producer) {
             self.tally.confirm(body.target, index);
             self.digests.changed(body.target);
         }
@@ -257,6 +303,9 @@ impl<S: Store> Core<S> {
         self.final_told = reference;
         self.digests.finalised(reference);
         self.tally.finalised(reference);
+        if let Some(first) = self.terms.range(..=reference.height.slot).next_back().map(|(from, _)| *from) {
+            self.terms = self.terms.split_off(&first);
+        }
         while self.finals_kept.len() > FINAL_SLICES_KEPT_MAX
             && let Some(id) = self.finals_kept.pop_front()
         {
@@ -320,4 +369,31 @@ impl<S: Store> Core<S> {
 fn bundle(body: &Body) -> Message {
     let transactions = body.transactions.iter().map(|checked| checked.transaction().clone()).collect();
     Message::SliceBundle(Box::new(SliceBundle { slice: body.slice.clone(), transactions }))
+}
+
+/// What a slice takes from its producer's keys.
+struct Own {
+    name: AccountName,
+    signer: Arc<dyn Signer>,
+    beacon: Beacon,
+}
+
+/// What the execution of a slice is told of it.
+pub(super) fn context_of(slice: &SliceBody, office: Office) -> SliceContext {
+    let Office { schedule, confirmers } = office;
+    let (slot, index, producer) = (slice.slot, slice.index, slice.producer);
+    SliceContext { slot, index, producer, schedule, confirmers, beacon: beacon_output(&slice.beacon) }
+}
+
+/// What the chain draws from a proof; none from what is no proof at all, which no verifier lets pass.
+fn beacon_output(beacon: &Beacon) -> Option<Hash> {
+    match beacon {
+        Beacon::None => None,
+        Beacon::Proof(proof) => proof.output().map(|output| Hash::of_parts("beacon output", &[&output.0])),
+    }
+}
+
+/// What a slice says of the schedule that its execution fixed.
+pub(super) fn next_of(fixed: Option<Schedule>) -> NextSchedule {
+    fixed.map_or(NextSchedule::None, NextSchedule::Fixed)
 }

@@ -10,24 +10,29 @@ mod io;
 mod journal;
 mod peers;
 mod pool;
+mod producer;
 mod recover;
+mod report;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
-use hpb_consensus::dpos::{Config as EngineConfig, Dpos};
-use hpb_consensus::{Engine, Verified};
+use hpb_consensus::Verified;
+use hpb_consensus::dpos::{Config as EngineConfig, Dpos, Input as EngineInput};
 use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
-use hpb_types::{AccountName, ChainId, Genesis, Hash, KeyPair, PublicKey, RejectReason, Slice, SliceRef, Slot};
+use hpb_types::{ChainId, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
 pub use io::{Input, Output};
+pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
+pub use report::Reporter;
 
 use crate::verify::{Origin, Request, Verdict};
 use digest::Digests;
@@ -35,6 +40,7 @@ use io::framed;
 use journal::Journal;
 use peers::Peers;
 use pool::Senders;
+use report::Reports;
 
 /// A slice and its transactions.
 pub(crate) struct Body {
@@ -48,8 +54,10 @@ type Bodies = BTreeMap<Hash, Body>;
 pub struct CoreConfig {
     /// The chain.
     pub genesis: Genesis,
-    /// Which producer it is, with the key of its slices and confirms; an observer is none.
-    pub producer: Option<(AccountName, KeyPair)>,
+    /// Which producer it is, with its keys; an observer is none.
+    pub producer: Option<Producer>,
+    /// The account by which it reports faults; none leaves that to others.
+    pub reporter: Option<Reporter>,
     /// The node identities of the other validators.
     pub validators: Vec<PublicKey>,
     /// What the wall clock shows at [`Instant::ZERO`].
@@ -85,6 +93,8 @@ pub struct CoreStats {
     pub digests: u64,
     /// Faults of producers.
     pub evidence: u64,
+    /// Confirms of its own that it had no key for.
+    pub keyless: u64,
     /// Messages that their sender may not send, or that do not decode.
     pub bad_messages: u64,
     /// Messages that found the verifier full and were dropped.
@@ -95,12 +105,16 @@ pub struct CoreStats {
 pub struct Core<S> {
     genesis: Genesis,
     chain: ChainId,
-    producer: Option<(AccountName, KeyPair)>,
+    producer: Option<Producer>,
+    reporter: Option<Reporter>,
+    reports: Reports,
     engine: Dpos,
     ledger: Ledger<S>,
     mempool: Mempool,
     pending_told: bool,
     tally: Tally,
+    /// The schedules that the tally was told of, by the first slot of each.
+    terms: BTreeMap<Slot, Arc<Schedule>>,
     peers: Peers,
     senders: Senders,
     bodies: Bodies,
@@ -126,21 +140,24 @@ pub struct Core<S> {
 impl<S: Store> Core<S> {
     /// A core on what was recovered, started at `now`.
     pub fn new(config: CoreConfig, recovered: Recovered<S>, now: Instant) -> Self {
-        let CoreConfig { genesis, producer, validators, wall_at_zero, commit_every, silent_when_idle } = config;
+        let CoreConfig { genesis, producer, reporter, validators, wall_at_zero, commit_every, silent_when_idle } =
+            config;
         let chain = genesis.chain_id();
         let Recovered { ledger, anchor, memory, finals, unfinal } = recovered;
         let tip = anchor.tip();
-        let name = producer.as_ref().map(|(name, _)| *name);
+        let name = producer.as_ref().map(|producer| producer.name);
         let mut engine_config = EngineConfig::new(&genesis, name, wall_at_zero);
         engine_config.silent_when_idle = silent_when_idle;
         let slice_interval = Duration::from_millis(genesis.slice_ms.into());
+        let engine = Dpos::new(engine_config, anchor, memory, now);
         let mut core = Self {
             chain,
-            engine: Dpos::new(engine_config, anchor, memory, now),
+            tally: Tally::new(engine.in_force(), None),
+            terms: BTreeMap::from([(Slot(0), Arc::clone(engine.in_force()))]),
+            engine,
             ledger,
             mempool: Mempool::new(chain, MempoolLimits::default()),
             pending_told: false,
-            tally: Tally::new(&genesis.schedule(), None),
             peers: Peers::new(validators),
             senders: Senders::default(),
             bodies: BTreeMap::new(),
@@ -162,7 +179,10 @@ impl<S: Store> Core<S> {
             now,
             genesis,
             producer,
+            reporter,
+            reports: Reports::default(),
         };
+        core.outputs.push_back(Output::Verify(Request::Schedules(core.engine.schedules().clone())));
         let kept = finals.len().saturating_sub(FINAL_SLICES_KEPT_MAX);
         for body in finals.into_iter().skip(kept) {
             let id = body.slice.id();
@@ -189,7 +209,7 @@ impl<S: Store> Core<S> {
     }
 
     /// The engine.
-    pub fn engine(&self) -> &impl Engine {
+    pub fn engine(&self) -> &Dpos {
         &self.engine
     }
 
@@ -293,6 +313,7 @@ impl<S: Store> Core<S> {
             Verdict::Transactions(origin, judged) => self.admit(now, origin, judged),
             Verdict::Slice(slice, transactions) => self.slice(now, *slice, transactions),
             Verdict::Confirm(confirm) => self.confirmed(now, *confirm),
+            Verdict::Ahead(slice) => self.engine.handle(now, EngineInput::Behind(slice)),
             Verdict::Refused => self.stats.bad_messages += 1,
         }
     }
@@ -310,6 +331,7 @@ impl<S: Store> Core<S> {
             let block_time = self.block_time(now);
             self.expire(block_time);
         }
+        self.report(now);
         self.gossip(now);
         if let Some(digest) = self.digests.take(now, &self.tally) {
             self.stats.digests += 1;
@@ -317,7 +339,9 @@ impl<S: Store> Core<S> {
             let broadcast = Command::Broadcast { group: Group::Terminals, priority: Priority::Sheddable, message };
             self.outputs.push_back(Output::Card(broadcast));
         }
-        if let Some((number, batch)) = self.journal.batch(&self.bodies, self.producer.as_ref().map(|(name, _)| *name)) {
+        if let Some((number, batch)) =
+            self.journal.batch(&self.bodies, self.producer.as_ref().map(|producer| producer.name))
+        {
             self.outputs.push_back(Output::Log { number, batch: Box::new(batch) });
         }
         if now >= self.commit_at {
@@ -379,7 +403,8 @@ impl<S: Store> Machine for Core<S> {
 impl<S: Store> Core<S> {
     /// When the clock alone gives it something to do.
     fn timer_at(&self) -> Option<Instant> {
-        let timers = [self.engine.wake_at(), self.digests.due_at(), self.senders.gossip_at, Some(self.commit_at)];
-        timers.into_iter().flatten().min()
+        let waits = [self.senders.gossip_at, self.reports.due_at(), Some(self.commit_at)];
+        let timers = [self.engine.wake_at(), self.digests.due_at()].into_iter().chain(waits);
+        timers.flatten().min()
     }
 }

@@ -64,22 +64,39 @@ impl<S: Store> Core<S> {
     }
 
     fn admit_one(&mut self, now: Instant, origin: Origin, transaction: Checked) -> Result<(), RejectReason> {
-        let block_time = self.block_time(now);
-        self.mempool.admits(&transaction, block_time)?;
-        if let Origin::Terminal(_) = origin {
-            let slot = self.engine.clock().slot_at_most(now);
-            match self.ledger.check(&self.head.id, slot, &transaction) {
-                Ok(verdict) => verdict?,
-                Err(ExecuteError::State(error)) => self.stop(&error),
-                // The head is being replaced; execution will judge.
-                Err(_) => {}
-            }
-            if self.senders.gossip.is_empty() {
-                self.senders.gossip_at = Some(now + GOSSIP_WAIT);
-            }
-            self.senders.gossip.push(transaction.transaction().clone());
+        self.mempool.admits(&transaction, self.block_time(now))?;
+        match origin {
+            Origin::Terminal(_) => self.admit_fit(now, transaction),
+            Origin::Gossip => self.take(now, transaction),
         }
-        self.mempool.insert(transaction, block_time)?;
+    }
+
+    /// Takes a transaction of this node's own, if the head's state lets it.
+    pub(super) fn admit_own(&mut self, now: Instant, transaction: Checked) {
+        if self.mempool.admits(&transaction, self.block_time(now)).is_ok() {
+            // Where it no longer fits, another node was first.
+            let _ = self.admit_fit(now, transaction);
+        }
+    }
+
+    /// Takes a transaction that came here first: checks it against the head's state, and passes it on.
+    fn admit_fit(&mut self, now: Instant, transaction: Checked) -> Result<(), RejectReason> {
+        let slot = self.engine.clock().slot_at_most(now);
+        match self.ledger.check(&self.head.id, slot, &transaction) {
+            Ok(verdict) => verdict?,
+            Err(ExecuteError::State(error)) => self.stop(&error),
+            // The head is being replaced; execution will judge.
+            Err(_) => {}
+        }
+        if self.senders.gossip.is_empty() {
+            self.senders.gossip_at = Some(now + GOSSIP_WAIT);
+        }
+        self.senders.gossip.push(transaction.transaction().clone());
+        self.take(now, transaction)
+    }
+
+    fn take(&mut self, now: Instant, transaction: Checked) -> Result<(), RejectReason> {
+        self.mempool.insert(transaction, self.block_time(now))?;
         self.engine_pending();
         Ok(())
     }

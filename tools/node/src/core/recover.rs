@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use hpb_base::limits::FINAL_SLICES_KEPT_MAX;
 use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
+use hpb_consensus::{Office, Schedules};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
-use hpb_ledger::{
-    Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, SliceContext, Store, StoreError,
-};
+use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
 use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
 
 use super::Body;
+use super::chain::{context_of, next_of};
 
 /// What was found.
 pub struct Recovered<S> {
@@ -78,7 +78,7 @@ impl<S: Store> Recovered<S> {
         let mut ledger = Ledger::open(genesis, store)?;
         ledger.commit_here()?;
         let mut reading = Reading {
-            anchor: Anchor::genesis(genesis.genesis_slice()),
+            anchor: Anchor::genesis(genesis.genesis_slice(), Schedules::new(genesis.schedule(), genesis.epoch_slots)),
             ledger,
             slices: BTreeMap::new(),
             order: Vec::new(),
@@ -168,9 +168,9 @@ impl<S: Store> Reading<S> {
             chain.push(body);
         }
         for body in chain.into_iter().rev() {
-            self.anchor.extend(&body.slice)?;
+            let office = self.anchor.extend(&body.slice)?;
             if body.slice.body.height() > self.ledger.final_slice().height {
-                self.execute(&body)?;
+                self.execute(&body, office)?;
             }
             self.finals.push(body);
         }
@@ -185,16 +185,15 @@ impl<S: Store> Reading<S> {
         Ok(())
     }
 
-    fn execute(&mut self, body: &Body) -> Result<(), RecoverError> {
+    fn execute(&mut self, body: &Body, office: Office) -> Result<(), RecoverError> {
         let slice = body.slice.reference();
         let of = &body.slice.body;
         let diverged = |reason: String| RecoverError::Diverged { slice, reason };
-        let context = SliceContext { slot: of.slot, index: of.index, producer: of.producer };
         let executed = self
             .ledger
-            .execute(&of.parent, &context, &body.transactions)
+            .execute(&of.parent, &context_of(of, office), &body.transactions)
             .map_err(|error: ExecuteError| diverged(error.to_string()))?;
-        if executed.results != of.results {
+        if executed.results != of.results || next_of(executed.next.clone()) != of.next {
             return Err(diverged("other results".to_owned()));
         }
         self.ledger.insert(slice, of.parent, executed).map_err(|error: InsertError| diverged(error.to_string()))?;

@@ -6,7 +6,10 @@ use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{SharedStore, token};
 use hpb_types::message::{Status, kind};
-use hpb_types::{Amount, Authorisation, GenesisAccount, GenesisProducer, Height, Transaction, TransactionBody};
+use hpb_types::{
+    AccountName, Amount, Authorisation, DposParameters, EngineChoice, GenesisAccount, GenesisProducer, Height, KeyPair,
+    Transaction, TransactionBody, VrfSecret,
+};
 
 use super::*;
 use crate::verify::Verify;
@@ -46,6 +49,11 @@ fn name(text: &str) -> AccountName {
     AccountName::new(text).unwrap()
 }
 
+/// The key of a producer's part of the beacon.
+fn beacon(index: usize) -> VrfSecret {
+    VrfSecret::from_seed([index as u8 + 1; 32])
+}
+
 fn producer_name(index: usize) -> AccountName {
     name(&format!("validator-{index}"))
 }
@@ -61,7 +69,7 @@ fn genesis(count: usize) -> Genesis {
         .collect();
     accounts.sort_by_key(|account| account.name);
     let genesis = Genesis {
-        version: 1,
+        version: Genesis::VERSION,
         label: "core test".to_owned(),
         time_ms: WALL_AT_ZERO,
         slot_ms: 600,
@@ -69,8 +77,14 @@ fn genesis(count: usize) -> Genesis {
         delta_ms: 50,
         epoch_slots: 100,
         fee_per_byte: Amount(10),
+        engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count)
-            .map(|index| GenesisProducer { name: producer_name(index), key: keys(1, index).public(), weight: 1 })
+            .map(|index| GenesisProducer {
+                name: producer_name(index),
+                key: keys(1, index).public(),
+                beacon: beacon(index).public(),
+                bond: Amount::ZERO,
+            })
             .collect(),
         accounts,
     };
@@ -119,7 +133,8 @@ impl World {
         let recovered = Recovered::read(&self.genesis, disk.clone(), &mut log, Some(&own)).unwrap();
         let config = CoreConfig {
             genesis: self.genesis.clone(),
-            producer: Some((own, keys(1, index))),
+            producer: Some(Producer::new(own, Arc::new(keys(1, index)), beacon(index))),
+            reporter: None,
             validators: (0..self.nodes.len()).map(|other| keys(4, other).public()).collect(),
             wall_at_zero: UnixMillis(WALL_AT_ZERO),
             commit_every: Duration::from_secs(1),
