@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use hpb_ledger::account::Account;
+use hpb_ledger::dpos::{
+    Activity, BondArguments, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments, RegisterArguments,
+    ReportArguments, Roster, Stake, StakeArguments, Term, UpdateArguments, VoteArguments, WithdrawArguments,
+};
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
 use hpb_ledger::system::CreateArguments;
 use hpb_ledger::token::TransferArguments;
 use hpb_types::{
-    AccountName, ActionName, Amount, Batch, Block, Canonical, Certificate, ChainId, Confirm, Digest, Evidence, Fault,
-    Genesis, Gossip, Hash, Hello, Message, NextSchedule, PermissionName, PublicKey, Receipt, Roles, Schedule,
+    AccountName, ActionName, Amount, Batch, Block, Canonical, Certificate, ChainId, Confirm, Digest, Epoch, Evidence,
+    Fault, Genesis, Gossip, Hash, Hello, Message, NextSchedule, PermissionName, PublicKey, Receipt, Roles, Schedule,
     Signature, Slice, SliceBundle, SliceRequest, SliceStatement, Slot, Transaction, TransactionStatus, VrfProof,
     VrfPublic, VrfSecret, verify, verify_raw,
 };
@@ -35,7 +39,7 @@ fn check<T: Canonical + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
 /// If a value has two encodings, or what follows from it contradicts it.
 pub fn codec(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 17 {
+    match which % 27 {
         0 => drop(check::<Transaction>(bytes).inspect(check_transaction)),
         1 => drop(check::<Slice>(bytes).inspect(check_slice)),
         2 => drop(check::<Confirm>(bytes)),
@@ -52,7 +56,17 @@ pub fn codec(bytes: &[u8]) {
         13 => drop(check::<SliceRequest>(bytes)),
         14 => drop(check::<TransferArguments>(bytes)),
         15 => drop(check::<CreateArguments>(bytes)),
-        _ => drop(check::<Evidence>(bytes).inspect(check_evidence)),
+        16 => drop(check::<Evidence>(bytes).inspect(check_evidence)),
+        17 => drop(check::<StakeArguments>(bytes)),
+        18 => drop(check::<WithdrawArguments>(bytes)),
+        19 => drop(check::<VoteArguments>(bytes)),
+        20 => drop(check::<ProxyArguments>(bytes)),
+        21 => drop(check::<OfferProxyArguments>(bytes)),
+        22 => drop(check::<RegisterArguments>(bytes)),
+        23 => drop(check::<BondArguments>(bytes)),
+        24 => drop(check::<UpdateArguments>(bytes)),
+        25 => drop(check::<ProducerArguments>(bytes)),
+        _ => drop(check::<ReportArguments>(bytes).inspect(|value| check_evidence(&value.evidence))),
     }
 }
 
@@ -259,6 +273,21 @@ pub fn state(bytes: &[u8]) {
     check_record::<SlotFees>(bytes);
     check_record::<Window>(bytes);
     check_record::<Amount>(bytes);
+    check_record::<Hash>(bytes);
+    check_record::<Epoch>(bytes);
+    check_record::<AccountName>(bytes);
+    check_record::<Roster>(bytes);
+    check_record::<Term>(bytes);
+    check_record::<Activity>(bytes);
+    if let Some(stake) = check_record::<Stake>(bytes) {
+        assert!(stake.power().is_none_or(|power| power >= stake.staked));
+        assert!(stake.held().is_none_or(|held| held >= stake.staked));
+    }
+    if let Some(producer) = check_record::<Producer>(bytes)
+        && let Some(key) = producer.key_at(Epoch(u64::MAX))
+    {
+        assert_eq!(producer.keys.last().map(|last| last.key), Some(key), "the last key serves from some epoch on");
+    }
     if let Some(included) = check_record::<Included>(bytes) {
         assert_eq!(Included::slot_of(bytes), Some(included.slot));
     }

@@ -5,6 +5,11 @@ use std::sync::Arc;
 
 use hpb_base::Instant;
 use hpb_ledger::account::Account;
+use hpb_ledger::dpos::{
+    Activity, Ballot, BondArguments, Cut, Deeds, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments,
+    RegisterArguments, Release, ReportArguments, Roster, Stake, StakeArguments, Status as Standing, Term, Unbonding,
+    UpdateArguments, Vote, VoteArguments, WithdrawArguments,
+};
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
 use hpb_ledger::system::CreateArguments;
@@ -19,7 +24,7 @@ use hpb_toe::segment::{self, ACK, FIN, RST, SYN};
 use hpb_toe::{Class, Identity, Lane, LaneConfig};
 use hpb_types::{
     AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
-    Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Genesis,
+    Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Genesis,
     GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair, Message, NextSchedule, Outcome,
     PermissionName, Quorum, Receipt, RejectReason, ResultsCommitment, Roles, Schedule, ScheduledProducer, Signature,
     SignedSlice, Slice, SliceBody, SliceBundle, SliceRef, SliceRequest, SliceStatement, SliceStatus, Slot, Status,
@@ -657,13 +662,11 @@ fn create() -> CreateArguments {
     CreateArguments { creator: ALICE, name: BOB, owner: keys(1).public(), active: keys(2).public() }
 }
 
-/// The last of the codec target's selectors: evidence.
-const LAST: u8 = 16;
-
 /// In the order of the target's selectors.
 fn codec() -> Seeds {
     let block = Block { slot: Slot(7), previous: Hash([0x21; 32]), slices: vec![Hash([0x22; 32]), Hash([0x23; 32])] };
-    let [slices, confirms, surround] = evidence().map(|evidence| evidence.to_bytes());
+    let [slices, confirms, surround] = evidence();
+    let (slices, confirms) = (slices.to_bytes(), confirms.to_bytes());
     let values = [
         ("transaction", transaction().to_bytes()),
         ("slice", slice().to_bytes()),
@@ -682,12 +685,36 @@ fn codec() -> Seeds {
         ("transfer", transfer().to_bytes()),
         ("create", create().to_bytes()),
         ("slices", slices),
-        ("confirms", confirms),
-        ("surround", surround),
+        ("stake", StakeArguments { account: ALICE, amount: Amount(5) }.to_bytes()),
+        ("withdraw", WithdrawArguments { account: ALICE }.to_bytes()),
+        ("vote", VoteArguments { voter: ALICE, producers: vec![ALICE, BOB] }.to_bytes()),
+        ("proxy", ProxyArguments { voter: ALICE, proxy: BOB }.to_bytes()),
+        ("offer-proxy", OfferProxyArguments { account: ALICE, offers: true }.to_bytes()),
+        ("register", register().to_bytes()),
+        ("bond", BondArguments { producer: BOB, amount: Amount(5) }.to_bytes()),
+        ("update", update().to_bytes()),
+        ("producer", ProducerArguments { producer: BOB }.to_bytes()),
+        ("report", ReportArguments { reporter: ALICE, evidence: surround.clone() }.to_bytes()),
     ];
-    // Those behind the last are of its type too.
-    let mut selectors = (0_u8..).map(|selector| selector.min(LAST));
-    named(values.map(|(name, bytes)| (name, [&[selectors.next().unwrap()], bytes.as_slice()].concat())))
+    let mut selectors = 0_u8..;
+    let mut seeds = named(values.map(|(name, bytes)| (name, selected(selectors.next().unwrap(), &bytes))));
+    // The other kinds of evidence.
+    seeds.extend(named([("confirms", selected(16, &confirms)), ("surround", selected(16, &surround.to_bytes()))]));
+    seeds
+}
+
+fn selected(selector: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[selector], bytes].concat()
+}
+
+fn register() -> RegisterArguments {
+    let (key, beacon) = (keys(2).public(), beacon_keys(2).public());
+    RegisterArguments { producer: BOB, key, beacon, bond: Amount(50), about: "bob's".to_owned() }
+}
+
+fn update() -> UpdateArguments {
+    let (key, beacon) = (keys(6).public(), beacon_keys(6).public());
+    UpdateArguments { producer: BOB, key, beacon, about: String::new() }
 }
 
 fn message() -> Vec<Vec<u8>> {
@@ -763,6 +790,20 @@ fn vrf() -> Vec<Vec<u8>> {
 
 fn state() -> Vec<Vec<u8>> {
     let account = Account::with_keys(keys(1).public(), keys(2).public());
+    let stake = Stake {
+        staked: Amount(7),
+        proxied: Amount(3),
+        is_proxy: true,
+        vote: Vote::Producers(Ballot { producers: vec![ALICE, BOB] }),
+        releases: vec![Release { amount: Amount(2), free_at: Slot(9) }],
+    };
+    let (key, beacon) = (keys(2).public(), beacon_keys(2).public());
+    let mut producer = Producer::new(Epoch(3), key, beacon, Amount(50), "bob's".to_owned());
+    producer.unbonding = Unbonding::FreeAt(Slot(90));
+    producer.status = Standing::Standby { since: Epoch(4) };
+    producer.cuts.push(Cut { fault: Fault::Surround, epoch: Epoch(4), evidence: Hash([2; 32]), amount: Amount(9) });
+    let deeds = vec![Deeds { blocks: 2, confirms: 80 }];
+    let activity = Activity { epoch: Epoch(4), certificates: 99, filled: 4, deeds };
     let included = Included { slot: Slot(7), ids: vec![Hash([1; 32]), Hash([2; 32])] };
     let records = [
         records::store(&account),
@@ -770,6 +811,12 @@ fn state() -> Vec<Vec<u8>> {
         records::store(&SlotFees { slot: Slot(1), producer: ALICE, amount: Amount(5) }),
         records::store(&Window { first: 3, next: 9 }),
         records::store(&Tariff { per_byte: Amount(1_000) }),
+        records::store(&stake),
+        records::store(&Stake { vote: Vote::Proxy(BOB), releases: Vec::new(), ..stake }),
+        records::store(&producer),
+        records::store(&Roster { producers: vec![BOB, ALICE] }),
+        records::store(&Term { producers: vec![BOB] }),
+        records::store(&activity),
         key::of(ALICE, key::ACCOUNT),
         key::of_included(9),
     ];
