@@ -37,7 +37,7 @@ pub struct Quorum {
 
 /// Proof that more than two thirds of the weight confirmed `source -> target`. Two quorums at a change of the
 /// producers, one otherwise, none at genesis (where source and target are the genesis slice). Quorums ascend by epoch;
-/// the last is that of the target's epoch, which every one of the confirms names.
+/// the last is that of the schedule in force at the target, whose epoch every one of the confirms names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Certificate {
     /// The link's start.
@@ -185,8 +185,8 @@ impl Certificate {
     }
 
     /// Judges the whole certificate: form, more than two thirds of the weight of each of `schedules` (ascending by
-    /// epoch, the target's last), every signature. A confirm that `known` vouches for (these very bytes were verified
-    /// before, under the same schedule's key) is not verified again.
+    /// epoch, the one in force at the target last), every signature. A confirm that `known` vouches for (these very bytes
+    /// were verified before, under the same key) is not verified again.
     ///
     /// The genesis certificate carries no proof and is refused here: compare with [`Certificate::genesis`].
     ///
