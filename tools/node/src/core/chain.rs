@@ -378,8 +378,8 @@ struct Own {
     beacon: Beacon,
 }
 
-/// What the execution of a slice is told of it.
-pub(super) fn context_of(slice: &SliceBody, office: Office) -> SliceContext {
+/// What the execution of a slice is told of it: what it says itself, and what consensus says of its place.
+pub fn context_of(slice: &SliceBody, office: Office) -> SliceContext {
     let Office { schedule, confirmers } = office;
     let (slot, index, producer) = (slice.slot, slice.index, slice.producer);
     SliceContext { slot, index, producer, schedule, confirmers, beacon: beacon_output(&slice.beacon) }

@@ -29,6 +29,7 @@ use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
 use hpb_types::{ChainId, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
+pub use chain::context_of;
 pub use io::{Input, Output};
 pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
