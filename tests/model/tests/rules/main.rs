@@ -9,3 +9,4 @@ mod by_hand;
 mod checker;
 mod finality;
 mod protocol;
+mod reductions;
