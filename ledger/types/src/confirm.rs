@@ -3,7 +3,7 @@
 //! When a producer may confirm is consensus' business; here are the bytes and the signature.
 
 use crate::codec::Canonical;
-use crate::keys::{Domain, KeyPair, PublicKey, Signature};
+use crate::keys::{Domain, PublicKey, Signature, Signer};
 use crate::name::AccountName;
 use crate::slice::SliceRef;
 use crate::units::{ChainId, Epoch};
@@ -45,7 +45,7 @@ impl ConfirmBody {
 
 impl Confirm {
     /// Signs `body` by its producer's key.
-    pub fn sign(body: ConfirmBody, key: &KeyPair) -> Self {
+    pub fn sign(body: ConfirmBody, key: &dyn Signer) -> Self {
         let signature = key.sign(Domain::Confirm, &body.chain, &body.to_bytes());
         Self { body, signature }
     }
@@ -59,6 +59,7 @@ impl Confirm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyPair;
     use crate::samples;
 
     #[test]

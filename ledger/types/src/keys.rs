@@ -6,7 +6,7 @@
 use core::fmt;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use ed25519_dalek::Signer;
+use ed25519_dalek::Signer as _;
 
 use crate::units::ChainId;
 
@@ -157,6 +157,15 @@ impl PublicKey {
     }
 }
 
+/// Whoever signs under one public key: a key pair, or what a simulation puts in its place.
+pub trait Signer: fmt::Debug + Send + Sync {
+    /// The key that the signatures verify under.
+    fn public(&self) -> PublicKey;
+
+    /// Signs `body` for its purpose and its chain.
+    fn sign(&self, domain: Domain, chain: &ChainId, body: &[u8]) -> Signature;
+}
+
 /// A secret key with its public half. The secret is wiped from memory when the value is dropped.
 #[derive(Clone)]
 pub struct KeyPair(ed25519_dalek::SigningKey);
@@ -180,6 +189,16 @@ impl KeyPair {
     /// Signs `message` as it is, without a domain: for test vectors and foreign formats only.
     pub fn sign_raw(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
+    }
+}
+
+impl Signer for KeyPair {
+    fn public(&self) -> PublicKey {
+        self.public()
+    }
+
+    fn sign(&self, domain: Domain, chain: &ChainId, body: &[u8]) -> Signature {
+        self.sign(domain, chain, body)
     }
 }
 

@@ -23,7 +23,7 @@ pub use certificate::{Bitmap, Certificate, CertificateError, Quorum};
 pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use confirm::{Confirm, ConfirmBody};
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProducer, Schedule, ScheduledProducer};
-pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature};
+pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
 pub use message::{
     Digest, Gossip, Hello, Message, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus,
 };

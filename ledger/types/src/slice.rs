@@ -8,7 +8,7 @@ use hpb_base::limits::{SLICE_LEN_MAX, SLICES_PER_SLOT_MAX};
 
 use crate::certificate::Certificate;
 use crate::codec::Canonical;
-use crate::keys::{Domain, Hash, KeyPair, PublicKey, Signature};
+use crate::keys::{Domain, Hash, PublicKey, Signature, Signer};
 use crate::name::AccountName;
 use crate::units::{ChainId, Height, Slot};
 use crate::verify::verify;
@@ -120,7 +120,7 @@ impl SliceBody {
 
 impl Slice {
     /// Signs `body` by its producer's key.
-    pub fn sign(body: SliceBody, key: &KeyPair) -> Self {
+    pub fn sign(body: SliceBody, key: &dyn Signer) -> Self {
         let signature = key.sign(Domain::Slice, &body.chain, &body.to_bytes());
         Self { body, signature }
     }
@@ -158,6 +158,7 @@ pub fn transactions_root(ids: impl IntoIterator<Item = Hash>) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyPair;
     use crate::samples;
     use crate::units::Epoch;
 

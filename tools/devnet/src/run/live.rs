@@ -316,7 +316,7 @@ fn workers(
             }],
             core: CoreConfig {
                 genesis: plan.genesis.clone(),
-                producer: Some((own.name, own.producer_keys.clone())),
+                producer: Some((own.name, Arc::new(own.producer_keys.clone()))),
                 validators: plan.peers_of(index),
                 wall_at_zero,
                 commit_every: COMMIT_EVERY,

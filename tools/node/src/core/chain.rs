@@ -1,5 +1,7 @@
 //! What the consensus engine asks for, and what becomes of it: execute, build, write, sign, send.
 
+use std::sync::Arc;
+
 use hpb_base::limits::{
     FINAL_SLICES_KEPT_MAX, SLICE_BODIES_MAX, SLICE_BYTES_MAX, SLICES_SERVED_MAX, TRANSACTIONS_PER_SLICE_MAX,
 };
@@ -109,10 +111,10 @@ impl<S: Store> Core<S> {
 
     /// Builds this node's next slice from what waits.
     fn propose(&mut self, now: Instant, proposal: &Proposal) {
-        let Some((name, keys)) = &self.producer else {
+        let Some((name, signer)) = &self.producer else {
             return self.engine.handle(now, EngineInput::ProposalDeclined);
         };
-        let (name, keys) = (*name, keys.clone());
+        let (name, signer) = (*name, Arc::clone(signer));
         let context = SliceContext { slot: proposal.slot, index: proposal.index, producer: name };
         let candidates = if proposal.may_carry_transactions {
             let block_time = hpb_base::UnixMillis(self.genesis.slot_start_ms(proposal.slot));
@@ -152,7 +154,7 @@ impl<S: Store> Core<S> {
             results: ResultsCommitment { ..executed.results },
             source: Certificate::clone(&proposal.source),
         };
-        let slice = Slice::sign(body, &keys);
+        let slice = Slice::sign(body, &*signer);
         let reference = slice.reference();
         self.stats.executed += built.included.len() as u64;
         self.bodies.insert(reference.id, Body { slice: slice.clone(), transactions: built.included });
@@ -185,8 +187,8 @@ impl<S: Store> Core<S> {
     }
 
     fn confirm(&mut self, now: Instant, body: ConfirmBody) {
-        let Some((_, keys)) = &self.producer else { return };
-        let confirm = Confirm::sign(body, keys);
+        let Some((_, signer)) = &self.producer else { return };
+        let confirm = Confirm::sign(body, &**signer);
         let message = framed(&Message::Confirm(Box::new(confirm.clone())));
         let broadcast = Command::Broadcast { group: Group::Validators, priority: Priority::Critical, message };
         self.outputs.push_back(Output::Card(broadcast));

@@ -15,16 +15,17 @@ mod recover;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
+use hpb_consensus::Verified;
 use hpb_consensus::dpos::{Config as EngineConfig, Dpos};
-use hpb_consensus::{Engine, Verified};
 use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
-use hpb_types::{AccountName, ChainId, Genesis, Hash, KeyPair, PublicKey, RejectReason, Slice, SliceRef, Slot};
+use hpb_types::{AccountName, ChainId, Genesis, Hash, PublicKey, RejectReason, Signer, Slice, SliceRef, Slot};
 
 pub use io::{Input, Output};
 pub use recover::{RecoverError, Recovered};
@@ -48,8 +49,8 @@ type Bodies = BTreeMap<Hash, Body>;
 pub struct CoreConfig {
     /// The chain.
     pub genesis: Genesis,
-    /// Which producer it is, with the key of its slices and confirms; an observer is none.
-    pub producer: Option<(AccountName, KeyPair)>,
+    /// Which producer it is, with the signer of its slices and confirms; an observer is none.
+    pub producer: Option<(AccountName, Arc<dyn Signer>)>,
     /// The node identities of the other validators.
     pub validators: Vec<PublicKey>,
     /// What the wall clock shows at [`Instant::ZERO`].
@@ -95,7 +96,7 @@ pub struct CoreStats {
 pub struct Core<S> {
     genesis: Genesis,
     chain: ChainId,
-    producer: Option<(AccountName, KeyPair)>,
+    producer: Option<(AccountName, Arc<dyn Signer>)>,
     engine: Dpos,
     ledger: Ledger<S>,
     mempool: Mempool,
@@ -189,7 +190,7 @@ impl<S: Store> Core<S> {
     }
 
     /// The engine.
-    pub fn engine(&self) -> &impl Engine {
+    pub fn engine(&self) -> &Dpos {
         &self.engine
     }
 

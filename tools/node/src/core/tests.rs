@@ -6,7 +6,9 @@ use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{SharedStore, token};
 use hpb_types::message::{Status, kind};
-use hpb_types::{Amount, Authorisation, GenesisAccount, GenesisProducer, Height, Transaction, TransactionBody};
+use hpb_types::{
+    Amount, Authorisation, GenesisAccount, GenesisProducer, Height, KeyPair, Transaction, TransactionBody,
+};
 
 use super::*;
 use crate::verify::Verify;
@@ -119,7 +121,7 @@ impl World {
         let recovered = Recovered::read(&self.genesis, disk.clone(), &mut log, Some(&own)).unwrap();
         let config = CoreConfig {
             genesis: self.genesis.clone(),
-            producer: Some((own, keys(1, index))),
+            producer: Some((own, Arc::new(keys(1, index)))),
             validators: (0..self.nodes.len()).map(|other| keys(4, other).public()).collect(),
             wall_at_zero: UnixMillis(WALL_AT_ZERO),
             commit_every: Duration::from_secs(1),

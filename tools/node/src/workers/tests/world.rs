@@ -133,7 +133,7 @@ pub(super) fn identity(genesis: &Genesis, index: usize) -> Arc<Identity> {
 pub(super) fn core_config(genesis: &Genesis, index: usize) -> CoreConfig {
     CoreConfig {
         genesis: genesis.clone(),
-        producer: Some((producer_name(index), keys(1, index))),
+        producer: Some((producer_name(index), Arc::new(keys(1, index)))),
         validators: (0..genesis.producers.len()).map(|other| identity(genesis, other).public()).collect(),
         wall_at_zero: UnixMillis(WALL_AT_ZERO),
         commit_every: Duration::from_secs(1),
