@@ -170,6 +170,11 @@ impl Dpos {
         &self.config.schedules
     }
 
+    /// Whom it has reported, and of what.
+    pub fn accused(&self) -> &BTreeSet<(AccountName, Fault)> {
+        &self.accused
+    }
+
     /// Slices that are not final.
     pub fn unfinal_count(&self) -> usize {
         self.tree.len()

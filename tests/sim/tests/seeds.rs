@@ -1,0 +1,30 @@
+//! Seeds of the simulator: a seed is a run, and whatever goes wrong, what must hold does.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use hpb_sim::cast::Cast;
+use hpb_sim::faults::{SLOTS, Schedule};
+use hpb_sim::world::{Outcome, Plan, World};
+
+fn run(nodes: usize, seed: u64, schedule: Schedule) -> Outcome {
+    World::new(Arc::new(Cast::new(nodes).unwrap()), Plan { seed, nodes, schedule }, false).run()
+}
+
+#[test]
+fn seven_calm_nodes_make_all_final() {
+    let outcome = run(7, 1, Schedule::default());
+    assert_eq!(outcome.failure, None);
+    // Eleven slices a slot, and but for the last few all are final.
+    assert!(outcome.slices >= 10 * (SLOTS - 1), "{outcome:?}");
+    assert!(outcome.finals + 5 >= outcome.slices, "{outcome:?}");
+    assert!(outcome.transactions > 100, "{outcome:?}");
+}
+
+#[test]
+fn a_seed_is_a_run_and_another_seed_another() {
+    let drawn = |seed| run(4, seed, Schedule::draw(seed, 4)).trace;
+    assert_eq!(drawn(3), drawn(3));
+    assert_ne!(drawn(3), drawn(4));
+}
