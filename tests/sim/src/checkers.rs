@@ -9,7 +9,7 @@ use hpb_base::Instant;
 use hpb_ledger::Store;
 use hpb_node::core::Core;
 use hpb_types::message::SliceBundle;
-use hpb_types::{Hash, Height, SliceRef, Transaction};
+use hpb_types::{AccountName, Hash, Height, SliceRef, Transaction};
 
 /// What is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -30,6 +30,8 @@ pub enum Checker {
     Runs,
     /// Nobody holds proof of a fault against a correct producer.
     Innocence,
+    /// Two final chains convict producers of a third of the weight.
+    Evidence,
 }
 
 /// What did not hold.
@@ -73,12 +75,18 @@ pub struct Checkers {
     final_transactions: BTreeSet<Hash>,
     roots: BTreeMap<Height, Hash>,
     progress: Vec<Progress>,
+    innocent: BTreeSet<AccountName>,
+    accused: BTreeSet<AccountName>,
+    /// More than a third lie: two final chains are noted, and what follows from them is no failure.
+    conspiracy: bool,
+    conflict: Option<Failure>,
     failure: Option<Failure>,
 }
 
 impl Checkers {
-    /// For `machines` machines of a chain that starts from `genesis`.
-    pub fn new(machines: usize, genesis: SliceRef) -> Self {
+    /// For `machines` machines of a chain that starts from `genesis`. Nobody may accuse the `innocent`; in a
+    /// `conspiracy` there may be two final chains.
+    pub fn new(machines: usize, genesis: SliceRef, innocent: BTreeSet<AccountName>, conspiracy: bool) -> Self {
         Self {
             known: BTreeMap::new(),
             genesis,
@@ -87,8 +95,17 @@ impl Checkers {
             final_transactions: BTreeSet::new(),
             roots: BTreeMap::new(),
             progress: vec![Progress::default(); machines],
+            innocent,
+            accused: BTreeSet::new(),
+            conspiracy,
+            conflict: None,
             failure: None,
         }
+    }
+
+    /// Two final chains, in a conspiracy.
+    pub fn conflict(&self) -> Option<&Failure> {
+        self.conflict.as_ref()
     }
 
     /// What did not hold, the first of it.
@@ -111,8 +128,19 @@ impl Checkers {
         self.final_transactions.len()
     }
 
+    /// Producers that some correct node holds proof against.
+    pub fn accused_count(&self) -> usize {
+        self.accused.len()
+    }
+
     /// Notes what does not hold.
     pub fn fail(&mut self, checker: Checker, at: Instant, what: impl FnOnce() -> String) {
+        if self.conspiracy && checker != Checker::Evidence && checker != Checker::Innocence {
+            if self.conflict.is_none() && checker == Checker::OneChain {
+                self.conflict = Some(Failure { checker, at, what: what() });
+            }
+            return;
+        }
         if self.failure.is_none() {
             self.failure = Some(Failure { checker, at, what: what() });
         }
@@ -159,7 +187,10 @@ impl Checkers {
         if accused.len() > progress.accused {
             self.progress[machine].accused = accused.len();
             for (name, fault) in accused {
-                self.fail(Checker::Innocence, now, || format!("machine {machine} accuses {name} of {fault:?}"));
+                self.accused.insert(*name);
+                if self.innocent.contains(name) {
+                    self.fail(Checker::Innocence, now, || format!("machine {machine} accuses {name} of {fault:?}"));
+                }
             }
         }
         if progress.told_final != Some(told) {
@@ -264,6 +295,7 @@ impl fmt::Display for Checker {
             Self::Liveness => "liveness",
             Self::Runs => "runs",
             Self::Innocence => "innocence",
+            Self::Evidence => "evidence",
         })
     }
 }

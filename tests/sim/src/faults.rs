@@ -4,6 +4,7 @@ use std::fmt;
 
 use hpb_base::{Duration, Instant, Random};
 
+use crate::byzantine::Behaviour;
 use crate::cast::{DELTA, SLOT, slot_start};
 use crate::link::Weather;
 
@@ -90,6 +91,13 @@ pub enum Kind {
         /// How far.
         by: Duration,
     },
+    /// A node lies.
+    Byzantine {
+        /// Which.
+        node: usize,
+        /// How.
+        behaviour: Behaviour,
+    },
 }
 
 /// A fault and its time on the true clock.
@@ -137,13 +145,25 @@ impl Nodes {
         (0..128).filter(move |node| self.contains(*node))
     }
 
+    /// Those that are not among `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Those in either set.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// How many they are.
     pub fn count(self) -> usize {
         self.0.count_ones() as usize
     }
 
     /// Each of `count` nodes with the chance of a half, but neither all nor none.
-    fn draw(random: &mut Random, count: usize) -> Self {
+    pub fn draw(random: &mut Random, count: usize) -> Self {
         loop {
             let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
             let drawn = Self(bits & Self::all(count).0);
@@ -155,23 +175,42 @@ impl Nodes {
 }
 
 impl Schedule {
-    /// The schedule of a seed for `count` nodes.
+    /// The schedule of a seed for `count` nodes: calm, with faults, with faults and up to a third Byzantine, or with
+    /// more than a third Byzantine.
     pub fn draw(seed: u64, count: usize) -> Self {
         let random = &mut Random::stream(seed, 1);
-        let mut faults = Vec::new();
-        // One seed in ten is calm.
-        if random.below(10) > 0 {
-            let mut draw = Draw { random, count, power_left: (count - 1) / 3 };
-            let number = 1 + draw.random.below(FAULTS_MAX);
-            faults.extend((0..number).map(|_| draw.fault()));
-        }
+        let mut draw = Draw { random, count, power_left: (count - 1) / 3 };
+        let mut faults = match draw.random.below(12) {
+            0 => Vec::new(),
+            1 => draw.conspiracy(),
+            kind => {
+                let mut faults = if kind < 8 { draw.byzantine() } else { Vec::new() };
+                let number = draw.random.below(FAULTS_MAX + 1);
+                faults.extend((0..number).map(|_| draw.fault()));
+                faults
+            }
+        };
         faults.sort_by_key(|fault| fault.from);
         Self { faults }
     }
 
-    /// When the last fault has ended.
+    /// Who lies at some time.
+    pub fn byzantine(&self) -> Nodes {
+        self.faults.iter().fold(Nodes::default(), |nodes, fault| match fault.kind {
+            Kind::Byzantine { node, .. } => nodes.or(Nodes::one(node)),
+            _ => nodes,
+        })
+    }
+
+    /// Whether so many of `count` nodes lie that two chains may become final.
+    pub fn is_conspiracy(&self, count: usize) -> bool {
+        3 * self.byzantine().count() >= count
+    }
+
+    /// When the last fault has ended; what Byzantine nodes do does not count, as the others must live with it.
     pub fn healed_at(&self) -> Instant {
-        self.faults.iter().map(|fault| fault.until).max().unwrap_or(slot_start(0))
+        let others = self.faults.iter().filter(|fault| !matches!(fault.kind, Kind::Byzantine { .. }));
+        others.map(|fault| fault.until).max().unwrap_or(slot_start(0))
     }
 
     /// The same without the faults at `indexes`.
@@ -197,6 +236,66 @@ impl Draw<'_> {
         let length = Duration::from_millis(50 + self.random.below(8 * SLOT.as_millis()));
         let until = (from + length).min(last);
         Fault { from, until, kind: self.kind() }
+    }
+
+    /// Up to a third of the nodes lie, each in up to three ways, for a part of the run or all of it.
+    fn byzantine(&mut self) -> Vec<Fault> {
+        let most = (self.count as u64 - 1) / 3;
+        let number = 1 + self.random.below(most) as usize;
+        let mut faults = Vec::new();
+        for node in self.some(number).iter() {
+            for _ in 0..=self.random.below(3) {
+                let (from, until) = if self.random.below(2) == 0 {
+                    (slot_start(0), slot_start(SLOTS))
+                } else {
+                    let begin = self.random.below(SLOTS - 1);
+                    (slot_start(begin), slot_start(begin + 1 + self.random.below(SLOTS - begin)))
+                };
+                faults.push(Fault { from, until, kind: Kind::Byzantine { node, behaviour: self.behaviour() } });
+            }
+        }
+        faults
+    }
+
+    /// More than a third are twins, and the others are cut in two: each side with the twins is a quorum.
+    fn conspiracy(&mut self) -> Vec<Fault> {
+        let quorum = 2 * self.count / 3 + 1;
+        let number = (1..self.count).find(|number| number + (self.count - number) / 2 >= quorum).unwrap_or(self.count);
+        let twins = self.some(number);
+        let honest = twins.others(self.count);
+        let first: Nodes =
+            honest.iter().take(honest.count() / 2).fold(Nodes::default(), |nodes, node| nodes.or(Nodes::one(node)));
+        let second = honest.without(first);
+        let from = slot_start(1 + self.random.below(4));
+        let until = from + Duration::from_millis(6 * SLOT.as_millis() + self.random.below(10 * SLOT.as_millis()));
+        let cut = Kind::Cut { from: first, to: second, both_ways: true, breaks: true };
+        let twin = |node| Kind::Byzantine { node, behaviour: Behaviour::Twin { second } };
+        let kinds = twins.iter().map(twin).chain([cut]);
+        kinds.map(|kind| Fault { from, until, kind }).collect()
+    }
+
+    /// `number` nodes.
+    fn some(&mut self, number: usize) -> Nodes {
+        let mut nodes = Nodes::default();
+        while nodes.count() < number {
+            nodes = nodes.or(Nodes::one(self.node()));
+        }
+        nodes
+    }
+
+    fn behaviour(&mut self) -> Behaviour {
+        let nodes = Nodes::draw(self.random, self.count);
+        match self.random.below(9) {
+            0 => Behaviour::Twin { second: nodes },
+            1 => Behaviour::Withhold { last: 1 + self.random.below(12) as u32 },
+            2 => Behaviour::Partial { to: nodes },
+            3 => Behaviour::Equivocate { to: nodes },
+            4 => Behaviour::WrongResults,
+            5 => Behaviour::TwoConfirms,
+            6 => Behaviour::Surround,
+            7 => Behaviour::ConfirmAll,
+            _ => Behaviour::Replay,
+        }
     }
 
     fn node(&mut self) -> usize {
@@ -293,6 +392,7 @@ impl fmt::Display for Kind {
             Self::Weather { from, to, weather } => write!(f, "weather {from} -> {to}: {weather}"),
             Self::Slow { node, by } => write!(f, "node {node} is slow by {by:?}"),
             Self::Drift { node, ppm } => write!(f, "the clock of node {node} drifts by {ppm} ppm"),
+            Self::Byzantine { node, behaviour } => write!(f, "node {node} {behaviour}"),
             Self::Leap { node, by } => write!(f, "the clock of node {node} leaps ahead by {by:?}"),
         }
     }

@@ -4,6 +4,8 @@
 //! step. The same seed gives the same trace on every machine. What fails is cut down to the few faults that matter and
 //! can be run again.
 
+pub mod auditor;
+pub mod byzantine;
 pub mod cast;
 pub mod checkers;
 pub mod clock;

@@ -48,6 +48,10 @@ pub struct Summary {
     pub finals: u64,
     /// Transactions final.
     pub transactions: u64,
+    /// Producers proven guilty, by correct nodes.
+    pub accused: u64,
+    /// Seeds in which more than a third brought about two final chains, and were convicted.
+    pub conflicts: u64,
     /// The hash over the traces of all, in the order of the seeds.
     pub trace: Hash,
     /// Real time that passed.
@@ -83,13 +87,16 @@ impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds of {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final; {} simulated seconds in \
+            "{} seeds of {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final, {} producers \
+             accused, {} conspiracies; {} simulated seconds in \
              {} s ({} a second); trace {}",
             self.seeds,
             self.failed.len(),
             self.slices,
             self.finals,
             self.transactions,
+            self.accused,
+            self.conflicts,
             self.simulated.as_millis() / 1_000,
             self.took.as_millis() / 1_000,
             self.speed(),
@@ -169,6 +176,8 @@ pub fn run_one(cast: &Arc<Cast>, plan: Plan, trace: bool) -> Outcome {
             slices: 0,
             finals: 0,
             transactions: 0,
+            accused: 0,
+            conflict: false,
             simulated: Duration::ZERO,
             lines: Vec::new(),
         }
@@ -197,6 +206,8 @@ impl<'a> Telling<'a> {
             slices: 0,
             finals: 0,
             transactions: 0,
+            accused: 0,
+            conflicts: 0,
             trace: Hash::ZERO,
             took: Duration::ZERO,
         };
@@ -211,6 +222,8 @@ impl<'a> Telling<'a> {
         summary.slices += outcome.slices;
         summary.finals += outcome.finals;
         summary.transactions += outcome.transactions;
+        summary.accused += outcome.accused;
+        summary.conflicts += u64::from(outcome.conflict);
         for line in &outcome.lines {
             writeln!(out, "{line}")?;
         }

@@ -3,20 +3,27 @@
 //! The cores are the node's own. What lies between them is played here: sessions and messages, verifiers, disks, clocks,
 //! users, and the faults of the schedule. Nothing depends on the machine that it runs on.
 
+mod force;
+mod sessions;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hpb_base::{Duration, Instant, Random};
 use hpb_ledger::Store as _;
 use hpb_node::core::{Input, Output};
+use hpb_node::verify::Verdict;
 use hpb_toe::{Class, Command, Group, SessionId};
 use hpb_types::message::kind;
 use hpb_types::{Hash, Message, PublicKey};
 
+use crate::auditor::Auditor;
+use crate::byzantine::{Behaviour, Liar};
 use crate::cast::{Cast, SLOT, slot_start};
 use crate::checkers::{Checker, Checkers, Failure};
 use crate::clock::Clock;
-use crate::faults::{Kind, Loss, SLOTS, Schedule};
-use crate::link::{Link, Stop, Weather};
+use crate::faults::{Kind, Loss, Nodes, SLOTS, Schedule};
+use crate::link::Link;
 use crate::node::{COMMIT, Node, SYNC};
 use crate::paper::JUDGE;
 use crate::queue::{Event, Queue};
@@ -58,19 +65,30 @@ pub struct Outcome {
     pub finals: u64,
     /// Transactions final.
     pub transactions: u64,
+    /// Producers that some correct node proved guilty of a fault.
+    pub accused: u64,
+    /// Whether two chains became final, as more than a third may bring about.
+    pub conflict: bool,
     /// How long it ran, on virtual time.
     pub simulated: Duration,
     /// The last lines of the trace, if they were asked for.
     pub lines: Vec<String>,
 }
 
-/// The world. See the module.
+/// The world. See the module. A machine is a node, or the second core of a twin.
 pub struct World {
     cast: Arc<Cast>,
     plan: Plan,
     now: Instant,
     queue: Queue,
+    /// The machines: the nodes by their number, then the twins' second cores.
     nodes: Vec<Node>,
+    /// By node, the machine of its second core.
+    second: BTreeMap<usize, usize>,
+    byzantine: Nodes,
+    liars: BTreeMap<usize, Liar>,
+    /// Told everything, where more than a third lie.
+    auditor: Option<Auditor>,
     /// By sender, then receiver.
     links: Vec<Link>,
     dialing: Vec<bool>,
@@ -87,12 +105,20 @@ impl World {
     pub fn new(cast: Arc<Cast>, plan: Plan, lines: bool) -> Self {
         let count = plan.nodes;
         let mut random = Random::stream(plan.seed, 0);
+        let twins = plan.schedule.faults.iter().filter_map(|fault| match fault.kind {
+            Kind::Byzantine { node, behaviour: Behaviour::Twin { .. } } => Some(node),
+            _ => None,
+        });
+        let twins: std::collections::BTreeSet<usize> = twins.collect();
+        let second = twins.iter().enumerate().map(|(place, node)| (*node, count + place)).collect();
+        let byzantine = plan.schedule.byzantine();
         let mut nodes = Vec::new();
-        for number in 0..count {
+        for number in (0..count).chain(twins) {
             let local = Instant::from_nanos(1_000_000_000 + random.below(3_600_000_000_000));
             let wall_error_ms = random.below(41).cast_signed() - 20;
             nodes.push(Node::new(number, &cast, Clock::new(Instant::ZERO, local, wall_error_ms)));
         }
+        let count = nodes.len();
         let mut links = Vec::new();
         for from in 0..count {
             for to in 0..count {
@@ -105,7 +131,15 @@ impl World {
             }
         }
         Self {
-            checkers: Checkers::new(count, cast.genesis.genesis_slice()),
+            auditor: plan.schedule.is_conspiracy(plan.nodes).then(|| Auditor::new(&cast.genesis)),
+            liars: byzantine.iter().map(|node| (node, Liar::new(plan.seed, node))).collect(),
+            second,
+            byzantine,
+            checkers: {
+                let honest = byzantine.others(plan.nodes).iter().map(|node| cast.nodes[node].name).collect();
+                let conspiracy = plan.schedule.is_conspiracy(plan.nodes);
+                Checkers::new(count, cast.genesis.genesis_slice(), honest, conspiracy)
+            },
             now: START,
             queue: Queue::default(),
             dialing: vec![false; count * count],
@@ -162,6 +196,8 @@ impl World {
             slices: self.checkers.slices_count() as u64,
             finals: self.checkers.finals_count() as u64,
             transactions: self.checkers.final_transactions_count() as u64,
+            accused: self.checkers.accused_count() as u64,
+            conflict: self.checkers.conflict().is_some(),
             simulated: self.now.since(START),
             lines: self.trace.into_lines(),
         }
@@ -191,8 +227,6 @@ impl World {
         }
     }
 
-    // Nodes.
-
     fn start(&mut self, index: usize) {
         if self.nodes[index].core.is_some() {
             return;
@@ -201,15 +235,16 @@ impl World {
             Ok(forgotten) => {
                 self.trace.note(self.now, Tag::Started, index, forgotten.into(), &[]);
                 self.trace.line(self.now, || format!("node {index} starts"));
-                if let Some(core) = &self.nodes[index].core {
+                if let Some(core) = self.nodes[index].core.as_ref().filter(|_| self.is_correct(index)) {
                     self.checkers.started(self.now, index, core, forgotten);
                 }
                 let users = Input::Opened { session: USERS, peer: Some(PublicKey([7; 32])), class: Class::Terminal };
                 self.give(index, users);
             }
-            Err(error) => {
+            Err(error) if self.is_correct(index) => {
                 self.checkers.fail(Checker::Runs, self.now, || format!("node {index} does not start: {error}"));
             }
+            Err(_) => {}
         }
     }
 
@@ -238,7 +273,7 @@ impl World {
             self.act(index, output);
         }
         self.outputs = outputs;
-        if let Some(core) = &self.nodes[index].core {
+        if let Some(core) = self.nodes[index].core.as_ref().filter(|_| self.is_correct(index)) {
             let told = core.last_final();
             self.checkers.stepped(self.now, index, core);
             if self.nodes[index].told != Some(told) {
@@ -262,11 +297,10 @@ impl World {
             Output::Card(Command::Broadcast { group: Group::Validators, message, .. }) => {
                 self.trace.note(self.now, Tag::Sent, index, u64::MAX, &message);
                 self.observe(index, &message);
-                for to in 0..self.nodes.len() {
-                    let link = self.link(index, to);
-                    if self.links[link].joined {
-                        self.send(index, to, &message);
-                    }
+                if self.is_correct(index) {
+                    self.broadcast(index, Nodes::all(self.plan.nodes), &message);
+                } else {
+                    self.lie(index, |liar, cast, behaviours| liar.broadcast(cast, behaviours, &message));
                 }
             }
             Output::Card(Command::Join { session, group }) if session != USERS => {
@@ -284,8 +318,9 @@ impl World {
             }
             Output::Card(_) => {}
             Output::Verify(request) => {
-                let node = &mut self.nodes[index];
-                let verdict = Box::new(node.verify.judge(request));
+                let verdict = Box::new(self.nodes[index].verify.judge(request));
+                self.audit(index, &verdict);
+                let node = &self.nodes[index];
                 let at = self.now + JUDGE + node.slow;
                 self.queue.put(at, Event::Verdict { machine: index, life: node.life, verdict });
             }
@@ -329,134 +364,50 @@ impl World {
     fn stopped(&mut self, index: usize, reason: &dyn std::fmt::Display) {
         self.trace.line(self.now, || format!("node {index} stops itself: {reason}"));
         let full = |kind: &Kind| matches!(kind, Kind::FullDisk { node, .. } if *node == index);
-        if !self.is_active(full) {
+        if self.is_correct(index) && !self.is_active(full) {
             self.checkers.fail(Checker::Runs, self.now, || format!("node {index} stops itself: {reason}"));
         }
         self.crash(index, Loss::Kill);
     }
 
-    // Sessions and messages.
-
-    fn link(&self, from: usize, to: usize) -> usize {
-        from * self.nodes.len() + to
+    /// Whether a machine is a correct node's.
+    fn is_correct(&self, index: usize) -> bool {
+        !self.byzantine.contains(self.nodes[index].number)
     }
 
-    /// Every pair without a session tries to open one.
-    fn mesh(&mut self) {
-        for one in 0..self.nodes.len() {
-            for other in one + 1..self.nodes.len() {
-                let (there, back) = (self.link(one, other), self.link(other, one));
-                if self.may_talk(one, other)
-                    && !self.links[there].open
-                    && !self.links[back].open
-                    && !self.dialing[there]
-                {
-                    self.dialing[there] = true;
-                    let took = Duration::from_micros(2_000 + self.random.below(80_000));
-                    self.queue.put(self.now + took, Event::Opened { one, other });
-                }
-            }
-        }
-        self.queue.put(self.now + MESH_EVERY, Event::Mesh);
-    }
-
-    /// Whether a session between the two can come up.
-    fn may_talk(&self, one: usize, other: usize) -> bool {
-        let (there, back) = (&self.links[self.link(one, other)], &self.links[self.link(other, one)]);
-        let is_up = |index: usize| self.nodes[index].core.is_some();
-        is_up(one) && is_up(other) && there.stop.is_none() && back.stop.is_none()
-    }
-
-    fn opened(&mut self, one: usize, other: usize) {
-        let (there, back) = (self.link(one, other), self.link(other, one));
-        self.dialing[there] = false;
-        if !self.may_talk(one, other) || self.links[there].open || self.links[back].open {
-            return;
-        }
-        let generation = self.links[there].generation.max(self.links[back].generation) + 1;
-        for (own, peer, link) in [(one, other, there), (other, one, back)] {
-            self.links[link].open = true;
-            self.links[link].generation = generation;
-            self.trace.note(self.now, Tag::Opened, own, peer as u64, &[]);
-            let identity = self.cast.nodes[self.nodes[peer].number].identity;
-            let session = SessionId { index: peer as u32, generation };
-            self.give(own, Input::Opened { session, peer: Some(identity), class: Class::Validator });
-        }
-        self.trace.line(self.now, || format!("nodes {one} and {other} have a session"));
-    }
-
-    /// `peer` learns a little later that its session with `index` is gone.
-    fn break_session(&mut self, index: usize, peer: usize) {
-        let link = self.link(peer, index);
-        if self.links[link].open {
-            let generation = self.links[link].generation;
-            let after = Duration::from_micros(self.random.below(60_000));
-            self.queue.put(self.now + after, Event::Closed { machine: peer, peer: index, generation });
-        }
-    }
-
-    fn closed(&mut self, index: usize, peer: usize, generation: u32) {
-        let link = self.link(index, peer);
-        if !self.links[link].open || self.links[link].generation != generation {
-            return;
-        }
-        self.links[link].close();
-        self.trace.note(self.now, Tag::Closed, index, peer as u64, &[]);
-        self.give(index, Input::Closed { session: SessionId { index: peer as u32, generation } });
-    }
-
-    fn send(&mut self, from: usize, to: usize, message: &Arc<[u8]>) {
-        let index = self.link(from, to);
-        let link = &mut self.links[index];
-        if !link.open {
-            return;
-        }
-        let (queue, generation) = (&mut self.queue, link.generation);
-        link.send(self.now, message, &mut |at, message| {
-            queue.put(at, Event::Deliver { from, to, generation, message });
-        });
-    }
-
-    fn deliver(&mut self, from: usize, to: usize, generation: u32, message: &[u8]) {
-        let link = &self.links[self.link(to, from)];
-        if !link.open || link.generation != generation {
-            return;
-        }
-        let Some((kind, body)) = message.get(4..).and_then(<[u8]>::split_first) else { return };
-        self.trace.note(self.now, Tag::Arrived, to, from as u64, &message[4..5]);
-        let session = SessionId { index: from as u32, generation };
-        self.give(to, Input::Message { session, kind: *kind, body: body.to_vec() });
-    }
-
-    /// What a node sends for the first time.
-    fn observe(&mut self, index: usize, message: &[u8]) {
-        let Some((kind, body)) = message.get(4..).and_then(<[u8]>::split_first) else { return };
-        if *kind == kind::SLICE_BUNDLE
-            && let Ok(Message::SliceBundle(bundle)) = Message::decode(*kind, body)
+    /// What a correct node's verifier found good, the auditor hears.
+    fn audit(&mut self, index: usize, verdict: &Verdict) {
+        if self.is_correct(index)
+            && let Some(auditor) = &mut self.auditor
         {
-            self.trace.line(self.now, || {
-                let transactions = bundle.transactions.len();
-                let (slice, source) = (bundle.slice.reference(), bundle.slice.body.source.target);
-                format!("node {index} sends slice {slice} with {transactions} transactions, source {source}")
-            });
-            self.checkers.slice(&bundle);
+            auditor.heard(self.now, verdict);
         }
     }
-
-    // Users and judges.
 
     fn submit(&mut self) {
         self.queue.put(self.workload.next_at(self.now), Event::Submit);
         let (index, transaction) =
-            (self.workload.node(self.nodes.len()), self.workload.transaction(&self.cast, self.now));
+            (self.workload.node(self.plan.nodes), self.workload.transaction(&self.cast, self.now));
         let body = Message::SubmitTransaction(Box::new(transaction)).encode();
         self.give(index, Input::Message { session: USERS, kind: kind::SUBMIT_TRANSACTION, body });
     }
 
-    /// Every correct node runs, is beyond the last fault, and agrees on the state.
+    /// In a conspiracy two final chains are no surprise, but they convict a third of the weight. Otherwise every
+    /// correct node runs, is beyond the last fault, and agrees on the state.
     fn judge(&mut self) {
+        if let Some(auditor) = &self.auditor {
+            if let Some(conflict) = self.checkers.conflict().cloned() {
+                let guilty = auditor.guilty();
+                if 3 * guilty.len() < self.plan.nodes {
+                    self.checkers.fail(Checker::Evidence, self.now, || {
+                        format!("{conflict}, but only {guilty:?} are proven guilty")
+                    });
+                }
+            }
+            return;
+        }
         let healed = self.plan.schedule.healed_at().since(slot_start(0)).as_nanos() / SLOT.as_nanos();
-        for index in 0..self.nodes.len() {
+        for index in self.byzantine.others(self.plan.nodes).iter() {
             let Some(core) = &self.nodes[index].core else {
                 self.checkers.fail(Checker::Liveness, self.now, || format!("node {index} is down"));
                 continue;
@@ -468,125 +419,6 @@ impl World {
                 });
             }
             self.checkers.compare_state(self.now, index, core);
-        }
-    }
-
-    // Faults.
-
-    fn is_active(&self, is: impl Fn(&Kind) -> bool) -> bool {
-        self.active.iter().zip(&self.plan.schedule.faults).any(|(active, fault)| *active && is(&fault.kind))
-    }
-
-    fn begin(&mut self, index: usize) {
-        self.active[index] = true;
-        let kind = self.plan.schedule.faults[index].kind.clone();
-        self.trace.note(self.now, Tag::Begun, 0, index as u64, &[]);
-        self.trace.line(self.now, || format!("fault: {kind}"));
-        match kind {
-            Kind::Crash { node, loss } => self.crash(node, loss),
-            Kind::FullDisk { node, room } => {
-                self.nodes[node].folder.set_room(Some(room));
-                self.nodes[node].store.set_full(true);
-            }
-            Kind::Cut { from, to, breaks, .. } => {
-                self.refresh_links();
-                if breaks {
-                    for (one, other) in from.iter().flat_map(|one| to.iter().map(move |other| (one, other))) {
-                        self.break_session(one, other);
-                        self.break_session(other, one);
-                    }
-                }
-            }
-            Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
-            Kind::Drift { node, ppm } => {
-                self.nodes[node].clock.drift(self.now, ppm);
-                self.nodes[node].note_wake(self.now);
-            }
-            Kind::Leap { node, by } => {
-                self.nodes[node].clock.leap(self.now, by);
-                self.nodes[node].note_wake(self.now);
-            }
-        }
-    }
-
-    fn end(&mut self, index: usize) {
-        self.active[index] = false;
-        let kind = self.plan.schedule.faults[index].kind.clone();
-        self.trace.note(self.now, Tag::Ended, 0, index as u64, &[]);
-        self.trace.line(self.now, || format!("no longer: {kind}"));
-        match kind {
-            Kind::Crash { node, .. } => self.restart(node),
-            Kind::FullDisk { node, .. } => {
-                if !self.is_active(|kind| matches!(kind, Kind::FullDisk { node: other, .. } if *other == node)) {
-                    self.nodes[node].folder.set_room(None);
-                    self.nodes[node].store.set_full(false);
-                }
-                self.restart(node);
-            }
-            Kind::Cut { .. } | Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
-            Kind::Drift { node, .. } => {
-                self.nodes[node].clock.drift(self.now, 0);
-                self.nodes[node].note_wake(self.now);
-            }
-            Kind::Leap { node, .. } => {
-                self.crash(node, Loss::Kill);
-                self.restart(node);
-            }
-        }
-    }
-
-    /// Starts a node that is down, unless another fault keeps it down.
-    fn restart(&mut self, index: usize) {
-        let keeps_down = |kind: &Kind| match kind {
-            Kind::Crash { node, .. } | Kind::FullDisk { node, .. } => *node == index,
-            _ => false,
-        };
-        if !self.is_active(keeps_down) {
-            self.start(index);
-        }
-    }
-
-    /// Sets every link and every node's slowness to what the faults in force make of it.
-    fn refresh_links(&mut self) {
-        for link in &mut self.links {
-            link.stop = None;
-            link.weather = Weather::default();
-        }
-        for node in &mut self.nodes {
-            node.slow = Duration::ZERO;
-        }
-        let count = self.nodes.len();
-        for (_, fault) in self.active.iter().zip(&self.plan.schedule.faults).filter(|(active, _)| **active) {
-            match &fault.kind {
-                Kind::Cut { from, to, both_ways, breaks } => {
-                    let stop = Some(if *breaks { Stop::Break } else { Stop::Hold });
-                    for (one, other) in from.iter().flat_map(|one| to.iter().map(move |other| (one, other))) {
-                        let there = &mut self.links[one * count + other];
-                        there.stop = there.stop.max(stop);
-                        if *both_ways {
-                            let back = &mut self.links[other * count + one];
-                            back.stop = back.stop.max(stop);
-                        }
-                    }
-                }
-                Kind::Weather { from, to, weather } => {
-                    for (one, other) in from.iter().flat_map(|one| to.iter().map(move |other| (one, other))) {
-                        let link = &mut self.links[one * count + other];
-                        link.weather = link.weather.and(*weather);
-                    }
-                }
-                Kind::Slow { node, by } => self.nodes[*node].slow = self.nodes[*node].slow.max(*by),
-                _ => {}
-            }
-        }
-        for from in 0..count {
-            for to in 0..count {
-                if self.links[from * count + to].stop.is_none() {
-                    for message in self.links[from * count + to].release() {
-                        self.send(from, to, &message);
-                    }
-                }
-            }
         }
     }
 }
