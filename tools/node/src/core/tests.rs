@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
-use hpb_ledger::{SharedStore, token};
-use hpb_types::message::{Status, kind};
+use hpb_ledger::{SharedStore, SliceContext, token};
+use hpb_types::message::{SliceBundle, Status, kind};
 use hpb_types::{
-    Amount, Authorisation, GenesisAccount, GenesisProducer, Height, KeyPair, Transaction, TransactionBody,
+    Amount, Authorisation, Certificate, GenesisAccount, GenesisProducer, Height, KeyPair, SliceBody, Transaction,
+    TransactionBody,
 };
 
 use super::*;
@@ -401,6 +402,74 @@ fn a_terminal_may_not_speak_as_a_validator() {
     let mut world = World::new(4);
     world.give(0, Input::Message { session: TERMINAL, kind: kind::SLICE_BUNDLE, body: vec![0; 50] });
     assert_eq!(world.core(0).stats().bad_messages, 1);
+}
+
+/// A slice without transactions of the producer of `slot`, on `parent`.
+fn empty_slice(world: &World, slot: u64, index: u32, parent: Hash, change: impl FnOnce(&mut SliceBody)) -> SliceBundle {
+    let producer = (slot % world.nodes.len() as u64) as usize;
+    let context = SliceContext { slot: Slot(slot), index: 0, producer: producer_name(producer) };
+    let genesis = world.genesis.genesis_slice();
+    // Nothing is executed, so the results are those of any empty slice.
+    let executed = world.core(3).ledger.build(&genesis.id, &context, []).unwrap().executed;
+    let mut body = SliceBody {
+        version: SliceBody::VERSION,
+        chain: world.genesis.chain_id(),
+        slot: Slot(slot),
+        index,
+        last: false,
+        parent,
+        producer: producer_name(producer),
+        transactions_root: executed.transactions_root,
+        results: executed.results,
+        source: Certificate::genesis(genesis),
+    };
+    change(&mut body);
+    SliceBundle { slice: Slice::sign(body, &keys(1, producer)), transactions: Vec::new() }
+}
+
+#[test]
+fn a_slice_that_found_no_room_is_taken_when_others_build_on_it() {
+    let mut world = World::new(4);
+    for index in 0..3 {
+        world.kill(index);
+    }
+    world.run_for(Duration::from_millis(700));
+    let genesis = world.genesis.genesis_slice().id;
+    let wrong = empty_slice(&world, 1, 0, genesis, |body| body.results.hash = Hash::ZERO);
+    let other = empty_slice(&world, 1, 0, genesis, |body| body.last = true);
+    let third = empty_slice(&world, 1, 0, genesis, |_| {});
+    let child = empty_slice(&world, 1, 1, third.slice.id(), |_| {});
+    let mut give = |bundle: &SliceBundle| {
+        let body = Message::SliceBundle(Box::new(bundle.clone())).encode();
+        world.give(3, Input::Message { session: session(0), kind: kind::SLICE_BUNDLE, body });
+        world.run_for(Duration::from_millis(5));
+    };
+    // Two slices at one height prove a fault; a third finds no room.
+    for bundle in [&wrong, &other, &third] {
+        give(bundle);
+    }
+    // Now something asks for it, so it is asked for, and comes again.
+    give(&child);
+    give(&third);
+    assert!(world.core(3).engine().holds(&third.slice.id()));
+    assert!(world.core(3).ledger.knows(&child.slice.id()), "both were executed");
+}
+
+#[test]
+fn a_slice_from_ahead_of_time_is_taken_when_its_slot_has_come() {
+    let mut world = World::new(4);
+    for index in 0..3 {
+        world.kill(index);
+    }
+    world.run_for(Duration::from_millis(700));
+    let early = empty_slice(&world, 2, 0, world.genesis.genesis_slice().id, |_| {});
+    let body = Message::SliceBundle(Box::new(early.clone())).encode();
+    for _ in 0..2 {
+        let input = Input::Message { session: session(0), kind: kind::SLICE_BUNDLE, body: body.clone() };
+        world.give(3, input);
+        world.run_for(Duration::from_millis(600));
+    }
+    assert!(world.core(3).ledger.knows(&early.slice.id()));
 }
 
 #[test]
