@@ -156,7 +156,8 @@ pub enum Output<B, M, E> {
         /// The schedule.
         schedule: Arc<Schedule>,
     },
-    /// Slices that can never be final any more: their change sets can be freed.
+    /// Slices that can never be final any more, or found no room while they waited for their parent: what the host
+    /// holds of them can be freed.
     Discarded(Vec<SliceRef>),
     /// A producer broke a rule; the first proof of each kind of fault of each producer.
     Evidence(E),

@@ -179,6 +179,17 @@ impl Dpos {
         &self.tree.node(self.tree.head).regime().current
     }
 
+    /// Whether it has the slice of that id, in its tree (the last final slice too) or waiting for its parent. One that
+    /// it has not may come again.
+    pub fn holds(&self, id: &Hash) -> bool {
+        self.tree.key(id).is_some() || self.orphans.contains(id)
+    }
+
+    /// Whom it has reported, and of what.
+    pub fn accused(&self) -> &BTreeSet<(AccountName, Fault)> {
+        &self.accused
+    }
+
     /// Slices that are not final.
     pub fn unfinal_count(&self) -> usize {
         self.tree.len()
@@ -200,8 +211,9 @@ impl Dpos {
         let orphan = Orphan { slice, reference, arrived: self.now };
         if self.tree.key(&orphan.slice.body.parent).is_some() {
             self.connect(orphan);
-        } else if !self.orphans.insert(orphan) {
+        } else if let Some(displaced) = self.orphans.insert(orphan) {
             self.drop_input(DropReason::OrphansFull);
+            self.outputs.push_back(Output::Discarded(vec![displaced]));
         }
     }
 
@@ -274,12 +286,17 @@ impl Dpos {
 
     /// Drops slices whose ancestor was refused, with all that waited for them.
     fn drop_orphans(&mut self, mut orphans: Vec<Orphan>, invalid: bool) {
+        let mut dropped = Vec::new();
         while let Some(orphan) = orphans.pop() {
             orphans.extend(self.orphans.take(&orphan.reference.id));
             if invalid {
                 self.refuse_id(orphan.reference.id);
             }
             self.drop_input(DropReason::ParentInvalid);
+            dropped.push(orphan.reference);
+        }
+        if !dropped.is_empty() {
+            self.outputs.push_back(Output::Discarded(dropped));
         }
     }
 
@@ -498,10 +515,10 @@ impl Dpos {
             self.moved_head(change);
         }
         let known = self.schedules().epochs_known();
-        let rebased = self.tree.rebase(key);
+        let mut rebased = self.tree.rebase(key);
         let reference = self.tree.final_ref();
         self.counters.finals += rebased.newly.len() as u64;
-        self.orphans.prune(reference.height);
+        rebased.discarded.extend(self.orphans.prune(reference.height));
         self.confirms.prune(reference.height);
         if self.schedules().epochs_known() != known {
             self.outputs.push_back(Output::Schedules(self.schedules().clone()));

@@ -290,3 +290,5 @@ pub const HOST_CORES_MAX: usize = 8_192;
 pub const TUNE_CHANGES_MAX: usize = 16_384;
 /// Bytes of one state file of `hpb tune`.
 pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;
+/// Lines of what happened that one simulated run keeps for people; the oldest go first.
+pub const SIM_TRACE_LINES_MAX: usize = 1 << 18;

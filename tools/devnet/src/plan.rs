@@ -213,7 +213,7 @@ impl Plan {
     /// The account by which validator `index` reports faults.
     pub fn reporter(&self, index: usize) -> Reporter {
         let own = &self.validators[index];
-        Reporter { name: own.name, keys: own.account_keys.clone(), fee_limit: REPORT_FEE_MAX }
+        Reporter { name: own.name, signer: Arc::new(own.account_keys.clone()), fee_limit: REPORT_FEE_MAX }
     }
 
     /// How validator `index`'s lane is set up.

@@ -68,7 +68,8 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// A slice that was verified: its body is kept, the engine judges its place.
+    /// A slice that was verified: the engine judges its place, and its body is kept for as long as the engine has it. One
+    /// that was refused for now (there was no room, or its slot had not come) may come again.
     pub(super) fn slice(&mut self, now: Instant, slice: Verified<Slice>, transactions: Vec<Checked>) {
         let id = slice.get().id();
         if self.bodies.contains_key(&id) || self.bodies.len() >= SLICE_BODIES_MAX {
@@ -76,6 +77,9 @@ impl<S: Store> Core<S> {
         }
         self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
         self.engine.handle(now, EngineInput::Slice(slice));
+        if !self.engine.holds(&id) {
+            self.bodies.remove(&id);
+        }
     }
 
     fn execute(&mut self, now: Instant, reference: SliceRef, parent: SliceRef, office: Office) {

@@ -75,7 +75,19 @@ impl<S: Store> Recovered<S> {
         log: &mut ChainLog,
         producer: Option<&AccountName>,
     ) -> Result<Self, RecoverError> {
-        let mut ledger = Ledger::open(genesis, store)?;
+        Self::read_with(genesis, Ledger::open(genesis, store)?, log, producer)
+    }
+
+    /// The same with a ledger that was opened, and perhaps told how to judge signatures, before.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(
+        genesis: &Genesis,
+        mut ledger: Ledger<S>,
+        log: &mut ChainLog,
+        producer: Option<&AccountName>,
+    ) -> Result<Self, RecoverError> {
         ledger.commit_here()?;
         let mut reading = Reading {
             anchor: Anchor::genesis(genesis.genesis_slice(), Schedules::new(genesis.schedule(), genesis.epoch_slots)),
