@@ -84,7 +84,9 @@ impl Auditor {
                 }
             }
         }
-        confirms.into_iter().for_each(|confirm| self.confirm(confirm));
+        for confirm in confirms {
+            self.confirm(confirm);
+        }
     }
 
     fn confirm(&mut self, confirm: Confirm) {
