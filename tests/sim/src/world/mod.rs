@@ -32,6 +32,8 @@ use crate::workload::Workload;
 
 /// Slots after the last fault within which final must have passed it.
 pub const LIVENESS_SLOTS: u64 = 10;
+/// How long a world goes on after two final chains: what convicts was heard before, and no chain can grow together.
+const CONFLICT_SLOTS: Duration = Duration::from_millis(2 * SLOT.as_millis());
 /// How often nodes try to open sessions that they lack.
 const MESH_EVERY: Duration = Duration::from_millis(100);
 /// Machines start here.
@@ -172,6 +174,10 @@ impl World {
         self.queue.put(end, Event::Judge);
         let mut steps = 0;
         while self.checkers.failure().is_none() {
+            if self.checkers.conflict().is_some_and(|conflict| conflict.at + CONFLICT_SLOTS <= self.now) {
+                self.judge();
+                break;
+            }
             let wake = self.nodes.iter().enumerate().filter_map(|(index, node)| Some((node.wake_at?, index))).min();
             let event_at = self.queue.next_at();
             let next = event_at.into_iter().chain(wake.map(|(at, _)| at)).min();
