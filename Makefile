@@ -2,9 +2,11 @@ CARGO ?= cargo
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS ?= 60
+SIM_FROM ?= 0
+SIM_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-net check bench fuzz help
+.PHONY: run test test-net check bench fuzz sim help
 
 # Ports over DPDK are built and tested where it is installed (libdpdk-dev).
 DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
@@ -48,6 +50,10 @@ fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_SECONDS each (60); needs a C+
 	@set -e; for target in $$(ls tests/fuzz/corpus); do mkdir -p tests/fuzz/found/$$target; \
 	    $(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target tests/fuzz/found/$$target tests/fuzz/corpus/$$target \
 	    -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20; done
+
+sim: ## Simulate chains with faults for SIM_SECONDS (3600), seed by seed from SIM_FROM (0); says how to run a failing one again
+	$(CARGO) build --release -p hpb
+	timeout --foreground --preserve-status --signal=INT $(SIM_SECONDS) target/release/hpb sim --seeds $(SIM_FROM)..1000000000
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -6,13 +6,13 @@
 //! comes in is [`Verified`], what goes out is a body to sign. The host hands inputs over in the order in which they
 //! came; an engine refuses what breaks its rules with a counted [`DropReason`] and never panics on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hpb_base::{Instant, Machine, UnixMillis};
 use hpb_types::{
-    AccountName, Beacon, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, NextSchedule, Schedule,
-    Slice, SliceBody, SliceRef, Slot,
+    AccountName, Beacon, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, NextSchedule,
+    Schedule, Slice, SliceBody, SliceRef, Slot,
 };
 
 use crate::config::Config;
@@ -60,6 +60,13 @@ pub trait Engine:
 
     /// The highest final slice.
     fn last_final(&self) -> SliceRef;
+
+    /// Whether it has the slice of that id, among those that are not final (the last final one too) or waiting for its
+    /// parent. One that it has not may come again.
+    fn holds(&self, id: &Hash) -> bool;
+
+    /// Whom it has reported, and of what.
+    fn accused(&self) -> &BTreeSet<(AccountName, Fault)>;
 
     /// Slices that are not final.
     fn unfinal_count(&self) -> usize;
@@ -274,7 +281,8 @@ pub enum Output<B, M, E> {
         /// The schedule.
         schedule: Arc<Schedule>,
     },
-    /// Slices that can never be final any more: their change sets can be freed.
+    /// Slices that can never be final any more, or found no room while they waited for their parent: what the host
+    /// holds of them can be freed.
     Discarded(Vec<SliceRef>),
     /// A producer broke a rule; the first proof of each kind of fault of each producer.
     Evidence(E),

@@ -57,8 +57,8 @@ impl Orphans {
         self.by_parent.contains_key(id) || self.wants.contains_key(id)
     }
 
-    /// Keeps a slice until its parent comes. False if there is no room, for it or for the one that it displaced.
-    pub(super) fn insert(&mut self, orphan: Orphan) -> bool {
+    /// Keeps a slice until its parent comes. Gives the one that finds no room, itself or one that it displaced.
+    pub(super) fn insert(&mut self, orphan: Orphan) -> Option<SliceRef> {
         let (reference, parent, now) = (orphan.reference, orphan.slice.body.parent, orphan.arrived);
         self.unwant(&reference.id);
         self.ids.insert(reference.id);
@@ -67,12 +67,12 @@ impl Orphans {
         if !self.ids.contains(&parent) {
             self.want(parent, reference.height, now);
         }
-        let fits = self.ids.len() <= ORPHAN_SLICES_MAX;
-        if !fits && let Some(((height, id), parent)) = self.parents.last_key_value().map(|(at, parent)| (*at, *parent))
-        {
-            self.remove(height, id, parent);
+        if self.ids.len() <= ORPHAN_SLICES_MAX {
+            return None;
         }
-        fits
+        let ((height, id), parent) = self.parents.last_key_value().map(|(at, parent)| (*at, *parent))?;
+        self.remove(height, id, parent);
+        Some(SliceRef { height, id })
     }
 
     /// Asks for `id` at `now` and again until it comes, or until `height` is final.
@@ -96,18 +96,21 @@ impl Orphans {
         taken
     }
 
-    /// Forgets what is at or below `height`, now final.
-    pub(super) fn prune(&mut self, height: Height) {
+    /// Forgets what is at or below `height`, now final; the slices among it.
+    pub(super) fn prune(&mut self, height: Height) -> Vec<SliceRef> {
+        let mut gone = Vec::new();
         while let Some(((at, id), parent)) = self.parents.first_key_value().map(|(at, parent)| (*at, *parent)) {
             if at > height {
                 break;
             }
             self.remove(at, id, parent);
+            gone.push(SliceRef { height: at, id });
         }
         let done: Vec<Hash> = self.wants.iter().filter(|(_, want)| want.height <= height).map(|(id, _)| *id).collect();
         for id in done {
             self.unwant(&id);
         }
+        gone
     }
 
     /// An id to ask for at `now`; it comes again after the retry time.
@@ -189,11 +192,14 @@ mod tests {
         let mut orphans = Orphans::new(Duration::from_millis(100));
         let full = ORPHAN_SLICES_MAX as u64;
         for slot in 1..=full {
-            assert!(orphans.insert(orphan(slot, parent(slot), Instant::ZERO)));
+            assert_eq!(orphans.insert(orphan(slot, parent(slot), Instant::ZERO)), None);
         }
-        assert!(!orphans.insert(orphan(full + 1, parent(full + 1), Instant::ZERO)));
+        let farthest = orphan(full + 1, parent(full + 1), Instant::ZERO);
+        let reference = farthest.reference;
+        assert_eq!(orphans.insert(farthest), Some(reference), "it goes itself");
         assert_eq!(orphans.take(&parent(full + 1)).len(), 0);
-        assert!(!orphans.insert(orphan(1, parent(0), Instant::ZERO)));
+        let gone = orphans.insert(orphan(1, parent(0), Instant::ZERO)).unwrap();
+        assert_eq!(gone.height, height(full));
         assert_eq!(orphans.take(&parent(full)).len(), 0, "the highest went");
         assert_eq!(orphans.take(&parent(0)).len(), 1, "the low one stayed");
     }
@@ -212,7 +218,8 @@ mod tests {
         assert_eq!(due(0), both);
         assert_eq!(due(99), []);
         assert_eq!(due(100), both);
-        orphans.prune(height(3));
+        let gone = orphans.prune(height(3));
+        assert_eq!(gone, [orphan(3, parent(3), Instant::ZERO).reference]);
         assert_eq!(orphans.due(Instant::from_millis(200)), Some(parent(9)));
         assert!(!orphans.is_wanted(&parent(3)));
         orphans.prune(height(9));
@@ -225,7 +232,7 @@ mod tests {
         let (first, second) = (orphan(3, parent(1), Instant::ZERO), orphan(4, parent(1), Instant::ZERO));
         let child = orphan(5, first.reference.id, Instant::ZERO);
         let ids = [first.reference.id, second.reference.id];
-        assert!([child, first, second].into_iter().all(|orphan| orphans.insert(orphan)));
+        assert!([child, first, second].into_iter().all(|orphan| orphans.insert(orphan).is_none()));
         assert!(!orphans.wants.contains_key(&ids[0]), "a slice that is here is not asked for");
         assert_eq!(orphans.take(&parent(1)).iter().map(|orphan| orphan.reference.id).collect::<Vec<_>>(), ids);
         assert_eq!(orphans.take(&ids[0]).len(), 1);

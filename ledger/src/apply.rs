@@ -15,13 +15,16 @@
 //! equal depends on no outcome, so this much stays serial when execution does not.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hpb_base::UnixMillis;
 use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, SLICE_BYTES_MAX, TRANSACTION_UNITS_MAX, TRANSACTIONS_PER_SLICE_MAX};
+use hpb_types::evidence::Judge;
+use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::slice::transactions_root;
 use hpb_types::{
-    AccountName, Action, Amount, Authorisation, ChainId, Event, Genesis, Hash, Outcome, PublicKey, Receipt,
-    RejectReason, ResultsCommitment, Slot,
+    AccountName, Action, Amount, Authorisation, ChainId, DposParameters, EngineChoice, Epochs, Event, Genesis, Hash,
+    Outcome, PublicKey, Receipt, RejectReason, ResultsCommitment, Schedule, Slot, verify,
 };
 use hpb_vm::{Call, End, Engine, Halt, Meter};
 
@@ -29,8 +32,9 @@ use crate::account::{ACTIVE, Account};
 use crate::authority;
 use crate::checked::Checked;
 use crate::digest::results_commitment;
-use crate::host::{CallHost, Transacting, read_account, read_record};
-use crate::key::{self, BALANCE, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
+use crate::dpos;
+use crate::host::{CallHost, Transacting, credit, read_account, read_balance, read_record, write_balance};
+use crate::key::{self, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
 use crate::native::Native;
 use crate::records::{self, Included, SlotFees, Tariff, Window};
 use crate::view::{ChangeSet, State, StateError, View};
@@ -39,7 +43,7 @@ use crate::view::{ChangeSet, State, StateError, View};
 const EXPIRED_RECORDS_PER_SLICE_MAX: usize = 2;
 
 /// What execution needs of the genesis.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// The chain.
     pub chain: ChainId,
@@ -47,12 +51,32 @@ pub struct Rules {
     pub time: UnixMillis,
     /// A slot's length in milliseconds.
     pub slot_ms: u32,
+    /// How slots are counted into epochs.
+    pub epochs: Epochs,
+    /// The parameters of elected producers; `None` where genesis' producers stay for ever. Then the contract `dpos`
+    /// answers to nothing and no schedule is fixed.
+    pub dpos: Option<DposParameters>,
+    /// A schedule of fewer is never drawn: as many as genesis has, at most the four that tolerate a fault.
+    pub producers_min: usize,
+    /// How the signatures of evidence are judged.
+    pub judge: Judge,
 }
 
 impl Rules {
     /// Those of a genesis.
     pub fn of(genesis: &Genesis) -> Self {
-        Self { chain: genesis.chain_id(), time: UnixMillis(genesis.time_ms), slot_ms: genesis.slot_ms }
+        Self {
+            chain: genesis.chain_id(),
+            time: UnixMillis(genesis.time_ms),
+            slot_ms: genesis.slot_ms,
+            epochs: genesis.epochs(),
+            dpos: match &genesis.engine {
+                EngineChoice::Dpos(parameters) => Some(parameters.clone()),
+                EngineChoice::Authority => None,
+            },
+            producers_min: genesis.producers.len().min(PRODUCERS_MIN as usize),
+            judge: verify,
+        }
     }
 
     /// Block time: the slot's start.
@@ -61,8 +85,8 @@ impl Rules {
     }
 }
 
-/// Which slice is executed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Which slice is executed, and what its consensus says of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SliceContext {
     /// Its slot.
     pub slot: Slot,
@@ -70,6 +94,13 @@ pub struct SliceContext {
     pub index: u32,
     /// The slot's producer, by the schedule.
     pub producer: AccountName,
+    /// The schedule in force.
+    pub schedule: Arc<Schedule>,
+    /// Who signed the certificate that the slice carries, if no slice before it on its chain carried that one; else
+    /// nobody.
+    pub confirmers: Vec<AccountName>,
+    /// The tagged hash, domain `beacon output`, of the slot's part of the beacon; on the slot's first slice only.
+    pub beacon: Option<Hash>,
 }
 
 /// What the execution of a slice came to.
@@ -85,6 +116,8 @@ pub struct Executed {
     pub transactions_root: Hash,
     /// What the slice's body says about receipts and changes.
     pub results: ResultsCommitment,
+    /// The schedule that the slice fixes: on a slice for which [`Epochs::fixes`], where producers are elected.
+    pub next: Option<Schedule>,
 }
 
 /// A slice's content, chosen from candidates.
@@ -131,13 +164,14 @@ pub enum ExecuteError {
     NoSuchParent,
 }
 
-/// Executes the transactions of a slice as they stand.
+/// Executes the transactions of a slice as they stand. Its parent lies in slot `parent`.
 ///
 /// # Errors
 /// The slice is invalid, or the state can't be read.
 pub fn execute(
     rules: &Rules,
     state: &dyn State,
+    parent: Slot,
     context: &SliceContext,
     transactions: &[Checked],
 ) -> Result<Executed, ExecuteError> {
@@ -145,24 +179,26 @@ pub fn execute(
     if transactions.len() > TRANSACTIONS_PER_SLICE_MAX || bytes > SLICE_BYTES_MAX {
         return Err(ExecuteError::TooLarge { transactions: transactions.len(), bytes });
     }
-    let mut executor = Executor::begin(rules, state, context)?;
+    let mut executor = Executor::begin(rules, state, parent, context)?;
     for (index, transaction) in transactions.iter().enumerate() {
         executor.push(transaction)?.map_err(|reason| ExecuteError::Unfit { index, reason })?;
     }
     executor.finish(context)
 }
 
-/// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched.
+/// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched. The
+/// parent lies in slot `parent`.
 ///
 /// # Errors
 /// The place is none for a slice, or the state can't be read.
 pub fn build(
     rules: &Rules,
     state: &dyn State,
+    parent: Slot,
     context: &SliceContext,
     candidates: impl IntoIterator<Item = Checked>,
 ) -> Result<Built, ExecuteError> {
-    let mut executor = Executor::begin(rules, state, context)?;
+    let mut executor = Executor::begin(rules, state, parent, context)?;
     let (mut included, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
     for candidate in candidates {
         if included.len() == TRANSACTIONS_PER_SLICE_MAX || bytes + candidate.bytes_len() > SLICE_BYTES_MAX {
@@ -202,13 +238,15 @@ pub fn try_one(
 
 struct Executor<'s> {
     view: View<'s>,
-    chain: ChainId,
+    rules: &'s Rules,
+    slot: Slot,
     block_time: UnixMillis,
     tariff: Tariff,
     ids: Vec<Hash>,
     ids_seen: BTreeSet<Hash>,
     receipts: Vec<Receipt>,
     fees: Amount,
+    next: Option<Schedule>,
 }
 
 /// A transaction that may stand in the slice: who pays what, and with which of its authorisations.
@@ -220,24 +258,32 @@ struct Fit {
 }
 
 impl<'s> Executor<'s> {
-    fn new(rules: &Rules, state: &'s dyn State, slot: Slot) -> Result<Self, StateError> {
+    fn new(rules: &'s Rules, state: &'s dyn State, slot: Slot) -> Result<Self, StateError> {
         let mut view = View::new(state);
         let tariff_key = key::of(SYSTEM, TARIFF);
         let tariff = read_record(&mut view, &tariff_key)?.ok_or_else(|| StateError::damaged(&tariff_key))?;
         Ok(Self {
             view,
-            chain: rules.chain,
+            rules,
+            slot,
             block_time: rules.slot_start(slot),
             tariff,
             ids: Vec::new(),
             ids_seen: BTreeSet::new(),
             receipts: Vec::new(),
             fees: Amount::ZERO,
+            next: None,
         })
     }
 
-    /// What comes before the first transaction: the last block's fees go to its producer, expired ids go.
-    fn begin(rules: &Rules, state: &'s dyn State, context: &SliceContext) -> Result<Self, ExecuteError> {
+    /// What comes before the first transaction: the last block's fees go to its producer, expired ids go, an epoch that
+    /// has ended is settled, a schedule may be fixed.
+    fn begin(
+        rules: &'s Rules,
+        state: &'s dyn State,
+        parent: Slot,
+        context: &SliceContext,
+    ) -> Result<Self, ExecuteError> {
         let mut executor = Self::new(rules, state, context.slot)?;
         if read_account(&mut executor.view, context.producer)?.is_none() {
             return Err(ExecuteError::NoSuchProducer(context.producer));
@@ -246,16 +292,19 @@ impl<'s> Executor<'s> {
         if let Some(earned) = read_record::<SlotFees>(&mut executor.view, &fees_key)?
             && earned.slot != context.slot
         {
-            executor.credit(earned.producer, earned.amount)?;
+            credit(&mut executor.view, earned.producer, earned.amount)?;
             executor.view.set(fees_key, None);
         }
-        executor.forget_expired(rules)?;
+        executor.forget_expired()?;
+        if let Some(parameters) = &rules.dpos {
+            executor.next = dpos::begin(&mut executor.view, rules, parameters, parent, context)?;
+        }
         Ok(executor)
     }
 
     /// Takes away the oldest records all of whose ids have expired. An id lasts at most as long after the start of its
     /// slot as an expiry may lie ahead.
-    fn forget_expired(&mut self, rules: &Rules) -> Result<(), StateError> {
+    fn forget_expired(&mut self) -> Result<(), StateError> {
         let window_key = key::of(SYSTEM, WINDOW);
         let mut window: Window = read_record(&mut self.view, &window_key)?.unwrap_or_default();
         let first = window.first;
@@ -266,7 +315,7 @@ impl<'s> Executor<'s> {
             let included_key = key::of_included(window.first);
             let slot = self.view.get(&included_key)?.and_then(|bytes| Included::slot_of(bytes));
             let slot = slot.ok_or_else(|| StateError::damaged(&included_key))?;
-            if rules.slot_start(slot).plus(EXPIRY_AHEAD_MS_MAX) >= self.block_time {
+            if self.rules.slot_start(slot).plus(EXPIRY_AHEAD_MS_MAX) >= self.block_time {
                 break;
             }
             self.view.set(included_key, None);
@@ -284,8 +333,8 @@ impl<'s> Executor<'s> {
             Ok(fit) => fit,
             Err(reason) => return Ok(Err(reason)),
         };
-        self.set_balance(transaction.body.payer, fit.balance_after);
-        self.fees = self.fees.checked_add(fit.fee).ok_or_else(|| overflow("the slot's fees"))?;
+        write_balance(&mut self.view, transaction.body.payer, fit.balance_after);
+        self.fees = self.fees.checked_add(fit.fee).ok_or_else(|| StateError::overflow("the slot's fees"))?;
         self.ids.push(transaction.id());
         self.ids_seen.insert(transaction.id());
         let scope = self.view.open();
@@ -305,7 +354,7 @@ impl<'s> Executor<'s> {
 
     fn fitness(&mut self, transaction: &Checked) -> Result<Result<Fit, RejectReason>, StateError> {
         let body = &transaction.body;
-        if body.chain != self.chain {
+        if body.chain != self.rules.chain {
             return Ok(Err(RejectReason::WrongChain));
         }
         if let Err(reason) = judge_expiry(body.expiry_ms, self.block_time) {
@@ -325,7 +374,7 @@ impl<'s> Executor<'s> {
         let Some(fee) = fee.filter(|fee| *fee <= body.fee_limit) else {
             return Ok(Err(RejectReason::FeeLimit));
         };
-        let Some(balance_after) = self.balance(body.payer)?.checked_sub(fee) else {
+        let Some(balance_after) = read_balance(&mut self.view, body.payer)?.checked_sub(fee) else {
             return Ok(Err(RejectReason::Overdrawn));
         };
         Ok(Ok(Fit { fee, balance_after, payer_authorisation, keys }))
@@ -370,8 +419,9 @@ impl<'s> Executor<'s> {
             event_bytes: 0,
             fault: None,
         };
+        let native = Native::new(self.rules, self.slot);
         for action in &transaction.body.actions {
-            if let Err(reason) = call(&mut transacting, action)? {
+            if let Err(reason) = call(&native, &mut transacting, action)? {
                 return Ok(Err(reason));
             }
         }
@@ -387,13 +437,13 @@ impl<'s> Executor<'s> {
         let changes = self.view.into_changes();
         let results = results_commitment(&self.receipts, &changes);
         let transactions_root = transactions_root(self.ids.iter().copied());
-        Ok(Executed { ids: self.ids, receipts: self.receipts, changes, transactions_root, results })
+        Ok(Executed { ids: self.ids, receipts: self.receipts, changes, transactions_root, results, next: self.next })
     }
 
     fn join_fees(&mut self, context: &SliceContext) -> Result<(), StateError> {
         let fees_key = key::of(SYSTEM, SLOT_FEES);
         let before = read_record::<SlotFees>(&mut self.view, &fees_key)?.map_or(Amount::ZERO, |fees| fees.amount);
-        let amount = before.checked_add(self.fees).ok_or_else(|| overflow("the slot's fees"))?;
+        let amount = before.checked_add(self.fees).ok_or_else(|| StateError::overflow("the slot's fees"))?;
         if amount != Amount::ZERO {
             let fees = SlotFees { slot: context.slot, producer: context.producer, amount };
             self.view.set(fees_key, Some(records::store(&fees)));
@@ -408,21 +458,6 @@ impl<'s> Executor<'s> {
         self.view.set(key::of_included(window.next), Some(records::store(&included)));
         window.next += 1;
         self.view.set(window_key, Some(records::store(&window)));
-        Ok(())
-    }
-
-    fn balance(&mut self, account: AccountName) -> Result<Amount, StateError> {
-        Ok(read_record(&mut self.view, &key::of(account, BALANCE))?.unwrap_or_default())
-    }
-
-    fn set_balance(&mut self, account: AccountName, balance: Amount) {
-        let value = (balance != Amount::ZERO).then(|| records::store_amount(balance));
-        self.view.set(key::of(account, BALANCE), value);
-    }
-
-    fn credit(&mut self, account: AccountName, amount: Amount) -> Result<(), StateError> {
-        let balance = self.balance(account)?.checked_add(amount).ok_or_else(|| overflow("a balance"))?;
-        self.set_balance(account, balance);
         Ok(())
     }
 }
@@ -441,13 +476,17 @@ pub fn judge_expiry(expiry_ms: u64, block_time: UnixMillis) -> Result<(), Reject
     }
 }
 
-fn call(transacting: &mut Transacting<'_, '_>, action: &Action) -> Result<Result<(), RejectReason>, StateError> {
+fn call(
+    native: &Native<'_>,
+    transacting: &mut Transacting<'_, '_>,
+    action: &Action,
+) -> Result<Result<(), RejectReason>, StateError> {
     if !Native::has(action.contract) {
         return Ok(Err(RejectReason::NoSuchAction));
     }
     let call = Call { contract: action.contract, action: action.action, arguments: &action.arguments };
     let mut host = CallHost { transacting: &mut *transacting, contract: action.contract };
-    match Native.call(&mut host, &call).end {
+    match native.call(&mut host, &call).end {
         End::Returned(_) => Ok(Ok(())),
         End::Refused(reason) => Ok(Err(reason)),
         // Units are what the fee limit buys.
@@ -458,11 +497,6 @@ fn call(transacting: &mut Transacting<'_, '_>, action: &Action) -> Result<Result
             what: format!("{} finds a record of its own that does not read back", action.contract),
         })),
     }
-}
-
-/// The supply is an amount and never grows: a sum above it says that the state is not what this program wrote.
-fn overflow(what: &str) -> StateError {
-    StateError::Damaged { what: format!("{what} would exceed every amount") }
 }
 
 #[cfg(test)]

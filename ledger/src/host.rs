@@ -6,13 +6,13 @@ use hpb_base::UnixMillis;
 use hpb_base::limits::{
     EVENT_BYTES_PER_TRANSACTION_MAX, EVENT_DATA_LEN_MAX, EVENTS_MAX, STATE_SUB_KEY_LEN_MAX, STATE_VALUE_LEN_MAX,
 };
-use hpb_types::{AccountName, ActionName, Authorisation, Event, PermissionName};
+use hpb_types::{AccountName, ActionName, Amount, Authorisation, Event, PermissionName};
 use hpb_vm::meter::{AUTHORITY_UNITS, EVENT_UNITS, READ_UNITS, WRITE_UNITS};
 use hpb_vm::{Halt, Host, Meter, Place, Table};
 
 use crate::account::Account;
 use crate::bytes::Bytes;
-use crate::key::{self, ACCOUNT, BALANCE, CONTRACT_TABLES, SYSTEM, TOKEN};
+use crate::key::{self, ACCOUNT, ACTIVITY, BALANCE, CONTRACT_TABLES, DPOS, STAKE, SYSTEM, TOKEN};
 use crate::records;
 use crate::view::{StateError, View};
 
@@ -39,7 +39,9 @@ pub(crate) struct CallHost<'t, 'v, 's> {
 fn may_write(contract: AccountName, account: AccountName, table: Table) -> bool {
     match table {
         ACCOUNT => contract == SYSTEM,
-        BALANCE => contract == TOKEN,
+        // What is staked or bonded leaves a balance, and comes back to it.
+        BALANCE => contract == TOKEN || contract == DPOS,
+        _ if (STAKE..=ACTIVITY).contains(&table) => contract == DPOS,
         _ => table >= CONTRACT_TABLES && contract == account,
     }
 }
@@ -130,12 +132,35 @@ pub(crate) fn read_account(view: &mut View<'_>, account: AccountName) -> Result<
     read_record(view, &key::of(account, ACCOUNT))
 }
 
+/// What the account holds as the view sees it.
+pub(crate) fn read_balance(view: &mut View<'_>, account: AccountName) -> Result<Amount, StateError> {
+    Ok(read_record(view, &key::of(account, BALANCE))?.unwrap_or_default())
+}
+
+/// Has the account hold `balance`.
+pub(crate) fn write_balance(view: &mut View<'_>, account: AccountName, balance: Amount) {
+    let value = (balance != Amount::ZERO).then(|| records::store_amount(balance));
+    view.set(key::of(account, BALANCE), value);
+}
+
+/// Adds `amount` to what the account holds.
+pub(crate) fn credit(view: &mut View<'_>, account: AccountName, amount: Amount) -> Result<(), StateError> {
+    let balance = read_balance(view, account)?.checked_add(amount).ok_or_else(|| StateError::overflow("a balance"))?;
+    write_balance(view, account, balance);
+    Ok(())
+}
+
 /// The record at `key` as the view sees it.
 pub(crate) fn read_record<T: hpb_types::Canonical>(view: &mut View<'_>, key: &Bytes) -> Result<Option<T>, StateError> {
     match view.get(key)? {
         Some(bytes) => records::load(bytes).map(Some).ok_or_else(|| StateError::damaged(key)),
         None => Ok(None),
     }
+}
+
+/// The record at `key`, which is always there.
+pub(crate) fn need_record<T: hpb_types::Canonical>(view: &mut View<'_>, key: &Bytes) -> Result<T, StateError> {
+    read_record(view, key)?.ok_or_else(|| StateError::damaged(key))
 }
 
 #[cfg(test)]
@@ -195,6 +220,13 @@ mod tests {
             ("system", "system", TARIFF, false),
             ("token", "alice", BALANCE, true),
             ("token", "alice", ACCOUNT, false),
+            ("token", "alice", STAKE, false),
+            ("dpos", "alice", BALANCE, true),
+            ("dpos", "alice", STAKE, true),
+            ("dpos", "dpos", ACTIVITY, true),
+            ("dpos", "alice", ACCOUNT, false),
+            ("dpos", "dpos", Table(ACTIVITY.0 + 1), false),
+            ("alice", "alice", STAKE, false),
             ("shop", "shop", own, true),
             ("shop", "shop", Table(255), true),
             ("shop", "shop", Table(own.0 - 1), false),

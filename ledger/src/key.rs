@@ -14,6 +14,16 @@
 //! | 19 | `system` | none | the fees of the current slot ([`crate::records::SlotFees`]) | the ledger |
 //! | 20 | `system` | none | which records of table 21 are held ([`crate::records::Window`]) | the ledger |
 //! | 21 | `system` | sequence u64, big-endian | the ids that one slice included ([`crate::records::Included`]) | the ledger |
+//! | 32 | any | none | what the account has staked, and its vote ([`crate::dpos::Stake`]), where there is anything | `dpos` |
+//! | 33 | any | none | the registered producer ([`crate::dpos::Producer`]) | genesis, `dpos`, the ledger |
+//! | 34 | any | none | the votes for the account as a producer, where they are not zero | `dpos` |
+//! | 35 | `dpos` | kind u8, key | the name of the producer that has the key; kind 0 is of slices, 1 of the beacon | genesis, `dpos` |
+//! | 36 | `dpos` | none | the registered producers ([`crate::dpos::Roster`]) | genesis, `dpos` |
+//! | 37 | `dpos` | none | the pool that rewards are paid from | genesis, `dpos`, the ledger |
+//! | 38 | `dpos` | none | what the beacon has come to | genesis, the ledger |
+//! | 39 | `dpos` | none | the last epoch whose schedule is fixed | genesis, the ledger |
+//! | 40 | `dpos` | none | whose epoch it is ([`crate::dpos::Term`]) | the ledger |
+//! | 41 | `dpos` | none | what they have done in it ([`crate::dpos::Activity`]) | the ledger |
 //! | 128 to 255 | any | any | a contract's own | the contract of that account |
 //!
 //! Other tables are kept for later.
@@ -27,6 +37,8 @@ use crate::bytes::Bytes;
 pub const SYSTEM: AccountName = AccountName::literal("system");
 /// The account of the contract that moves the chain's token.
 pub const TOKEN: AccountName = AccountName::literal("token");
+/// The account of the contract of stake, votes and producers.
+pub const DPOS: AccountName = AccountName::literal("dpos");
 
 /// Account records.
 pub const ACCOUNT: Table = Table(1);
@@ -44,6 +56,26 @@ pub const SLOT_FEES: Table = Table(19);
 pub const WINDOW: Table = Table(20);
 /// Ids of transactions that may not have expired.
 pub const INCLUDED: Table = Table(21);
+/// What accounts have staked.
+pub const STAKE: Table = Table(32);
+/// Registered producers.
+pub const PRODUCER: Table = Table(33);
+/// Votes for producers.
+pub const VOTES: Table = Table(34);
+/// Producers by their keys.
+pub const PRODUCER_KEY: Table = Table(35);
+/// All registered producers.
+pub const ROSTER: Table = Table(36);
+/// The pool of rewards.
+pub const POOL: Table = Table(37);
+/// What the beacon has come to.
+pub const BEACON: Table = Table(38);
+/// The last epoch whose schedule is fixed.
+pub const FIXED: Table = Table(39);
+/// Whose epoch it is.
+pub const TERM: Table = Table(40);
+/// What its producers have done.
+pub const ACTIVITY: Table = Table(41);
 /// The first table that belongs to the contract of the account that it lies under.
 pub const CONTRACT_TABLES: Table = Table(128);
 

@@ -7,6 +7,7 @@
 
 use core::ops::ControlFlow;
 
+use hpb_types::evidence::Judge;
 use hpb_types::{AccountName, Amount, ChainId, Genesis, Hash, Height, Receipt, RejectReason, SliceRef, Slot};
 
 use crate::account::Account;
@@ -14,12 +15,13 @@ use crate::apply::{self, Built, ExecuteError, Executed, Rules, SliceContext};
 use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::digest::Digest;
-use crate::key::{self, ACCOUNT, BALANCE, CHAIN, SLOT_FEES, SUPPLY, SYSTEM, TARIFF};
+use crate::dpos::{self, EpochActivity, ProducerState, Stake};
+use crate::key::{self, ACCOUNT, BALANCE, CHAIN, DPOS, POOL, SLOT_FEES, STAKE, SUPPLY, SYSTEM, TARIFF};
 use crate::records::{self, SlotFees, Tariff};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
 use crate::system::is_reserved;
 use crate::tree::{FinaliseError, Finalised, InsertError, StateAt, Switch, Tree};
-use crate::view::{ChangeSet, State, StateError};
+use crate::view::{ChangeSet, State, StateError, View};
 
 /// The ledger of one chain over a store.
 #[derive(Debug)]
@@ -48,8 +50,8 @@ pub enum OpenError {
     /// An account of the genesis bears a built-in contract's name.
     #[error("the genesis names an account {0}, which is a built-in contract's")]
     ReservedName(AccountName),
-    /// The accounts' balances sum to more than an amount holds.
-    #[error("the balances of the genesis exceed every amount")]
+    /// Balances, bonds and the reward pool sum to more than an amount holds.
+    #[error("the balances, bonds and reward pool of the genesis exceed every amount")]
     Supply,
 }
 
@@ -75,7 +77,8 @@ pub struct AccountState {
 pub struct Supply {
     /// At genesis.
     pub genesis: Amount,
-    /// Now: every balance and the fees not yet credited.
+    /// Now: every balance, every stake and bond with what of them is being released, the pool of rewards, and the fees
+    /// not yet credited.
     pub now: Amount,
 }
 
@@ -102,6 +105,14 @@ impl<S: Store> Ledger<S> {
             None => Tree::open(store, genesis.genesis_slice(), 1, genesis_state(genesis, rules.chain)?)?,
         };
         Ok(Self { rules, tree })
+    }
+
+    /// Has the signatures of evidence judged by `judge`. All nodes of a chain judge alike: for a simulation whose
+    /// signatures are not real.
+    #[must_use]
+    pub fn with_judge(mut self, judge: Judge) -> Self {
+        self.rules.judge = judge;
+        self
     }
 
     /// What execution takes from the genesis.
@@ -134,7 +145,8 @@ impl<S: Store> Ledger<S> {
         context: &SliceContext,
         transactions: &[Checked],
     ) -> Result<Executed, ExecuteError> {
-        apply::execute(&self.rules, &self.parent_state(parent, context)?, context, transactions)
+        let (above, state) = self.parent_state(parent, context)?;
+        apply::execute(&self.rules, &state, above, context, transactions)
     }
 
     /// Makes a slice's content on `parent` from candidates, leaving out what can't stand in it.
@@ -147,15 +159,21 @@ impl<S: Store> Ledger<S> {
         context: &SliceContext,
         candidates: impl IntoIterator<Item = Checked>,
     ) -> Result<Built, ExecuteError> {
-        apply::build(&self.rules, &self.parent_state(parent, context)?, context, candidates)
+        let (above, state) = self.parent_state(parent, context)?;
+        apply::build(&self.rules, &state, above, context, candidates)
     }
 
-    fn parent_state(&self, parent: &Hash, context: &SliceContext) -> Result<StateAt<'_, S>, ExecuteError> {
+    /// The parent's slot and the state after it.
+    fn parent_state(&self, parent: &Hash, context: &SliceContext) -> Result<(Slot, StateAt<'_, S>), ExecuteError> {
         let above = self.tree.reference(parent).ok_or(ExecuteError::NoSuchParent)?;
         if (Height { slot: context.slot, index: context.index }) <= above.height {
             return Err(ExecuteError::NotAfterParent);
         }
-        self.tree.at(parent).ok_or(ExecuteError::NoSuchParent)
+        Ok((above.height.slot, self.state_at(parent)?))
+    }
+
+    fn state_at(&self, id: &Hash) -> Result<StateAt<'_, S>, ExecuteError> {
+        self.tree.at(id).ok_or(ExecuteError::NoSuchParent)
     }
 
     /// Judges a transaction for the mempool by trying it on the state at `head`, as of `slot`. `Ok(Err(reason))` says
@@ -169,7 +187,7 @@ impl<S: Store> Ledger<S> {
         slot: Slot,
         transaction: &Checked,
     ) -> Result<Result<(), RejectReason>, ExecuteError> {
-        let state = self.tree.at(head).ok_or(ExecuteError::NoSuchParent)?;
+        let state = self.state_at(head)?;
         Ok(apply::try_one(&self.rules, &state, slot, transaction)?)
     }
 
@@ -235,7 +253,7 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// The slice is unknown, or the state can't be read.
     pub fn account(&self, at: &Hash, name: AccountName) -> Result<Option<AccountState>, ExecuteError> {
-        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let state = self.state_at(at)?;
         let Some(record) = get_record(&state, &key::of(name, ACCOUNT))? else {
             return Ok(None);
         };
@@ -248,27 +266,67 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// The slice is unknown, or the state can't be read.
     pub fn tariff(&self, at: &Hash) -> Result<Tariff, ExecuteError> {
-        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let state = self.state_at(at)?;
         let key = key::of(SYSTEM, TARIFF);
         Ok(get_record(&state, &key)?.ok_or_else(|| StateError::damaged(&key))?)
+    }
+
+    /// What an account has staked and how it votes; nothing for one that never staked or voted, or does not exist.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn stake(&self, at: &Hash, name: AccountName) -> Result<Stake, ExecuteError> {
+        Ok(get_record(&self.state_at(at)?, &key::of(name, STAKE))?.unwrap_or_default())
+    }
+
+    /// The registered producers by rank: those that can be scheduled first, then by votes, then by registration.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn producers(&self, at: &Hash) -> Result<Vec<ProducerState>, ExecuteError> {
+        Ok(dpos::producers(&mut View::new(&self.state_at(at)?))?)
+    }
+
+    /// The registered producer of that name.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn producer(&self, at: &Hash, name: AccountName) -> Result<Option<ProducerState>, ExecuteError> {
+        Ok(dpos::producer(&mut View::new(&self.state_at(at)?), name)?)
+    }
+
+    /// What the pool of rewards holds.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn pool(&self, at: &Hash) -> Result<Amount, ExecuteError> {
+        Ok(get_record(&self.state_at(at)?, &key::of(DPOS, POOL))?.unwrap_or_default())
+    }
+
+    /// What the producers of the slice's epoch have done in it so far; `None` before the first slice and without
+    /// elections.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn epoch_activity(&self, at: &Hash) -> Result<Option<EpochActivity>, ExecuteError> {
+        Ok(dpos::activity(&mut View::new(&self.state_at(at)?))?)
     }
 
     /// Sums the token over the whole state at the slice of that id. Takes time in proportion to the state.
     ///
     /// # Errors
-    /// The slice is unknown, the state can't be read, or a balance does not read back.
+    /// The slice is unknown, the state can't be read, or a part of the supply does not read back.
     pub fn supply(&self, at: &Hash) -> Result<Supply, ExecuteError> {
-        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let state = self.state_at(at)?;
         let supply_key = key::of(SYSTEM, SUPPLY);
         let genesis = get_record(&state, &supply_key)?.ok_or_else(|| StateError::damaged(&supply_key))?;
         let fees = get_record::<SlotFees>(&state, &key::of(SYSTEM, SLOT_FEES))?;
         let mut now = Some(fees.map_or(Amount::ZERO, |fees| fees.amount));
         let mut damaged = None;
         state.scan(&[], |key, value| {
-            if key::parse(key).is_none_or(|place| place.table != BALANCE) {
-                return ControlFlow::Continue(());
-            }
-            now = now.zip(records::load(value)).and_then(|(sum, balance): (Amount, Amount)| sum.checked_add(balance));
+            let Some(place) = key::parse(key) else { return ControlFlow::Continue(()) };
+            let held = if place.table == BALANCE { records::load(value) } else { dpos::held(place.table, value) };
+            now = now.zip(held).and_then(|(sum, held)| sum.checked_add(held));
             if now.is_none() {
                 damaged = Some(StateError::damaged(key));
             }
@@ -281,13 +339,32 @@ impl<S: Store> Ledger<S> {
         }
     }
 
+    /// A record of the state at the slice of that id, for tests.
+    #[cfg(test)]
+    pub(crate) fn record(&self, at: &Hash, key: &Bytes) -> Option<Bytes> {
+        self.state_at(at).ok()?.get(key).ok()?
+    }
+
+    /// Visits the whole state at the slice of that id, for tests.
+    #[cfg(test)]
+    pub(crate) fn visit(&self, at: &Hash, mut visit: impl FnMut(&[u8], &[u8])) {
+        let state = self.state_at(at).ok();
+        let visited = state.map(|state| {
+            state.scan(&[], |key, value| {
+                visit(key, value);
+                ControlFlow::Continue(())
+            })
+        });
+        assert_eq!(visited, Some(Ok(())));
+    }
+
     /// The root that nodes compare (PROTOCOL.md, "Fields"): BLAKE3 in the domain "state" over each key and its value,
     /// ascending, of the whole state at the slice of that id. Takes time in proportion to the state.
     ///
     /// # Errors
     /// The slice is unknown, or the state can't be read.
     pub fn state_root(&self, at: &Hash) -> Result<Hash, ExecuteError> {
-        let state = self.tree.at(at).ok_or(ExecuteError::NoSuchParent)?;
+        let state = self.state_at(at)?;
         let mut digest = Digest::new("state");
         state.scan(&[], |key, value| {
             digest.part(key);
@@ -315,12 +392,11 @@ fn check_chain(store: &impl Store, expected: ChainId) -> Result<(), OpenError> {
 /// The state that a genesis states.
 fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenError> {
     let mut state = ChangeSet::new();
-    let mut supply = Amount::ZERO;
+    let supply = genesis.supply().ok_or(OpenError::Supply)?;
     for account in &genesis.accounts {
         if is_reserved(account.name) && !account.name.is_address_form() {
             return Err(OpenError::ReservedName(account.name));
         }
-        supply = supply.checked_add(account.balance).ok_or(OpenError::Supply)?;
         let record = Account::with_keys(account.key, account.key);
         state.insert(key::of(account.name, ACCOUNT), Some(records::store(&record)));
         if account.balance != Amount::ZERO {
@@ -332,6 +408,7 @@ fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenErr
             return Err(OpenError::NoSuchProducer(producer.name));
         }
     }
+    dpos::genesis_state(genesis, &mut state);
     state.insert(key::of(SYSTEM, CHAIN), Some(records::store(&chain)));
     state.insert(key::of(SYSTEM, SUPPLY), Some(records::store(&supply)));
     state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&Tariff { per_byte: genesis.fee_per_byte })));

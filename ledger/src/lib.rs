@@ -12,6 +12,7 @@ pub mod bytes;
 pub mod chainlog;
 pub mod checked;
 pub mod digest;
+pub mod dpos;
 pub mod folder;
 mod host;
 pub mod key;

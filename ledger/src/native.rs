@@ -1,17 +1,22 @@
-//! The built-in contracts as an engine: `system` and `token`. They stand behind the same traits as every other VM, own
-//! the tables that [`crate::key`] gives them, and keep nothing between calls.
+//! The built-in contracts as an engine: `system`, `token` and `dpos`. They stand behind the same traits as every other
+//! VM, own the tables that [`crate::key`] gives them, and keep nothing between calls.
 
-use hpb_types::{AccountName, RejectReason};
+use hpb_types::{AccountName, RejectReason, Slot};
 use hpb_vm::meter::CALL_UNITS;
 use hpb_vm::{Call, End, Engine, Halt, Host};
 
-use crate::key::{SYSTEM, TOKEN};
+use crate::apply::Rules;
+use crate::dpos;
+use crate::key::{DPOS, SYSTEM, TOKEN};
 use crate::system::{self, CREATE};
 use crate::token::{self, TRANSFER};
 
-/// The engine of the built-in contracts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Native;
+/// The engine of the built-in contracts, in one slot of one chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Native<'r> {
+    rules: &'r Rules,
+    slot: Slot,
+}
 
 /// Why a built-in contract stops before its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,27 +41,36 @@ impl From<Halt> for Stop {
     }
 }
 
-impl Native {
-    /// Whether the account is a built-in contract's.
-    pub fn has(contract: AccountName) -> bool {
-        contract == SYSTEM || contract == TOKEN
+impl<'r> Native<'r> {
+    /// The engine of the chain of these rules, in `slot`.
+    pub fn new(rules: &'r Rules, slot: Slot) -> Self {
+        Self { rules, slot }
     }
 
-    fn dispatch(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
+    /// Whether the account is a built-in contract's.
+    pub fn has(contract: AccountName) -> bool {
+        contract == SYSTEM || contract == TOKEN || contract == DPOS
+    }
+
+    fn dispatch(&self, host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
         host.charge(CALL_UNITS)?;
         if call.contract == TOKEN && call.action == TRANSFER {
             token::transfer(host, call.arguments)
         } else if call.contract == SYSTEM && call.action == CREATE {
             system::create(host, call.arguments)
+        } else if call.contract == DPOS
+            && let Some(parameters) = &self.rules.dpos
+        {
+            dpos::dispatch(host, self.rules, parameters, self.slot, call)
         } else {
             Err(RejectReason::NoSuchAction.into())
         }
     }
 }
 
-impl Engine for Native {
+impl Engine for Native<'_> {
     fn run(&self, host: &mut dyn Host, call: &Call<'_>) -> End {
-        match Self::dispatch(host, call) {
+        match self.dispatch(host, call) {
             Ok(()) => End::Returned(Vec::new()),
             Err(Stop::Refused(reason)) => End::Refused(reason),
             Err(Stop::Halted(halt)) => End::Halted(halt),

@@ -4,8 +4,8 @@ use hpb_types::{AccountName, Action, ActionName, Canonical, PublicKey, RejectRea
 use hpb_vm::{Host, Place};
 
 use crate::account::{ACTIVE, Account};
-use crate::key::{ACCOUNT, SYSTEM, TOKEN};
-use crate::native::Stop;
+use crate::key::{ACCOUNT, SYSTEM};
+use crate::native::{Native, Stop};
 use crate::records;
 
 /// The action.
@@ -46,7 +46,7 @@ pub fn create_action(creator: AccountName, name: AccountName, owner: PublicKey, 
 
 /// Whether nobody may choose the name.
 pub fn is_reserved(name: AccountName) -> bool {
-    name == SYSTEM || name == TOKEN || name.is_address_form()
+    Native::has(name) || name.is_address_form()
 }
 
 pub(crate) fn create(host: &mut dyn Host, arguments: &[u8]) -> Result<(), Stop> {
@@ -72,5 +72,5 @@ pub(crate) fn create(host: &mut dyn Host, arguments: &[u8]) -> Result<(), Stop> 
     Ok(())
 }
 
-/// Units of judging an account's keys.
-const KEY_UNITS: u64 = 2_000;
+/// Units of judging two keys.
+pub(crate) const KEY_UNITS: u64 = 2_000;

@@ -1,6 +1,6 @@
 //! The token contract: `transfer`. Nothing and transfers to oneself are valid; a name that does not exist is refused.
 //!
-//! Moves only; what is made and what is burnt is nobody's here, so the sum of all balances and uncredited fees stays.
+//! Moves only; what is made and what is burnt is nobody's here, so the supply stays.
 
 use hpb_base::limits::MEMO_LEN_MAX;
 use hpb_types::{AccountName, Action, ActionName, Amount, Canonical, RejectReason};
@@ -66,7 +66,11 @@ pub(crate) fn transfer(host: &mut dyn Host, arguments: &[u8]) -> Result<(), Stop
     Ok(())
 }
 
-fn balance(host: &mut dyn Host, account: AccountName) -> Result<Amount, Stop> {
+/// What the account holds.
+///
+/// # Errors
+/// It does not exist, or the host stops the call.
+pub(crate) fn balance(host: &mut dyn Host, account: AccountName) -> Result<Amount, Stop> {
     if let Some(bytes) = host.read(Place { account, table: BALANCE, sub_key: &[] })? {
         return load(bytes).ok_or(Stop::Damaged);
     }
@@ -77,7 +81,11 @@ fn balance(host: &mut dyn Host, account: AccountName) -> Result<Amount, Stop> {
     }
 }
 
-fn put_balance(host: &mut dyn Host, account: AccountName, balance: Amount) -> Result<(), Stop> {
+/// Has the account hold `balance`.
+///
+/// # Errors
+/// The host stops the call.
+pub(crate) fn put_balance(host: &mut dyn Host, account: AccountName, balance: Amount) -> Result<(), Stop> {
     let place = Place { account, table: BALANCE, sub_key: &[] };
     if balance == Amount::ZERO {
         host.remove(place)?;

@@ -10,7 +10,7 @@ use core::ops::ControlFlow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hpb_base::limits::{TREE_BYTES_MAX, TREE_SLICES_MAX};
-use hpb_types::{Event, Hash, Receipt, SliceRef};
+use hpb_types::{Event, Hash, Receipt, ScheduledProducer, SliceRef};
 
 use crate::apply::Executed;
 use crate::bytes::Bytes;
@@ -371,7 +371,8 @@ fn executed_len(executed: &Executed) -> usize {
     let events = executed.receipts.iter().flat_map(|receipt| &receipt.events);
     let events: usize = events.map(|event| size_of::<Event>() + event.data.len()).sum();
     let each = size_of::<Hash>() + size_of::<Receipt>();
-    size_of::<Node>() + changes_len(&executed.changes) + events + each * executed.ids.len()
+    let next = executed.next.as_ref().map_or(0, |next| next.producers.len() * size_of::<ScheduledProducer>());
+    size_of::<Node>() + changes_len(&executed.changes) + events + next + each * executed.ids.len()
 }
 
 /// The state after one slice of the tree.

@@ -35,6 +35,12 @@ impl StateError {
     pub fn damaged(key: &[u8]) -> Self {
         Self::Damaged { what: format!("the record at {} does not read back", key.escape_ascii()) }
     }
+
+    /// A sum of parts of the supply would be more than an amount holds, or less than nothing. The supply is an amount and
+    /// never grows, so the state is not what this program wrote.
+    pub fn overflow(what: &str) -> Self {
+        Self::Damaged { what: format!("{what} would be no amount") }
+    }
 }
 
 /// A parent state: what one slice's execution starts from. It does not change while a view stands on it.

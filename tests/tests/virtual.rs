@@ -17,6 +17,7 @@ fn arguments(seed: u64) -> Arguments {
         seconds: 2,
         slot_ms: 600,
         slice_ms: 50,
+        epoch_slots: None,
         workload: None,
         data: None,
         capture: None,

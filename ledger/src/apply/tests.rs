@@ -6,7 +6,7 @@ use hpb_types::{Canonical, Height};
 
 use super::*;
 use crate::account::OWNER;
-use crate::key::{ACCOUNT, INCLUDED};
+use crate::key::{ACCOUNT, BALANCE, INCLUDED};
 use crate::ledger::Ledger;
 use crate::store::MemoryStore;
 use crate::system::{CREATED, CreateArguments, create_action};
@@ -407,7 +407,7 @@ fn a_store_that_fails_is_no_receipt() {
     let transactions = [transfer(&genesis, "alice", "bob", 1, 1)];
     let run = |fails_after, instead| {
         let state = Faulty { below: &below, instead, asked: RefCell::new(0), fails_after };
-        let outcome = execute(&rules, &state, &context(&genesis, 1, 0), &transactions);
+        let outcome = execute(&rules, &state, Slot(0), &context(&genesis, 1, 0), &transactions);
         (outcome, state.asked.into_inner())
     };
     let (outcome, asked) = run(usize::MAX, ChangeSet::new());
@@ -428,7 +428,7 @@ fn what_is_read_and_written_is_what_the_rules_say() {
     let genesis = genesis(&PEOPLE);
     let below = plain(&genesis);
     let transactions = [transfer(&genesis, "alice", "bob", 1, 1)];
-    let executed = execute(&Rules::of(&genesis), &below, &context(&genesis, 1, 0), &transactions).unwrap();
+    let executed = execute(&Rules::of(&genesis), &below, Slot(0), &context(&genesis, 1, 0), &transactions).unwrap();
     let system = |table| key::of(SYSTEM, table);
     let mut expected = vec![
         key::of(name("alice"), BALANCE),

@@ -44,6 +44,7 @@ const _: () = assert!(OPEN_LEN <= SECTOR_LEN, "a torn sector would take the firs
 
 /// One thing that the log holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "records are read and handed on one at a time")]
 pub enum Record {
     /// A slice that this node executed, with its transactions in order.
     Slice {

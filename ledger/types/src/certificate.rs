@@ -35,9 +35,9 @@ pub struct Quorum {
     pub signatures: Vec<Signature>,
 }
 
-/// Proof that as much of the weight as the chain's engine asks for confirmed `source -> target`. Two quorums at a change of the
-/// producers, one otherwise, none at genesis (where source and target are the genesis slice). Quorums ascend by epoch;
-/// the last is that of the target's epoch, which every one of the confirms names.
+/// Proof that as much of the weight as the chain's engine asks for confirmed `source -> target`. Two quorums at a change
+/// of the producers, one otherwise, none at genesis (where source and target are the genesis slice). Quorums ascend by epoch;
+/// the last is that of the schedule in force at the target, whose epoch every one of the confirms names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Certificate {
     /// The link's start.
@@ -186,9 +186,9 @@ impl Certificate {
         Ok(confirms)
     }
 
-    /// Judges the whole certificate: form, a weight that `suffices` of each of `schedules` (ascending by epoch, the
-    /// target's last), every signature. A confirm that `known` vouches for (these very bytes were verified
-    /// before, under the same schedule's key) is not verified again.
+    /// Judges the whole certificate: form, a weight that `suffices` of each of `schedules` (ascending by epoch, the one in
+    /// force at the target last), every signature. A confirm that `known` vouches for (these very bytes were verified
+    /// before, under the same key) is not verified again.
     ///
     /// The genesis certificate carries no proof and is refused here: compare with [`Certificate::genesis`].
     ///

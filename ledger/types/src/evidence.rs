@@ -139,8 +139,8 @@ impl Evidence {
         }
     }
 
-    /// Whether both words are signed, each by the key that the producer had in the schedule of its epoch, as
-    /// [`epochs`](Self::epochs) orders them.
+    /// Whether both words are signed, each by the key that the producer had in the schedule of its epoch, or, if it was not
+    /// in that one, in the last one before; `keys` are in the order of [`epochs`](Self::epochs).
     pub fn is_signed(&self, chain: &ChainId, keys: &[PublicKey; 2], judge: Judge) -> bool {
         let slice =
             |word: &SignedSlice, key| judge(Domain::Slice, chain, &word.statement.to_bytes(), key, &word.signature);

@@ -365,6 +365,23 @@ impl Genesis {
     }
 }
 
+impl DposParameters {
+    /// Parameters to start from: ours, for the paper names none. There is nothing in the reward pool.
+    pub fn preset() -> Self {
+        Self {
+            producers_max: 21,
+            weighting: Weighting::Equal,
+            bond_min: Amount(10_000 * Amount::ONE.0),
+            // A week of slots of 3 s.
+            release_slots: 201_600,
+            cut_permille: 500,
+            reporter_permille: 100,
+            reward_per_slot: Amount::ONE,
+            reward_pool: Amount::ZERO,
+        }
+    }
+}
+
 /// Thousandths in a whole.
 pub const PERMILLE: u16 = 1_000;
 

@@ -40,7 +40,7 @@ pub struct HexError {
 pub enum Domain {
     /// A transaction, by an account's key.
     Transaction = 1,
-    /// A slice, by its producer's key.
+    /// A slice's statement, by its producer's key.
     Slice = 2,
     /// A confirm, by its producer's key.
     Confirm = 3,

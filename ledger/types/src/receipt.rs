@@ -67,6 +67,36 @@ pub enum RejectReason {
     /// The mempool is full, for all or for this payer.
     #[error("mempool full")]
     MempoolFull,
+    /// No such producer is registered, or none that can be voted for.
+    #[error("no such producer")]
+    NoSuchProducer,
+    /// The account is registered as a producer.
+    #[error("registered as a producer already")]
+    ProducerExists,
+    /// Another producer has the key.
+    #[error("the key is another producer's")]
+    KeyTaken,
+    /// The bond is below the least.
+    #[error("bond too small")]
+    BondTooSmall,
+    /// The producer's status does not allow it.
+    #[error("not in the producer's present status")]
+    WrongStatus,
+    /// Nothing of what is being released is free yet.
+    #[error("nothing is free yet")]
+    NothingFree,
+    /// A bounded list is full.
+    #[error("a list is full")]
+    ListFull,
+    /// Not a proxy, or a proxy that would use one.
+    #[error("not a proxy, or a proxy's proxy")]
+    BadProxy,
+    /// The evidence proves no fault by which the producer can be held to its bond.
+    #[error("the evidence proves nothing")]
+    BadEvidence,
+    /// A fault of this kind was cut from this bond before.
+    #[error("cut for this kind of fault already")]
+    AlreadyCut,
 }
 
 /// How execution ended.
@@ -108,6 +138,16 @@ crate::tagged!(RejectReason {
     12 => FeeLimit,
     13 => NoSuchAction,
     14 => MempoolFull,
+    15 => NoSuchProducer,
+    16 => ProducerExists,
+    17 => KeyTaken,
+    18 => BondTooSmall,
+    19 => WrongStatus,
+    20 => NothingFree,
+    21 => ListFull,
+    22 => BadProxy,
+    23 => BadEvidence,
+    24 => AlreadyCut,
 });
 crate::tagged!(Outcome { 0 => Applied, 1 => Failed(reason) });
 crate::layout!(Receipt { transaction, outcome, fee, events: list(0..=EVENTS_MAX) });

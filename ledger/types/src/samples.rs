@@ -30,6 +30,12 @@ pub(crate) fn vrf_secret() -> VrfSecret {
     VrfSecret::from_seed([6; 32])
 }
 
+/// The beacon key of the producer whose other key is [`key`] of `byte`. Of another seed, so that no two fields of a
+/// producer hold the same bytes: golden bytes would not tell these fields apart.
+pub(crate) fn beacon_key(byte: u8) -> VrfSecret {
+    VrfSecret::from_seed([byte ^ 0x80; 32])
+}
+
 pub(crate) fn hash(byte: u8) -> Hash {
     Hash([byte; 32])
 }
@@ -104,13 +110,13 @@ pub(crate) fn slice_body() -> SliceBody {
         results: ResultsCommitment { scheme: 0, hash: hash(0x44) },
         source: certificate(),
         beacon: Beacon::Proof(vrf_proof()),
-        next: NextSchedule::Fixed(schedule(2, 40, &[1])),
+        next: NextSchedule::Fixed(schedule(2, 0x28, &[3])),
     }
 }
 
-/// The beacon's proof of the secret key whose 32 bytes are all 2, of the input of 32 bytes of 91.
+/// Bob's proof of the input of 32 bytes of 91.
 pub(crate) fn vrf_proof() -> VrfProof {
-    VrfSecret::from_seed([2; 32]).prove(&[0x91; 32])
+    beacon_key(2).prove(&[0x91; 32])
 }
 
 pub(crate) fn slice_statement() -> SliceStatement {
@@ -193,7 +199,7 @@ pub(crate) fn genesis() -> Genesis {
     let producer = |name, byte, bond| GenesisProducer {
         name,
         key: key(byte).public(),
-        beacon: VrfSecret::from_seed([byte; 32]).public(),
+        beacon: beacon_key(byte).public(),
         bond: Amount(bond),
     };
     Genesis {
@@ -211,12 +217,13 @@ pub(crate) fn genesis() -> Genesis {
     }
 }
 
-/// Producers `p00`, `p01`, … of these weights; the key of the one at `index` is [`key`] of `first_key + index`.
+/// Producers `p00`, `p01`, … of these weights; the keys of the one at `index` are [`key`] and [`beacon_key`] of
+/// `first_key + index`.
 pub(crate) fn schedule(epoch: u64, first_key: u8, weights: &[u64]) -> Schedule {
     let producer = |(index, weight): (usize, &u64)| ScheduledProducer {
         name: AccountName::new(&format!("p{index:02}")).unwrap(),
         key: key(first_key + index as u8).public(),
-        beacon: VrfSecret::from_seed([first_key + index as u8; 32]).public(),
+        beacon: beacon_key(first_key + index as u8).public(),
         weight: *weight,
     };
     Schedule { epoch: Epoch(epoch), seed: hash(0x92), producers: weights.iter().enumerate().map(producer).collect() }

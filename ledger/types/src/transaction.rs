@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use hpb_base::limits::{ACTIONS_MAX, AUTHORISATIONS_MAX, SIGNATURES_MAX, TRANSACTION_LEN_MAX};
 
 use crate::codec::Canonical;
-use crate::keys::{Domain, Hash, KeyPair, PublicKey, Signature};
+use crate::keys::{Domain, Hash, PublicKey, Signature, Signer};
 use crate::name::{AccountName, ActionName, PermissionName};
 use crate::units::{Amount, ChainId};
 use crate::verify::Batch;
@@ -105,7 +105,7 @@ impl TransactionBody {
 
 impl Transaction {
     /// Signs `body` by each of `keys`, in order.
-    pub fn sign(body: TransactionBody, keys: &[&KeyPair]) -> Self {
+    pub fn sign(body: TransactionBody, keys: &[&dyn Signer]) -> Self {
         let bytes = body.to_bytes();
         let signatures = keys
             .iter()
@@ -166,11 +166,12 @@ fn push_signatures(batch: &mut Batch, transaction: &Transaction) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyPair;
     use crate::samples;
 
     fn signed(keys: &[u8]) -> Transaction {
         let keys: Vec<KeyPair> = keys.iter().map(|seed| KeyPair::from_seed([*seed; 32])).collect();
-        Transaction::sign(samples::transaction_body(), &keys.iter().collect::<Vec<_>>())
+        Transaction::sign(samples::transaction_body(), &keys.iter().map(|key| key as &dyn Signer).collect::<Vec<_>>())
     }
 
     #[test]

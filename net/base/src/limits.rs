@@ -76,6 +76,16 @@ pub const TALLY_TARGETS_MAX: usize = 65_536;
 
 /// Producers of one schedule (PROTOCOL.md, "Changing the producers").
 pub const PRODUCERS_MAX: usize = 101;
+/// Registered producers of one chain, whatever their status.
+pub const CANDIDATES_MAX: usize = 1_024;
+/// Producers that one account votes for.
+pub const VOTES_MAX: usize = 30;
+/// Amounts of one account's stake that wait to be free.
+pub const RELEASES_MAX: usize = 32;
+/// Keys of one producer to which evidence may still be held.
+pub const PRODUCER_KEYS_MAX: usize = 16;
+/// Bytes of what a producer says about itself.
+pub const PRODUCER_ABOUT_LEN_MAX: usize = 256;
 /// Slices of one slot (PROTOCOL.md, "Words").
 pub const SLICES_PER_SLOT_MAX: u32 = 2_048;
 /// Slots that may pass without finality before slices carry no transactions.
@@ -280,3 +290,5 @@ pub const HOST_CORES_MAX: usize = 8_192;
 pub const TUNE_CHANGES_MAX: usize = 16_384;
 /// Bytes of one state file of `hpb tune`.
 pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;
+/// Lines of what happened that one simulated run keeps for people; the oldest go first.
+pub const SIM_TRACE_LINES_MAX: usize = 1 << 18;

@@ -1,16 +1,22 @@
-//! The chain's words: canonical bytes, messages, names, signatures, and what lies in the state.
+//! The chain's words: canonical bytes, messages, names, signatures, proofs of randomness, and what lies in the state.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use hpb_ledger::account::Account;
+use hpb_ledger::dpos::{
+    Activity, BondArguments, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments, RegisterArguments,
+    ReportArguments, Roster, Stake, StakeArguments, Term, UpdateArguments, VoteArguments, WithdrawArguments,
+};
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
 use hpb_ledger::system::CreateArguments;
 use hpb_ledger::token::TransferArguments;
 use hpb_types::{
-    AccountName, ActionName, Amount, Batch, Block, Canonical, Certificate, Confirm, Digest, Genesis, Gossip, Hash,
-    Hello, Message, PermissionName, PublicKey, Receipt, Roles, Schedule, Signature, Slice, SliceBundle, SliceRequest,
-    Transaction, TransactionStatus, verify_raw,
+    AccountName, ActionName, Amount, Batch, Block, Canonical, Certificate, ChainId, Confirm, Digest, Epoch, Evidence,
+    Fault, Genesis, Gossip, Hash, Hello, Message, NextSchedule, PermissionName, PublicKey, Receipt, Roles, Schedule,
+    Signature, Slice, SliceBundle, SliceRequest, SliceStatement, Slot, Transaction, TransactionStatus, VrfProof,
+    VrfPublic, VrfSecret, verify, verify_raw,
 };
 
 use super::input::Input;
@@ -33,15 +39,15 @@ fn check<T: Canonical + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
 /// If a value has two encodings, or what follows from it contradicts it.
 pub fn codec(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 16 {
+    match which % 27 {
         0 => drop(check::<Transaction>(bytes).inspect(check_transaction)),
-        1 => drop(check::<Slice>(bytes).inspect(|value| assert_eq!(value.reference().id, value.id()))),
+        1 => drop(check::<Slice>(bytes).inspect(check_slice)),
         2 => drop(check::<Confirm>(bytes)),
         3 => drop(check::<Certificate>(bytes).inspect(check_certificate)),
         4 => drop(check::<Block>(bytes).inspect(|value| assert_eq!(value.slices.last(), Some(&value.id())))),
         5 => drop(check::<Genesis>(bytes).inspect(check_genesis)),
         6 => drop(check::<Receipt>(bytes)),
-        7 => drop(check::<Schedule>(bytes)),
+        7 => drop(check::<Schedule>(bytes).inspect(check_schedule)),
         8 => drop(check::<SliceBundle>(bytes)),
         9 => drop(check::<Gossip>(bytes)),
         10 => drop(check::<Digest>(bytes)),
@@ -49,7 +55,18 @@ pub fn codec(bytes: &[u8]) {
         12 => drop(check::<TransactionStatus>(bytes)),
         13 => drop(check::<SliceRequest>(bytes)),
         14 => drop(check::<TransferArguments>(bytes)),
-        _ => drop(check::<CreateArguments>(bytes)),
+        15 => drop(check::<CreateArguments>(bytes)),
+        16 => drop(check::<Evidence>(bytes).inspect(check_evidence)),
+        17 => drop(check::<StakeArguments>(bytes)),
+        18 => drop(check::<WithdrawArguments>(bytes)),
+        19 => drop(check::<VoteArguments>(bytes)),
+        20 => drop(check::<ProxyArguments>(bytes)),
+        21 => drop(check::<OfferProxyArguments>(bytes)),
+        22 => drop(check::<RegisterArguments>(bytes)),
+        23 => drop(check::<BondArguments>(bytes)),
+        24 => drop(check::<UpdateArguments>(bytes)),
+        25 => drop(check::<ProducerArguments>(bytes)),
+        _ => drop(check::<ReportArguments>(bytes).inspect(|value| check_evidence(&value.evidence))),
     }
 }
 
@@ -59,6 +76,75 @@ fn check_transaction(transaction: &Transaction) {
     assert_eq!(unsigned.id(), transaction.id(), "the id does not depend on signatures");
     assert!(!unsigned.verify_signatures(), "what nobody signed is not signed");
     assert_eq!(transaction.keys().count(), transaction.signatures.len());
+}
+
+fn check_slice(slice: &Slice) {
+    let statement = slice.body.statement();
+    assert_eq!((statement.epoch, statement.slice), (slice.body.epoch, slice.reference()));
+    assert_eq!((slice.reference().height, slice.reference().id), (slice.body.height(), slice.id()));
+    assert_eq!(check::<SliceStatement>(&statement.to_bytes()), Some(statement));
+    check_certificate(&slice.body.source);
+    if let NextSchedule::Fixed(schedule) = &slice.body.next {
+        check_schedule(schedule);
+    }
+}
+
+fn check_schedule(schedule: &Schedule) {
+    let draw = |producers| Schedule::draw(schedule.epoch, schedule.seed, producers);
+    let drawn = draw(schedule.producers.clone());
+    assert!(drawn.has_same_weights(schedule), "the order alone is drawn");
+    let names: BTreeSet<AccountName> = schedule.producers.iter().map(|producer| producer.name).collect();
+    if names.len() == schedule.producers.len() {
+        let reversed = draw(schedule.producers.iter().rev().cloned().collect());
+        assert_eq!(reversed, drawn, "the order depends on the seed and the names alone");
+    }
+    for slot in [0, 1, u64::MAX].map(Slot) {
+        assert!(names.contains(&schedule.producer_at(slot).name));
+    }
+    let total = schedule.total_weight();
+    assert!(!schedule.is_quorum(0) && schedule.is_quorum(total) == (total > 0));
+}
+
+/// The bytes of no point: nobody signs by this key.
+const NO_KEY: PublicKey = {
+    let mut bytes = [0; 32];
+    bytes[0] = 2;
+    PublicKey(bytes)
+};
+
+fn check_evidence(evidence: &Evidence) {
+    assert_eq!(evidence.fault().to_bytes(), evidence.to_bytes()[..1], "evidence and its fault have one tag");
+    // The chain is that of the first word; a slice's statement is of whichever chain it is judged on.
+    let (chain, turned, doubled) = match evidence.clone() {
+        Evidence::TwoSlices { producer, first, second } => (
+            ChainId(Hash::ZERO),
+            Evidence::TwoSlices { producer, first: second, second: first },
+            Evidence::TwoSlices { producer, first, second: first },
+        ),
+        Evidence::TwoConfirms { first, second } => (
+            first.body.chain,
+            Evidence::TwoConfirms { first: second, second: first.clone() },
+            Evidence::TwoConfirms { first: first.clone(), second: first },
+        ),
+        Evidence::Surround { outer, inner } => (
+            outer.body.chain,
+            Evidence::Surround { outer: inner, inner: outer.clone() },
+            Evidence::Surround { outer: outer.clone(), inner: outer },
+        ),
+    };
+    let verdict = evidence.check(&chain);
+    assert!(doubled.check(&chain).is_err(), "one word is no fault");
+    if evidence.fault() == Fault::Surround {
+        assert!(verdict.is_err() || turned.check(&chain).is_err(), "each of two links is within the other");
+    } else {
+        assert_eq!(turned.check(&chain), verdict, "it does not matter which of the words is first");
+    }
+    if verdict.is_ok() {
+        assert_eq!(turned.producer(), evidence.producer());
+    }
+    let [one, other] = evidence.epochs();
+    assert_eq!(turned.epochs(), [other, one]);
+    assert!(!evidence.is_signed(&chain, &[NO_KEY; 2], verify), "what nobody signed is not signed");
 }
 
 fn check_certificate(certificate: &Certificate) {
@@ -149,6 +235,32 @@ pub fn signature(bytes: &[u8]) {
     assert_eq!(batch.verify(), alone, "company changes no verdict");
 }
 
+/// Proofs of the verifiable random function by strangers: a key, an input, then proofs about it. Then the key's bytes as
+/// a secret.
+///
+/// # Panics
+/// If two outputs are proven, one is proven by a key that may not be registered, or an honest proof is not believed.
+pub fn vrf(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let Ok(key) = input.take(32).try_into() else { return };
+    let Some(len) = input.byte() else { return };
+    let (public, alpha) = (VrfPublic(key), input.take(usize::from(len)));
+    let mut outputs = BTreeSet::new();
+    for _ in 0..4 {
+        let Ok(proof) = input.take(80).try_into().map(VrfProof) else { break };
+        if let Some(output) = public.verify(alpha, &proof) {
+            assert!(public.is_acceptable_for_registration());
+            assert_eq!(proof.output(), Some(output));
+            outputs.insert(output);
+        }
+    }
+    assert!(outputs.len() <= 1, "a key and an input have one output");
+    let secret = VrfSecret::from_seed(key);
+    let proof = secret.prove(alpha);
+    assert!(proof.output().is_some() && secret.public().verify(alpha, &proof) == proof.output());
+    assert!(public == secret.public() || public.verify(alpha, &proof).is_none(), "a proof is one key's");
+}
+
 /// What lies in the state: keys and records, of a store that may be damaged.
 ///
 /// # Panics
@@ -161,6 +273,21 @@ pub fn state(bytes: &[u8]) {
     check_record::<SlotFees>(bytes);
     check_record::<Window>(bytes);
     check_record::<Amount>(bytes);
+    check_record::<Hash>(bytes);
+    check_record::<Epoch>(bytes);
+    check_record::<AccountName>(bytes);
+    check_record::<Roster>(bytes);
+    check_record::<Term>(bytes);
+    check_record::<Activity>(bytes);
+    if let Some(stake) = check_record::<Stake>(bytes) {
+        assert!(stake.power().is_none_or(|power| power >= stake.staked));
+        assert!(stake.held().is_none_or(|held| held >= stake.staked));
+    }
+    if let Some(producer) = check_record::<Producer>(bytes)
+        && let Some(key) = producer.key_at(Epoch(u64::MAX))
+    {
+        assert_eq!(producer.keys.last().map(|last| last.key), Some(key), "the last key serves from some epoch on");
+    }
     if let Some(included) = check_record::<Included>(bytes) {
         assert_eq!(Included::slot_of(bytes), Some(included.slot));
     }

@@ -22,7 +22,7 @@ mod segment;
 mod stream;
 mod workload;
 
-pub use chain::{codec, message, name, signature, state};
+pub use chain::{codec, message, name, signature, state, vrf};
 pub use lane::{LaneRun, lane_ethernet, lane_ip, run_lane};
 pub use log::chainlog;
 pub use neighbor::{answer_ip, neighbor, run_neighbor};
@@ -45,7 +45,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "answer_ip", run: answer_ip, mutations: 4_000 },
     Target { name: "chainlog", run: chainlog, mutations: 2_000 },
     Target { name: "codec", run: codec, mutations: 4_000 },
@@ -62,5 +62,6 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "signature", run: signature, mutations: 500 },
     Target { name: "state", run: state, mutations: 4_000 },
     Target { name: "url", run: url, mutations: 4_000 },
+    Target { name: "vrf", run: vrf, mutations: 500 },
     Target { name: "workload", run: workload, mutations: 4_000 },
 ];

@@ -98,7 +98,7 @@ macro_rules! replays {
 
 replays! {
     answer_ip chainlog codec framing http lane_ethernet lane_ip message name neighbor offload secure segment signature
-    state url workload
+    state url vrf workload
 }
 
 #[test]

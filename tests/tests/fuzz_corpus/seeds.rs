@@ -5,6 +5,11 @@ use std::sync::Arc;
 
 use hpb_base::Instant;
 use hpb_ledger::account::Account;
+use hpb_ledger::dpos::{
+    Activity, Ballot, BondArguments, Cut, Deeds, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments,
+    RegisterArguments, Release, ReportArguments, Roster, Stake, StakeArguments, Status as Standing, Term, Unbonding,
+    UpdateArguments, Vote, VoteArguments, WithdrawArguments,
+};
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
 use hpb_ledger::system::CreateArguments;
@@ -18,11 +23,12 @@ use hpb_toe::framing::framed;
 use hpb_toe::segment::{self, ACK, FIN, RST, SYN};
 use hpb_toe::{Class, Identity, Lane, LaneConfig};
 use hpb_types::{
-    AccountName, Action, ActionName, Amount, Authorisation, Bitmap, Block, Canonical, Certificate, ChainId, Confirm,
-    ConfirmBody, Digest, Epoch, Event, Genesis, GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair,
-    Message, Outcome, PermissionName, Quorum, Receipt, RejectReason, ResultsCommitment, Roles, Signature, Slice,
-    SliceBody, SliceBundle, SliceRef, SliceRequest, SliceStatus, Slot, Status, Transaction, TransactionBody,
-    TransactionStatus,
+    AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
+    Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Genesis,
+    GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair, Message, NextSchedule, Outcome,
+    PermissionName, Quorum, Receipt, RejectReason, ResultsCommitment, Roles, Schedule, ScheduledProducer, Signature,
+    SignedSlice, Slice, SliceBody, SliceBundle, SliceRef, SliceRequest, SliceStatement, SliceStatus, Slot, Status,
+    Transaction, TransactionBody, TransactionStatus, VrfProof, VrfSecret, Weighting,
 };
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -45,6 +51,7 @@ pub(crate) fn of(target: &str) -> Seeds {
         "signature" => numbered(signature()),
         "state" => numbered(state()),
         "url" => numbered(url()),
+        "vrf" => numbered(vrf()),
         "workload" => numbered(workload()),
         _ => panic!("{target} has no seeds"),
     }
@@ -489,6 +496,11 @@ fn keys(byte: u8) -> KeyPair {
     KeyPair::from_seed([byte; 32])
 }
 
+/// Of other seeds than [`keys`].
+fn beacon_keys(byte: u8) -> VrfSecret {
+    VrfSecret::from_seed([byte ^ 0x80; 32])
+}
+
 fn slice_ref() -> SliceRef {
     SliceRef { height: Height::new(7, 2), id: Hash([0x22; 32]) }
 }
@@ -524,10 +536,21 @@ fn certificate() -> Certificate {
     Certificate { source, target: slice_ref(), quorums: vec![Quorum { epoch: Epoch(1), producers, signatures }] }
 }
 
+fn schedule() -> Schedule {
+    let producer = |name, byte, weight| ScheduledProducer {
+        name,
+        key: keys(byte).public(),
+        beacon: beacon_keys(byte).public(),
+        weight,
+    };
+    Schedule { epoch: Epoch(2), seed: Hash([0x92; 32]), producers: vec![producer(ALICE, 5, 3), producer(BOB, 2, 1)] }
+}
+
 fn slice() -> Slice {
     let body = SliceBody {
         version: SliceBody::VERSION,
         chain: CHAIN,
+        epoch: Epoch(1),
         slot: Slot(7),
         index: 3,
         last: true,
@@ -536,21 +559,41 @@ fn slice() -> Slice {
         transactions_root: Hash([0x33; 32]),
         results: ResultsCommitment { scheme: 0, hash: Hash([0x44; 32]) },
         source: certificate(),
+        beacon: Beacon::Proof(beacon_keys(2).prove(&[0x91; 32])),
+        next: NextSchedule::Fixed(schedule()),
     };
     Slice::sign(body, &keys(2))
 }
 
 fn confirm() -> Confirm {
-    let source = SliceRef { height: Height::new(5, 0), id: Hash([0x51; 32]) };
+    link(5, 7)
+}
+
+/// A confirm of a slice of the slot `target`, from one of the slot `source`.
+fn link(source: u64, target: u64) -> Confirm {
     let body = ConfirmBody {
         version: ConfirmBody::VERSION,
         chain: CHAIN,
         epoch: Epoch(1),
-        source,
-        target: slice_ref(),
+        source: SliceRef { height: Height::new(source, 0), id: Hash([0x51; 32]) },
+        target: SliceRef { height: Height::new(target, 2), ..slice_ref() },
         producer: BOB,
     };
     Confirm::sign(body, &keys(3))
+}
+
+/// One of each fault.
+fn evidence() -> [Evidence; 3] {
+    let word = |id| {
+        let slice = SliceRef { id: Hash([id; 32]), ..slice_ref() };
+        let statement = SliceStatement { version: SliceStatement::VERSION, epoch: Epoch(1), slice };
+        SignedSlice { statement, signature: keys(2).sign(Domain::Slice, &CHAIN, &statement.to_bytes()) }
+    };
+    [
+        Evidence::TwoSlices { producer: BOB, first: word(0x22), second: word(0x23) },
+        Evidence::TwoConfirms { first: link(5, 7), second: link(6, 7) },
+        Evidence::Surround { outer: link(4, 9), inner: link(5, 8) },
+    ]
 }
 
 fn genesis() -> Genesis {
@@ -564,7 +607,22 @@ fn genesis() -> Genesis {
         delta_ms: 100,
         epoch_slots: 1_200,
         fee_per_byte: Amount(1_000),
-        producers: vec![GenesisProducer { name: BOB, key: keys(2).public(), weight: 1 }],
+        engine: EngineChoice::Dpos(DposParameters {
+            producers_max: 21,
+            weighting: Weighting::Bond,
+            bond_min: Amount(50),
+            release_slots: 9_600,
+            cut_permille: 500,
+            reporter_permille: 100,
+            reward_per_slot: Amount(7),
+            reward_pool: Amount(900),
+        }),
+        producers: vec![GenesisProducer {
+            name: BOB,
+            key: keys(2).public(),
+            beacon: beacon_keys(2).public(),
+            bond: Amount(50),
+        }],
         accounts: vec![account(ALICE, 1, 700), account(BOB, 4, 0)],
     }
 }
@@ -607,6 +665,8 @@ fn create() -> CreateArguments {
 /// In the order of the target's selectors.
 fn codec() -> Seeds {
     let block = Block { slot: Slot(7), previous: Hash([0x21; 32]), slices: vec![Hash([0x22; 32]), Hash([0x23; 32])] };
+    let [slices, confirms, surround] = evidence();
+    let (slices, confirms) = (slices.to_bytes(), confirms.to_bytes());
     let values = [
         ("transaction", transaction().to_bytes()),
         ("slice", slice().to_bytes()),
@@ -615,7 +675,7 @@ fn codec() -> Seeds {
         ("block", block.to_bytes()),
         ("genesis", genesis().to_bytes()),
         ("receipt", receipt().to_bytes()),
-        ("schedule", genesis().schedule().to_bytes()),
+        ("schedule", schedule().to_bytes()),
         ("bundle", bundle().to_bytes()),
         ("gossip", gossip().to_bytes()),
         ("digest", digest().to_bytes()),
@@ -624,12 +684,37 @@ fn codec() -> Seeds {
         ("request", request().to_bytes()),
         ("transfer", transfer().to_bytes()),
         ("create", create().to_bytes()),
+        ("slices", slices),
+        ("stake", StakeArguments { account: ALICE, amount: Amount(5) }.to_bytes()),
+        ("withdraw", WithdrawArguments { account: ALICE }.to_bytes()),
+        ("vote", VoteArguments { voter: ALICE, producers: vec![ALICE, BOB] }.to_bytes()),
+        ("proxy", ProxyArguments { voter: ALICE, proxy: BOB }.to_bytes()),
+        ("offer-proxy", OfferProxyArguments { account: ALICE, offers: true }.to_bytes()),
+        ("register", register().to_bytes()),
+        ("bond", BondArguments { producer: BOB, amount: Amount(5) }.to_bytes()),
+        ("update", update().to_bytes()),
+        ("producer", ProducerArguments { producer: BOB }.to_bytes()),
+        ("report", ReportArguments { reporter: ALICE, evidence: surround.clone() }.to_bytes()),
     ];
-    let mut selector = 0;
-    named(values.map(|(name, bytes)| {
-        selector += 1;
-        (name, [&[selector - 1], bytes.as_slice()].concat())
-    }))
+    let mut selectors = 0_u8..;
+    let mut seeds = named(values.map(|(name, bytes)| (name, selected(selectors.next().unwrap(), &bytes))));
+    // The other kinds of evidence.
+    seeds.extend(named([("confirms", selected(16, &confirms)), ("surround", selected(16, &surround.to_bytes()))]));
+    seeds
+}
+
+fn selected(selector: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[selector], bytes].concat()
+}
+
+fn register() -> RegisterArguments {
+    let (key, beacon) = (keys(2).public(), beacon_keys(2).public());
+    RegisterArguments { producer: BOB, key, beacon, bond: Amount(50), about: "bob's".to_owned() }
+}
+
+fn update() -> UpdateArguments {
+    let (key, beacon) = (keys(6).public(), beacon_keys(6).public());
+    UpdateArguments { producer: BOB, key, beacon, about: String::new() }
 }
 
 fn message() -> Vec<Vec<u8>> {
@@ -680,8 +765,45 @@ fn signature() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Good proofs, one by a holder who cheats, one of another input, and a key and a proof of small order.
+fn vrf() -> Vec<Vec<u8>> {
+    // Of the same key, input and output as the good one, with the nonce 1 and a Gamma with a part of order two.
+    let cheat = "9be25376a52de2c50bebf9f9cfef58612d2be03e9f9bcc55643b0e02cefeaf7288611d59f46e3e9ecd0a544fb886ea38\
+                 c608f829d48b3f6132a40cd4b1ee66e2c35eadd1c5e3c397de611e45fb977d0e";
+    let secret = VrfSecret::from_seed([6; 32]);
+    let good = secret.prove(b"beacon");
+    let claim = |key: [u8; 32], alpha: &[u8], proofs: &[VrfProof]| {
+        let proofs: Vec<u8> = proofs.iter().flat_map(|proof| proof.0).collect();
+        [&key[..], &[alpha.len() as u8], alpha, &proofs].concat()
+    };
+    let mut one = [0; 32];
+    one[0] = 1;
+    let mut small = VrfProof([0; 80]);
+    small.0[0] = 1;
+    vec![
+        claim(secret.public().0, b"", &[secret.prove(b"")]),
+        claim(secret.public().0, b"beacon", &[good, VrfProof::from_hex(cheat).unwrap(), secret.prove(b"another")]),
+        claim(one, b"anything", &[small, good]),
+        claim([6; 32], b"beacon", &[]),
+    ]
+}
+
 fn state() -> Vec<Vec<u8>> {
     let account = Account::with_keys(keys(1).public(), keys(2).public());
+    let stake = Stake {
+        staked: Amount(7),
+        proxied: Amount(3),
+        is_proxy: true,
+        vote: Vote::Producers(Ballot { producers: vec![ALICE, BOB] }),
+        releases: vec![Release { amount: Amount(2), free_at: Slot(9) }],
+    };
+    let (key, beacon) = (keys(2).public(), beacon_keys(2).public());
+    let mut producer = Producer::new(Epoch(3), key, beacon, Amount(50), "bob's".to_owned());
+    producer.unbonding = Unbonding::FreeAt(Slot(90));
+    producer.status = Standing::Standby { since: Epoch(4) };
+    producer.cuts.push(Cut { fault: Fault::Surround, epoch: Epoch(4), evidence: Hash([2; 32]), amount: Amount(9) });
+    let deeds = vec![Deeds { blocks: 2, confirms: 80 }];
+    let activity = Activity { epoch: Epoch(4), certificates: 99, filled: 4, deeds };
     let included = Included { slot: Slot(7), ids: vec![Hash([1; 32]), Hash([2; 32])] };
     let records = [
         records::store(&account),
@@ -689,6 +811,12 @@ fn state() -> Vec<Vec<u8>> {
         records::store(&SlotFees { slot: Slot(1), producer: ALICE, amount: Amount(5) }),
         records::store(&Window { first: 3, next: 9 }),
         records::store(&Tariff { per_byte: Amount(1_000) }),
+        records::store(&stake),
+        records::store(&Stake { vote: Vote::Proxy(BOB), releases: Vec::new(), ..stake }),
+        records::store(&producer),
+        records::store(&Roster { producers: vec![BOB, ALICE] }),
+        records::store(&Term { producers: vec![BOB] }),
+        records::store(&activity),
         key::of(ALICE, key::ACCOUNT),
         key::of_included(9),
     ];

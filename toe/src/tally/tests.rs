@@ -1,4 +1,4 @@
-use hpb_types::{Epoch, PublicKey, ScheduledProducer};
+use hpb_types::{Epoch, PublicKey, ScheduledProducer, VrfPublic};
 use proptest::prelude::*;
 
 use super::*;
@@ -10,10 +10,11 @@ fn schedule(numbers: impl IntoIterator<Item = usize>) -> Schedule {
         .map(|number| ScheduledProducer {
             name: format!("producer{number}").parse().unwrap(),
             key: PublicKey([number as u8; 32]),
+            beacon: VrfPublic([number as u8; 32]),
             weight: 10 + number as u64,
         })
         .collect();
-    Schedule { epoch: Epoch(0), producers }
+    Schedule { epoch: Epoch(0), seed: Hash::ZERO, producers }
 }
 
 fn at(slot: u64, index: u32, fork: u32) -> SliceRef {

@@ -4,11 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
+use hpb_base::limits::TRANSACTION_LEN_MAX;
 use hpb_base::{Duration, UnixMillis};
+use hpb_node::core::{Producer, Reporter};
 use hpb_toe::{Call, Class, Identity, LaneConfig};
+use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::{
-    AccountName, Amount, ChainId, Genesis, GenesisAccount, GenesisError, GenesisProducer, Hash, KeyPair, NameError,
-    PublicKey,
+    AccountName, Amount, ChainId, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer,
+    Hash, KeyPair, NameError, PublicKey, VrfSecret,
 };
 
 use crate::terminals::{Pace, TerminalsConfig};
@@ -23,10 +26,16 @@ pub const TERMINAL_PORT: u16 = 30_304;
 pub const TERMINALS_PER_CARD_MAX: u32 = 50_000;
 /// What a byte of a transaction costs, in the smallest unit.
 const FEE_PER_BYTE: Amount = Amount(1_000_000_000);
+/// The most that a validator pays for the report of a fault: that of the longest transaction.
+const REPORT_FEE_MAX: Amount = Amount(FEE_PER_BYTE.0 * TRANSACTION_LEN_MAX as u128);
 /// What a validator's account holds at genesis.
 const VALIDATOR_BALANCE: Amount = Amount::ONE;
-/// Slots of an epoch.
-const EPOCH_SLOTS: u64 = 1_200;
+/// What each validator has bonded at genesis.
+const BOND: Amount = Amount(10_000 * Amount::ONE.0);
+/// What rewards are paid from.
+const REWARD_POOL: Amount = Amount(1_000_000 * Amount::ONE.0);
+/// The fewest slots of an epoch, unless the arguments say otherwise; else every validator has one.
+const EPOCH_SLOTS_MIN: u64 = 8;
 
 /// What the chain's times are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +46,8 @@ pub struct Times {
     pub slot_ms: u32,
     /// The time between slices.
     pub slice_ms: u32,
+    /// Slots of an epoch; as many as validators, and at least 8, if nobody says.
+    pub epoch_slots: Option<u64>,
 }
 
 /// One validator's own.
@@ -46,6 +57,10 @@ pub struct ValidatorPlan {
     pub name: AccountName,
     /// The key of its slices and confirms.
     pub producer_keys: KeyPair,
+    /// The key of its part of the beacon.
+    pub beacon: VrfSecret,
+    /// The key of its account.
+    pub account_keys: KeyPair,
     /// Who its card is.
     pub identity: Arc<Identity>,
     /// Its card's address.
@@ -127,18 +142,29 @@ impl Plan {
         }));
         accounts.sort_by_key(|account| account.name);
         let genesis = Genesis {
-            version: 1,
+            version: Genesis::VERSION,
             label: format!("devnet {seed}"),
             time_ms: times.genesis_ms,
             slot_ms: times.slot_ms,
             slice_ms: times.slice_ms,
             // The wire between the cards is in this process: what delays a slice is the scheduler.
             delta_ms: (times.slot_ms / 6).clamp(1, 50),
-            epoch_slots: EPOCH_SLOTS,
+            epoch_slots: times.epoch_slots.unwrap_or(EPOCH_SLOTS_MIN.max(validators as u64)),
             fee_per_byte: FEE_PER_BYTE,
+            engine: EngineChoice::Dpos(DposParameters {
+                producers_max: (validators as u32).max(PRODUCERS_MIN),
+                reward_pool: REWARD_POOL,
+                ..DposParameters::preset()
+            }),
             producers: named
                 .iter()
-                .map(|(name, keys)| GenesisProducer { name: *name, key: keys.public(), weight: 1 })
+                .enumerate()
+                .map(|(index, (name, keys))| GenesisProducer {
+                    name: *name,
+                    key: keys.public(),
+                    beacon: beacon(seed, index).public(),
+                    bond: BOND,
+                })
                 .collect(),
             accounts,
         };
@@ -152,6 +178,8 @@ impl Plan {
         let validators = genesis.producers.iter().enumerate().map(|(index, producer)| ValidatorPlan {
             name: producer.name,
             producer_keys: KeyPair::from_seed(secret(seed, "producer", index)),
+            beacon: beacon(seed, index),
+            account_keys: party_keys(seed, &producer.name),
             identity: Arc::new(Identity::new(secret(seed, "node", index), chain)),
             address: IpAddr::V4(Ipv4Addr::new(10, 0, (index / 250) as u8, (index % 250) as u8 + 1)),
             secret: secret(seed, "validator card", index),
@@ -174,6 +202,18 @@ impl Plan {
     pub fn peers_of(&self, index: usize) -> Vec<PublicKey> {
         let others = self.validators.iter().enumerate().filter(|(other, _)| *other != index);
         others.map(|(_, validator)| validator.identity.public()).collect()
+    }
+
+    /// Validator `index` as a producer.
+    pub fn producer(&self, index: usize) -> Producer {
+        let own = &self.validators[index];
+        Producer::new(own.name, Arc::new(own.producer_keys.clone()), own.beacon.clone())
+    }
+
+    /// The account by which validator `index` reports faults.
+    pub fn reporter(&self, index: usize) -> Reporter {
+        let own = &self.validators[index];
+        Reporter { name: own.name, signer: Arc::new(own.account_keys.clone()), fee_limit: REPORT_FEE_MAX }
     }
 
     /// How validator `index`'s lane is set up.
@@ -227,6 +267,10 @@ impl Plan {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.validators.iter().map(|validator| validator.address).chain(self.cards.iter().map(|card| card.address))
     }
+}
+
+fn beacon(seed: u64, index: usize) -> VrfSecret {
+    VrfSecret::from_seed(secret(seed, "beacon", index))
 }
 
 /// A secret of the devnet: from its seed alone, so that a restart finds the same keys. Worth nothing outside it.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
@@ -47,6 +48,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Simulate whole chains on virtual time, with faults drawn from seeds, and check after every step what must hold
+    ///
+    /// The same seed gives the same run on every machine. A seed that fails is told with the checker that found it and
+    /// the few faults that it needs, and can be run again. Ctrl-C ends the run after the seeds that are begun.
+    Sim(Sim),
     /// Check what a validator needs of this host, apply what can be changed while it runs, and undo all of it
     Tune {
         #[command(subcommand)]
@@ -80,6 +86,10 @@ pub(crate) struct Devnet {
     /// The time between two slices in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 50)]
     pub(crate) slice_ms: u32,
+
+    /// Slots of an epoch, at whose end the producers' order changes; as many as validators, and at least 8, if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
+    pub(crate) epoch_slots: Option<u64>,
 
     /// Transfers to replay (CSV: `block,index,from,to,value_wei,gas_limit,input_bytes`), again and again if the run is
     /// longer; without it they are drawn from a model that was fitted to Ethereum's
@@ -124,6 +134,26 @@ pub(crate) struct Devnet {
     /// Print the report as JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `hpb sim`.
+#[derive(Args, Debug)]
+pub(crate) struct Sim {
+    /// The seeds, from the first to before the end
+    #[arg(long, value_name = "FIRST..END", default_value = "0..1000", value_parser = seeds)]
+    pub(crate) seeds: Range<u64>,
+
+    /// Nodes of each chain, all of them producers
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub(crate) nodes: usize,
+
+    /// Run this one seed
+    #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
+    pub(crate) replay: Option<u64>,
+
+    /// Print what happened
+    #[arg(long, requires = "replay")]
+    pub(crate) trace: bool,
 }
 
 /// Options of `hpb card`.
@@ -240,6 +270,11 @@ fn register(text: &str) -> Result<(Register, u32), String> {
     parts.ok_or_else(|| {
         format!("a register is NAME=VALUE, NAME one of {}", Register::ALL.map(Register::name).join(", "))
     })
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let ends = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    ends.ok_or_else(|| "seeds are FIRST..END, as in 0..1000".to_owned())
 }
 
 fn rate(text: &str) -> Result<Pace, String> {
@@ -561,6 +596,31 @@ mod tests {
         assert_eq!(devnet("devnet --rate max --virtual").unwrap().rate, Pace::Max);
         assert!(devnet("devnet --rate 0").unwrap_err().contains("or `max`"));
         assert!(devnet("devnet --virtual --final-fd 3").is_err());
+    }
+
+    #[test]
+    fn options_of_sim() {
+        let sim = |text: &str| {
+            let words = std::iter::once("hpb").chain(text.split_whitespace());
+            match CommandLine::try_parse_from(words).map(|line| line.verb) {
+                Ok(Verb::Sim(sim)) => Ok(sim),
+                Ok(_) => panic!("another verb"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let all = sim("sim").unwrap();
+        assert_eq!((all.seeds, all.nodes, all.replay, all.trace), (0..1_000, 7, None, false));
+        let one = sim("sim --nodes 4 --replay 17 --trace").unwrap();
+        assert_eq!((one.nodes, one.replay, one.trace), (4, Some(17), true));
+        for (text, part) in [
+            ("sim --seeds 5", "seeds are FIRST..END, as in 0..1000"),
+            ("sim --seeds 1..x", "seeds are FIRST..END, as in 0..1000"),
+            ("sim --trace", "--replay <SEED>"),
+            ("sim --replay 1 --seeds 0..2", "cannot be used with"),
+        ] {
+            let error = sim(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]

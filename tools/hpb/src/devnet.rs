@@ -20,6 +20,7 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         seconds: options.seconds,
         slot_ms: options.slot_ms,
         slice_ms: options.slice_ms,
+        epoch_slots: options.epoch_slots,
         workload: options.workload,
         data: options.data,
         report: options.report,

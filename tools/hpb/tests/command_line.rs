@@ -21,6 +21,9 @@ fn a_wrong_word_is_one_line_and_exit_code_2() {
         "bench sessions --congestion-control no-such",
         "bench sessions --targets card --count 1 --markdown /no/such/folder/page.md",
         "bench reconnect --sessions 5 --quiet 5",
+        "sim --seeds 7..7",
+        "sim --nodes 3",
+        "sim --nodes 101",
     ];
     for arguments in table {
         let output = hpb(arguments);
@@ -56,4 +59,19 @@ fn a_small_run_prints_json_and_writes_its_section() {
     let text = std::fs::read_to_string(&page).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(text.contains("`hpb bench sessions --count 2 --repeats 1 --targets card`"), "{text}");
+}
+
+#[test]
+fn simulated_seeds_end_in_one_line_that_is_the_same_again() {
+    let run = || {
+        let output = hpb("sim --seeds 0..2 --nodes 4");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        text
+    };
+    let (first, again) = (run(), run());
+    let trace = |text: &str| text.split_once("trace ").unwrap().1.to_owned();
+    assert!(first.starts_with("2 seeds of 40 slots, 0 failed: "), "{first}");
+    assert_eq!(trace(&first), trace(&again));
 }

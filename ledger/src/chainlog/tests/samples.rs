@@ -2,9 +2,9 @@
 
 use hpb_base::Instant;
 use hpb_types::{
-    AccountName, Action, ActionName, Amount, Authorisation, Bitmap, Certificate, ChainId, Confirm, ConfirmBody, Epoch,
-    Hash, Height, PermissionName, PublicKey, Quorum, ResultsCommitment, Signature, Slice, SliceBody, SliceRef, Slot,
-    Transaction, TransactionBody, TransactionSignature,
+    AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Certificate, ChainId, Confirm, ConfirmBody,
+    Epoch, Hash, Height, NextSchedule, PermissionName, PublicKey, Quorum, ResultsCommitment, Signature, Slice,
+    SliceBody, SliceRef, Slot, Transaction, TransactionBody, TransactionSignature,
 };
 use proptest::prelude::*;
 
@@ -100,8 +100,9 @@ fn any_transaction() -> impl Strategy<Value = Transaction> {
 
 fn slice_of(slot: u64, index: u32, parent: [u8; 32], source: Certificate) -> Slice {
     let body = SliceBody {
-        version: 1,
+        version: SliceBody::VERSION,
         chain: CHAIN,
+        epoch: Epoch(0),
         slot: Slot(slot),
         index,
         last: index > 40,
@@ -110,6 +111,8 @@ fn slice_of(slot: u64, index: u32, parent: [u8; 32], source: Certificate) -> Sli
         transactions_root: Hash([3; 32]),
         results: ResultsCommitment { scheme: 0, hash: Hash([4; 32]) },
         source,
+        beacon: Beacon::None,
+        next: NextSchedule::None,
     };
     Slice { body, signature: Signature([5; 64]) }
 }

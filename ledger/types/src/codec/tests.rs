@@ -145,7 +145,7 @@ prop_compose! {
 }
 
 fn reason() -> impl Strategy<Value = RejectReason> {
-    (0_u8..=14).prop_map(|tag| RejectReason::from_bytes(&[tag]).unwrap())
+    (0_u8..=24).prop_map(|tag| RejectReason::from_bytes(&[tag]).unwrap())
 }
 
 prop_compose! {

@@ -90,6 +90,8 @@ fn the_last_quarter_fixes_and_its_first_slice_alone() {
     ] {
         assert_eq!(epochs.fixes(Slot(parent), Slot(slot)), fixes, "{parent} -> {slot}");
     }
+    let first = |epoch| samples::genesis().epochs().fixing_from(Epoch(epoch));
+    assert_eq!([first(0), first(1), first(2)], [900, 2_100, 3_300].map(Slot), "as FORMAT.md says");
 }
 
 #[test]

@@ -316,7 +316,8 @@ fn workers(
             }],
             core: CoreConfig {
                 genesis: plan.genesis.clone(),
-                producer: Some((own.name, Arc::new(own.producer_keys.clone()))),
+                producer: Some(plan.producer(index)),
+                reporter: Some(plan.reporter(index)),
                 validators: plan.peers_of(index),
                 wall_at_zero,
                 commit_every: COMMIT_EVERY,

@@ -36,6 +36,8 @@ pub use network::Network;
 pub use offline::run_virtual;
 pub use summary::Outcome;
 
+/// The fewest slots of an epoch: room to fix a schedule and prove it final.
+const EPOCH_SLOTS_MIN: u64 = 4;
 /// Transfers that the accounts can pay when the rate is not known beforehand.
 const TRANSFERS_UNKNOWN: u64 = 20_000_000;
 /// How many runs one data folder's accounts can pay.
@@ -56,6 +58,8 @@ pub struct Arguments {
     pub slot_ms: u32,
     /// The time between slices in milliseconds.
     pub slice_ms: u32,
+    /// Slots of an epoch; as many as validators, and at least 8, if none are named.
+    pub epoch_slots: Option<u64>,
     /// A file of transfers.
     pub workload: Option<PathBuf>,
     /// Where the validators keep their data; a folder that goes with the run if none is named.
@@ -226,6 +230,9 @@ impl Arguments {
         if !(100..=60_000).contains(&self.slot_ms) {
             return refuse("slot-ms", &self.slot_ms, "100 to 60000 milliseconds".to_owned());
         }
+        if let Some(slots) = self.epoch_slots.filter(|slots| *slots < EPOCH_SLOTS_MIN) {
+            return refuse("epoch-slots", &slots, format!("at least {EPOCH_SLOTS_MIN}"));
+        }
         let slice_min = self.slot_ms.div_ceil(SLICES_PER_SLOT_MAX).max(5);
         if !(slice_min..=self.slot_ms / 2).contains(&self.slice_ms) {
             let most = self.slot_ms / 2;
@@ -256,7 +263,7 @@ impl Arguments {
     }
 
     pub(crate) fn plan(&self, prepared: &Prepared, genesis_ms: u64) -> Result<Plan, DevnetError> {
-        let times = Times { genesis_ms, slot_ms: self.slot_ms, slice_ms: self.slice_ms };
+        let times = Times { genesis_ms, slot_ms: self.slot_ms, slice_ms: self.slice_ms, epoch_slots: self.epoch_slots };
         let transfers_max = self.transfers().saturating_mul(RUNS_ENDOWED);
         Ok(Plan::new(self.seed, self.validators, self.sessions, times, &prepared.workload, transfers_max)?)
     }

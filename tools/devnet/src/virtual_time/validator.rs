@@ -1,7 +1,6 @@
 //! One validator on virtual time: its card, core, verifier, log and store, driven by hand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use hpb_base::{Duration, Instant, Machine};
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
@@ -68,7 +67,8 @@ impl Validator {
         let recovered = Recovered::read(&plan.genesis, disk.clone(), &mut log, Some(&own.name))?;
         let config = CoreConfig {
             genesis: plan.genesis.clone(),
-            producer: Some((own.name, Arc::new(own.producer_keys.clone()))),
+            producer: Some(plan.producer(index)),
+            reporter: Some(plan.reporter(index)),
             validators: plan.peers_of(index),
             wall_at_zero: WALL_AT_ZERO,
             commit_every: COMMIT_EVERY,

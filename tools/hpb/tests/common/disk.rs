@@ -5,13 +5,15 @@ use std::fs;
 use std::path::Path;
 
 use hpb_base::Instant;
+use hpb_consensus::Schedules;
+use hpb_consensus::dpos::Anchor;
 use hpb_ledger::chainlog::{ChainLog, LogOptions, Record};
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
-use hpb_ledger::{Checked, Ledger, MemoryStore, SliceContext};
-use hpb_node::core::Recovered;
+use hpb_ledger::{Checked, Ledger, MemoryStore};
+use hpb_node::core::{Recovered, context_of};
 use hpb_node::runtime::log::{LogIo, log_folder};
-use hpb_types::{Canonical as _, Genesis, Hash, Slice, SliceRef, Transaction};
+use hpb_types::{Canonical as _, Genesis, Hash, NextSchedule, Slice, SliceRef, Transaction};
 
 /// One validator's disk.
 pub(crate) struct Disk {
@@ -75,13 +77,16 @@ impl Disks {
     fn executed(&self, chain: &[Found], at: &BTreeSet<Hash>) -> BTreeMap<Hash, Hash> {
         let mut ledger = Ledger::open(&self.genesis, MemoryStore::default()).unwrap();
         let mut roots = BTreeMap::new();
+        let schedules = Schedules::new(self.genesis.schedule(), self.genesis.epoch_slots);
+        let mut anchor = Anchor::genesis(self.genesis.genesis_slice(), schedules);
         for Found { slice, transactions } in chain {
             let (of, reference) = (&slice.body, slice.reference());
             let checked: Vec<Checked> =
                 transactions.iter().map(|transaction| Checked::verified(transaction.clone()).unwrap()).collect();
-            let context = SliceContext { slot: of.slot, index: of.index, producer: of.producer };
+            let context = context_of(of, anchor.extend(slice).unwrap());
             let executed = ledger.execute(&of.parent, &context, &checked).unwrap();
             assert_eq!((executed.transactions_root, &executed.results), (of.transactions_root, &of.results));
+            assert_eq!(executed.next.clone().map_or(NextSchedule::None, NextSchedule::Fixed), of.next);
             ledger.insert(reference, of.parent, executed).unwrap();
             ledger.finalise(&reference.id).unwrap();
             ledger.commit_here().unwrap();

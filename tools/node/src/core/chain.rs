@@ -12,8 +12,8 @@ use hpb_ledger::{Checked, ExecuteError, InsertError, SliceContext, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, SliceBundle, SliceRequest};
 use hpb_types::{
-    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, ResultsCommitment, Schedule, Signer, Slice,
-    SliceBody, SliceRef, Slot,
+    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, ResultsCommitment, Schedule, Signer,
+    Slice, SliceBody, SliceRef, Slot,
 };
 
 use super::io::{Output, framed};
@@ -68,7 +68,8 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// A slice that was verified: its body is kept, the engine judges its place.
+    /// A slice that was verified: the engine judges its place, and its body is kept for as long as the engine has it. One
+    /// that was refused for now (there was no room, or its slot had not come) may come again.
     pub(super) fn slice(&mut self, now: Instant, slice: Verified<Slice>, transactions: Vec<Checked>) {
         let id = slice.get().id();
         if self.bodies.contains_key(&id) || self.bodies.len() >= SLICE_BODIES_MAX {
@@ -76,6 +77,9 @@ impl<S: Store> Core<S> {
         }
         self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
         self.engine.handle(now, EngineInput::Slice(slice));
+        if !self.engine.holds(&id) {
+            self.bodies.remove(&id);
+        }
     }
 
     fn execute(&mut self, now: Instant, reference: SliceRef, parent: SliceRef, office: Office) {
@@ -83,10 +87,9 @@ impl<S: Store> Core<S> {
         let slice = &body.slice.body;
         let matched = match self.ledger.execute(&parent.id, &context_of(slice, office), &body.transactions) {
             Ok(executed) => {
-                let matched =
-                    executed.transactions_root == slice.transactions_root
-                        && executed.results == slice.results
-                        && next_of(executed.next.clone()) == slice.next;
+                let matched = executed.transactions_root == slice.transactions_root
+                    && executed.results == slice.results
+                    && next_of(executed.next.clone()) == slice.next;
                 if matched {
                     self.stats.executed += body.transactions.len() as u64;
                     match self.ledger.insert(reference, parent.id, executed) {
@@ -202,10 +205,8 @@ impl<S: Store> Core<S> {
     fn own_part(&self, proposal: &Proposal) -> Option<Own> {
         let (producer, schedule) = (self.producer.as_ref()?, &proposal.office.schedule);
         let signer = Arc::clone(producer.slice_signer(schedule)?);
-        let beacon = match proposal.beacon {
-            true => producer.beacon(schedule, &self.chain, proposal.slot)?,
-            false => Beacon::None,
-        };
+        let beacon =
+            if proposal.beacon { producer.beacon(schedule, &self.chain, proposal.slot)? } else { Beacon::None };
         Some(Own { name: producer.name, signer, beacon })
     }
 
@@ -379,8 +380,8 @@ struct Own {
     beacon: Beacon,
 }
 
-/// What the execution of a slice is told of it.
-pub(super) fn context_of(slice: &SliceBody, office: Office) -> SliceContext {
+/// What the execution of a slice is told of it: what it says itself, and what consensus says of its place.
+pub fn context_of(slice: &SliceBody, office: Office) -> SliceContext {
     let Office { schedule, confirmers } = office;
     let (slot, index, producer) = (slice.slot, slice.index, slice.producer);
     SliceContext { slot, index, producer, schedule, confirmers, beacon: beacon_output(&slice.beacon) }

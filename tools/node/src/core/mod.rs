@@ -21,14 +21,15 @@ use std::sync::Arc;
 
 use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
-use hpb_consensus::dpos::{Config as EngineConfig, Dpos, Input as EngineInput};
 use hpb_consensus::Verified;
+use hpb_consensus::dpos::{Config as EngineConfig, Dpos, Input as EngineInput};
 use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
 use hpb_types::{ChainId, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
+pub use chain::context_of;
 pub use io::{Input, Output};
 pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
@@ -140,7 +141,8 @@ pub struct Core<S> {
 impl<S: Store> Core<S> {
     /// A core on what was recovered, started at `now`.
     pub fn new(config: CoreConfig, recovered: Recovered<S>, now: Instant) -> Self {
-        let CoreConfig { genesis, producer, reporter, validators, wall_at_zero, commit_every, silent_when_idle } = config;
+        let CoreConfig { genesis, producer, reporter, validators, wall_at_zero, commit_every, silent_when_idle } =
+            config;
         let chain = genesis.chain_id();
         let Recovered { ledger, anchor, memory, finals, unfinal } = recovered;
         let tip = anchor.tip();
@@ -338,7 +340,9 @@ impl<S: Store> Core<S> {
             let broadcast = Command::Broadcast { group: Group::Terminals, priority: Priority::Sheddable, message };
             self.outputs.push_back(Output::Card(broadcast));
         }
-        if let Some((number, batch)) = self.journal.batch(&self.bodies, self.producer.as_ref().map(|producer| producer.name)) {
+        if let Some((number, batch)) =
+            self.journal.batch(&self.bodies, self.producer.as_ref().map(|producer| producer.name))
+        {
             self.outputs.push_back(Output::Log { number, batch: Box::new(batch) });
         }
         if now >= self.commit_at {

@@ -10,9 +10,7 @@ use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
 use hpb_consensus::{Office, Schedules};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
-use hpb_ledger::{
-    Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError,
-};
+use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
 use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
 
 use super::Body;
@@ -77,13 +75,22 @@ impl<S: Store> Recovered<S> {
         log: &mut ChainLog,
         producer: Option<&AccountName>,
     ) -> Result<Self, RecoverError> {
-        let mut ledger = Ledger::open(genesis, store)?;
+        Self::read_with(genesis, Ledger::open(genesis, store)?, log, producer)
+    }
+
+    /// The same with a ledger that was opened, and perhaps told how to judge signatures, before.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(
+        genesis: &Genesis,
+        mut ledger: Ledger<S>,
+        log: &mut ChainLog,
+        producer: Option<&AccountName>,
+    ) -> Result<Self, RecoverError> {
         ledger.commit_here()?;
         let mut reading = Reading {
-            anchor: Anchor::genesis(
-                genesis.genesis_slice(),
-                Schedules::new(genesis.schedule(), genesis.epoch_slots),
-            ),
+            anchor: Anchor::genesis(genesis.genesis_slice(), Schedules::new(genesis.schedule(), genesis.epoch_slots)),
             ledger,
             slices: BTreeMap::new(),
             order: Vec::new(),

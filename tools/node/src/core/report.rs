@@ -5,13 +5,14 @@
 //! whether the head's state still asks for one.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, REPORTS_MAX};
 use hpb_base::{Duration, Instant};
 use hpb_ledger::account::ACTIVE;
 use hpb_ledger::dpos::report_action;
 use hpb_ledger::{Checked, Store};
-use hpb_types::{AccountName, Amount, Authorisation, Evidence, KeyPair, Transaction, TransactionBody};
+use hpb_types::{AccountName, Amount, Authorisation, Evidence, Signer, Transaction, TransactionBody};
 
 use super::Core;
 
@@ -23,8 +24,8 @@ const TURN: Duration = Duration::from_millis(250);
 pub struct Reporter {
     /// Its name.
     pub name: AccountName,
-    /// The key of its `active`.
-    pub keys: KeyPair,
+    /// What signs for its `active`.
+    pub signer: Arc<dyn Signer>,
     /// The most that it pays for one report.
     pub fee_limit: Amount,
 }
@@ -62,12 +63,12 @@ impl<S: Store> Core<S> {
                 chain: self.chain,
                 payer: reporter.name,
                 authorisations: vec![Authorisation { account: reporter.name, permission: ACTIVE }],
-                actions: vec![report_action(reporter.name, &evidence)],
+                actions: vec![report_action(reporter.name, evidence)],
                 expiry_ms: self.block_time(now).0 + EXPIRY_AHEAD_MS_MAX / 2,
                 fee_limit: reporter.fee_limit,
                 salt: 0,
             };
-            let transaction = Transaction::sign(body, &[&reporter.keys]);
+            let transaction = Transaction::sign(body, &[&*reporter.signer]);
             if let Ok(checked) = Checked::verified(transaction) {
                 self.admit_own(now, checked);
             }

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hpb_consensus::Office;
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{SharedStore, token};
-use hpb_types::message::{Status, kind};
+use hpb_types::message::{SliceBundle, Status, kind};
 use hpb_types::{
-    Amount, Authorisation, GenesisAccount, GenesisProducer, Height, KeyPair, Transaction, TransactionBody,
+    AccountName, Amount, Authorisation, Beacon, Certificate, DposParameters, EngineChoice, GenesisAccount,
+    GenesisProducer, Height, KeyPair, NextSchedule, ResultsCommitment, SliceBody, Transaction, TransactionBody,
+    VrfSecret,
 };
 
 use super::*;
@@ -48,6 +51,11 @@ fn name(text: &str) -> AccountName {
     AccountName::new(text).unwrap()
 }
 
+/// The key of a producer's part of the beacon.
+fn beacon(index: usize) -> VrfSecret {
+    VrfSecret::from_seed([index as u8 + 1; 32])
+}
+
 fn producer_name(index: usize) -> AccountName {
     name(&format!("validator-{index}"))
 }
@@ -63,7 +71,7 @@ fn genesis(count: usize) -> Genesis {
         .collect();
     accounts.sort_by_key(|account| account.name);
     let genesis = Genesis {
-        version: 1,
+        version: Genesis::VERSION,
         label: "core test".to_owned(),
         time_ms: WALL_AT_ZERO,
         slot_ms: 600,
@@ -71,8 +79,14 @@ fn genesis(count: usize) -> Genesis {
         delta_ms: 50,
         epoch_slots: 100,
         fee_per_byte: Amount(10),
+        engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count)
-            .map(|index| GenesisProducer { name: producer_name(index), key: keys(1, index).public(), weight: 1 })
+            .map(|index| GenesisProducer {
+                name: producer_name(index),
+                key: keys(1, index).public(),
+                beacon: beacon(index).public(),
+                bond: Amount::ZERO,
+            })
             .collect(),
         accounts,
     };
@@ -121,7 +135,8 @@ impl World {
         let recovered = Recovered::read(&self.genesis, disk.clone(), &mut log, Some(&own)).unwrap();
         let config = CoreConfig {
             genesis: self.genesis.clone(),
-            producer: Some((own, Arc::new(keys(1, index)))),
+            producer: Some(Producer::new(own, Arc::new(keys(1, index)), beacon(index))),
+            reporter: None,
             validators: (0..self.nodes.len()).map(|other| keys(4, other).public()).collect(),
             wall_at_zero: UnixMillis(WALL_AT_ZERO),
             commit_every: Duration::from_secs(1),
@@ -401,6 +416,90 @@ fn a_terminal_may_not_speak_as_a_validator() {
     let mut world = World::new(4);
     world.give(0, Input::Message { session: TERMINAL, kind: kind::SLICE_BUNDLE, body: vec![0; 50] });
     assert_eq!(world.core(0).stats().bad_messages, 1);
+}
+
+/// A slice without transactions of the producer of `slot`, on `parent`, which `ledger` knows, and which then knows it.
+fn empty_slice(
+    ledger: &mut Ledger<SharedStore>,
+    genesis: &Genesis,
+    (slot, index): (u64, u32),
+    parent: Hash,
+    change: impl FnOnce(&mut SliceBody),
+) -> SliceBundle {
+    let number = (slot % genesis.producers.len() as u64) as usize;
+    let producer = Producer::new(producer_name(number), Arc::new(keys(1, number)), beacon(number));
+    let schedule = genesis.schedule();
+    let beacon = producer.beacon(&schedule, &genesis.chain_id(), Slot(slot)).filter(|_| index == 0);
+    let mut body = SliceBody {
+        version: SliceBody::VERSION,
+        chain: genesis.chain_id(),
+        epoch: schedule.epoch,
+        slot: Slot(slot),
+        index,
+        last: false,
+        parent,
+        producer: producer.name,
+        transactions_root: Hash::ZERO,
+        results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
+        source: Certificate::genesis(genesis.genesis_slice()),
+        beacon: beacon.unwrap_or(Beacon::None),
+        next: NextSchedule::None,
+    };
+    let office = Office { schedule: Arc::new(schedule), confirmers: Vec::new() };
+    let executed = ledger.build(&parent, &context_of(&body, office), []).unwrap().executed;
+    (body.transactions_root, body.results) = (executed.transactions_root, executed.results);
+    change(&mut body);
+    let slice = Slice::sign(body, &keys(1, number));
+    ledger.insert(slice.reference(), parent, executed).unwrap();
+    SliceBundle { slice, transactions: Vec::new() }
+}
+
+#[test]
+fn a_slice_that_found_no_room_is_taken_when_others_build_on_it() {
+    let mut world = World::new(4);
+    for index in 0..3 {
+        world.kill(index);
+    }
+    world.run_for(Duration::from_millis(700));
+    let genesis = world.genesis.genesis_slice().id;
+    let mut ledger = Ledger::open(&world.genesis, SharedStore::default()).unwrap();
+    let wrong = empty_slice(&mut ledger, &world.genesis, (1, 0), genesis, |body| body.results.hash = Hash::ZERO);
+    let other = empty_slice(&mut ledger, &world.genesis, (1, 0), genesis, |body| body.last = true);
+    let third = empty_slice(&mut ledger, &world.genesis, (1, 0), genesis, |_| {});
+    let child = empty_slice(&mut ledger, &world.genesis, (1, 1), third.slice.id(), |_| {});
+    let mut give = |bundle: &SliceBundle| {
+        let body = Message::SliceBundle(Box::new(bundle.clone())).encode();
+        world.give(3, Input::Message { session: session(0), kind: kind::SLICE_BUNDLE, body });
+        world.run_for(Duration::from_millis(5));
+    };
+    // Two slices at one height prove a fault; a third finds no room.
+    for bundle in [&wrong, &other, &third] {
+        give(bundle);
+    }
+    // Now something asks for it, so it is asked for, and comes again.
+    give(&child);
+    give(&third);
+    assert!(world.core(3).engine().holds(&third.slice.id()));
+    assert!(world.core(3).ledger.knows(&child.slice.id()), "both were executed");
+}
+
+#[test]
+fn a_slice_from_ahead_of_time_is_taken_when_its_slot_has_come() {
+    let mut world = World::new(4);
+    for index in 0..3 {
+        world.kill(index);
+    }
+    world.run_for(Duration::from_millis(700));
+    let mut ledger = Ledger::open(&world.genesis, SharedStore::default()).unwrap();
+    let genesis = world.genesis.genesis_slice().id;
+    let early = empty_slice(&mut ledger, &world.genesis, (2, 0), genesis, |_| {});
+    let body = Message::SliceBundle(Box::new(early.clone())).encode();
+    for _ in 0..2 {
+        let input = Input::Message { session: session(0), kind: kind::SLICE_BUNDLE, body: body.clone() };
+        world.give(3, input);
+        world.run_for(Duration::from_millis(600));
+    }
+    assert!(world.core(3).ledger.knows(&early.slice.id()));
 }
 
 #[test]

@@ -304,7 +304,7 @@ impl<S: Store> ChainWorker<S> {
     }
 }
 
-/// The verifier that judges a request. Slices, confirms and gossip go to the first one, which then recognises in
+/// The verifier that judges a request. Slices, confirms, the schedules that they are judged by, and gossip go to the first one, which then recognises in
 /// slices what it judged before; the terminals' own transactions to the others where there are any, each terminal's
 /// to the same one, so that they stay in order.
 fn verifier_of(request: &Request, count: usize) -> usize {
@@ -312,7 +312,7 @@ fn verifier_of(request: &Request, count: usize) -> usize {
         Request::Transactions(Origin::Terminal(SessionId { index, .. }), _) if count > 1 => {
             1 + *index as usize % (count - 1)
         }
-        Request::Transactions(..) | Request::Slice(..) | Request::Confirm(_) => 0,
+        Request::Transactions(..) | Request::Slice(..) | Request::Confirm(_) | Request::Schedules(_) => 0,
     }
 }
 

@@ -268,6 +268,8 @@ fn a_core_waits_for_room_on_its_lane_and_nothing_it_said_is_lost() {
 fn a_full_verifier_makes_terminals_wait_and_not_the_chain() {
     let mut alone = Alone::new(1_024, 1);
     alone.run(0..1);
+    let first = alone.requests.pop();
+    assert!(matches!(first, Some(Request::Schedules(_))), "by whose keys to judge comes first");
     let session = SessionId { index: 3, generation: 0 };
     alone.inputs.try_send(Input::Opened { session, peer: None, class: Class::Terminal }).unwrap();
     let genesis = genesis(1);

@@ -130,6 +130,7 @@ fn signatures_of(request: &Request) -> usize {
         Request::Transactions(_, list) => list.len().max(1),
         Request::Slice(_, bundle) => 1 + bundle.transactions.len(),
         Request::Confirm(_) => 1,
+        Request::Schedules(_) => 0,
     }
 }
 

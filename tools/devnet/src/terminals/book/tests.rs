@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use hpb_types::{AccountName, Amount, Canonical, Digest, GenesisAccount, GenesisProducer, Height, KeyPair, Slot};
+use hpb_types::{
+    AccountName, Amount, Canonical, Digest, DposParameters, EngineChoice, GenesisAccount, GenesisProducer, Height,
+    KeyPair, Slot, VrfSecret, Weighting,
+};
 
 use super::super::digests::DigestWatch;
 use super::*;
@@ -12,7 +15,8 @@ fn genesis(weights: &[u64]) -> Genesis {
     let producer = |(n, weight): (usize, &u64)| GenesisProducer {
         name: AccountName::new(&format!("producer{n}")).unwrap(),
         key: KeyPair::from_seed([n as u8 + 1; 32]).public(),
-        weight: *weight,
+        beacon: VrfSecret::from_seed([n as u8 + 1; 32]).public(),
+        bond: Amount(u128::from(*weight) * Amount::ONE.0),
     };
     let producers: Vec<GenesisProducer> = weights.iter().enumerate().map(producer).collect();
     let account = |producer: &GenesisProducer| GenesisAccount {
@@ -29,6 +33,11 @@ fn genesis(weights: &[u64]) -> Genesis {
         delta_ms: 20,
         epoch_slots: 10,
         fee_per_byte: Amount(1),
+        engine: EngineChoice::Dpos(DposParameters {
+            bond_min: Amount::ZERO,
+            weighting: Weighting::Bond,
+            ..DposParameters::preset()
+        }),
         accounts: producers.iter().map(account).collect(),
         producers,
     }

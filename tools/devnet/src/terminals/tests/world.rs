@@ -12,7 +12,8 @@ use hpb_toe::card::Group;
 use hpb_toe::framing::framed;
 use hpb_toe::{EventBatch, Identity, LaneConfig};
 use hpb_types::{
-    AccountName, Amount, Digest, GenesisAccount, GenesisProducer, KeyPair, SliceRef, SliceStatus, Status, Transaction,
+    AccountName, Amount, Digest, DposParameters, EngineChoice, GenesisAccount, GenesisProducer, KeyPair, SliceRef,
+    SliceStatus, Status, Transaction, VrfSecret,
 };
 
 use crate::terminals::*;
@@ -28,7 +29,8 @@ pub(super) fn genesis() -> Genesis {
         .map(|n| GenesisProducer {
             name: AccountName::new(&format!("producer{n}")).unwrap(),
             key: KeyPair::from_seed([n + 1; 32]).public(),
-            weight: 1,
+            beacon: VrfSecret::from_seed([n + 1; 32]).public(),
+            bond: Amount::ZERO,
         })
         .collect();
     let account = |producer: &GenesisProducer| GenesisAccount {
@@ -45,6 +47,7 @@ pub(super) fn genesis() -> Genesis {
         delta_ms: 20,
         epoch_slots: 10,
         fee_per_byte: Amount(3),
+        engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         accounts: producers.iter().map(account).collect(),
         producers,
     }

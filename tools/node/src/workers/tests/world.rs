@@ -16,8 +16,11 @@ use hpb_net::wire::WireBuilder;
 use hpb_toe::{Call, Class, Event, EventBatch, Group, Identity};
 use hpb_types::message::Message;
 use hpb_types::{
-    AccountName, Amount, Authorisation, Genesis, GenesisAccount, GenesisProducer, KeyPair, Transaction, TransactionBody,
+    AccountName, Amount, Authorisation, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer,
+    KeyPair, Transaction, TransactionBody, VrfSecret,
 };
+
+use crate::core::Producer;
 
 use super::super::*;
 use crate::runtime::{Activity, Options, StopFlag, Worker, cores_allowed};
@@ -75,6 +78,11 @@ pub(super) fn keys(tag: u8, index: usize) -> KeyPair {
     KeyPair::from_seed(seed)
 }
 
+/// The key of a producer's part of the beacon.
+pub(super) fn beacon(index: usize) -> VrfSecret {
+    VrfSecret::from_seed([index as u8 + 1; 32])
+}
+
 pub(super) fn producer_name(index: usize) -> AccountName {
     name(&format!("validator-{index}"))
 }
@@ -88,7 +96,12 @@ pub(super) fn genesis(count: usize) -> Genesis {
         .map(|(name, keys, balance)| GenesisAccount { name, key: keys.public(), balance })
         .collect();
     accounts.sort_by_key(|account| account.name);
-    let producer = |index| GenesisProducer { name: producer_name(index), key: keys(1, index).public(), weight: 1 };
+    let producer = |index| GenesisProducer {
+        name: producer_name(index),
+        key: keys(1, index).public(),
+        beacon: beacon(index).public(),
+        bond: Amount::ZERO,
+    };
     let genesis = Genesis {
         version: Genesis::VERSION,
         label: "workers test".to_owned(),
@@ -98,6 +111,7 @@ pub(super) fn genesis(count: usize) -> Genesis {
         delta_ms: 50,
         epoch_slots: 100,
         fee_per_byte: Amount(10),
+        engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count).map(producer).collect(),
         accounts,
     };
@@ -133,7 +147,8 @@ pub(super) fn identity(genesis: &Genesis, index: usize) -> Arc<Identity> {
 pub(super) fn core_config(genesis: &Genesis, index: usize) -> CoreConfig {
     CoreConfig {
         genesis: genesis.clone(),
-        producer: Some((producer_name(index), Arc::new(keys(1, index)))),
+        producer: Some(Producer::new(producer_name(index), Arc::new(keys(1, index)), beacon(index))),
+        reporter: None,
         validators: (0..genesis.producers.len()).map(|other| identity(genesis, other).public()).collect(),
         wall_at_zero: UnixMillis(WALL_AT_ZERO),
         commit_every: Duration::from_secs(1),

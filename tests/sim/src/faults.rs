@@ -1,0 +1,415 @@
+//! The schedule of faults: data that is drawn from a seed, printed, cut down to what matters, and run again.
+
+use std::fmt;
+
+use hpb_base::{Duration, Instant, Random};
+
+use crate::byzantine::Behaviour;
+use crate::cast::{DELTA, SLOT, slot_start};
+use crate::link::Weather;
+
+/// Slots of a seed.
+pub const SLOTS: u64 = 40;
+/// The first slot in which a fault may begin.
+const FAULTS_FROM: u64 = 2;
+/// The slot by whose start every fault has ended.
+const FAULTS_UNTIL: u64 = 26;
+/// Faults of one schedule, the Byzantine nodes not counted.
+const FAULTS_MAX: u64 = 8;
+
+/// A set of nodes, by number; a world has at most 100.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Nodes(u128);
+
+/// What is left of what was on its way to the disk when a node ends at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// The process is killed: what it wrote, up to some block.
+    Kill,
+    /// Power is lost: any blocks of it.
+    Power,
+    /// Power is lost, and while it is off a bit turns in what was synced.
+    Rot,
+}
+
+/// A fault's kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A node ends at once, and starts again at the fault's end.
+    Crash {
+        /// Which.
+        node: usize,
+        /// What its disk loses.
+        loss: Loss,
+    },
+    /// A node's disk is full, but for `room` bytes. It stops when it finds out, and starts again at the fault's end.
+    FullDisk {
+        /// Which.
+        node: usize,
+        /// What still fits.
+        room: u64,
+    },
+    /// Nothing passes from some nodes to others.
+    Cut {
+        /// Who is not heard.
+        from: Nodes,
+        /// Who does not hear.
+        to: Nodes,
+        /// Whether the other direction is cut too.
+        both_ways: bool,
+        /// Whether the sessions break, and what is sent is lost; else it waits for the fault's end.
+        breaks: bool,
+    },
+    /// Messages from some nodes to others are late, lost, out of order, doubled, damaged.
+    Weather {
+        /// Who sends.
+        from: Nodes,
+        /// Who receives.
+        to: Nodes,
+        /// What the links do.
+        weather: Weather,
+    },
+    /// A node's verifier and disk are slow.
+    Slow {
+        /// Which.
+        node: usize,
+        /// What every request to its verifier, and every sync, takes longer.
+        by: Duration,
+    },
+    /// A node's clock runs fast or slow.
+    Drift {
+        /// Which.
+        node: usize,
+        /// Parts in a million; negative is slow.
+        ppm: i32,
+    },
+    /// A node's clock leaps ahead, as when its host was suspended; it starts again with the right hour at the fault's
+    /// end.
+    Leap {
+        /// Which.
+        node: usize,
+        /// How far.
+        by: Duration,
+    },
+    /// A node lies.
+    Byzantine {
+        /// Which.
+        node: usize,
+        /// How.
+        behaviour: Behaviour,
+    },
+}
+
+/// A fault and its time on the true clock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Its begin.
+    pub from: Instant,
+    /// Its end.
+    pub until: Instant,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// All faults of one run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Schedule {
+    /// The faults, by their begin.
+    pub faults: Vec<Fault>,
+}
+
+impl Nodes {
+    /// All of `count` nodes.
+    pub fn all(count: usize) -> Self {
+        Self((1 << count) - 1)
+    }
+
+    /// One node.
+    pub fn one(node: usize) -> Self {
+        Self(1 << node)
+    }
+
+    /// Whether `node` is among them.
+    pub fn contains(self, node: usize) -> bool {
+        self.0 >> node & 1 == 1
+    }
+
+    /// The others among `count` nodes.
+    #[must_use]
+    pub fn others(self, count: usize) -> Self {
+        Self(Self::all(count).0 & !self.0)
+    }
+
+    /// The nodes, ascending.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..128).filter(move |node| self.contains(*node))
+    }
+
+    /// Those that are not among `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Those in either set.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// How many they are.
+    pub fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Each of `count` nodes with the chance of a half, but neither all nor none.
+    pub fn draw(random: &mut Random, count: usize) -> Self {
+        loop {
+            let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+            let drawn = Self(bits & Self::all(count).0);
+            if drawn.0 != 0 && drawn != Self::all(count) {
+                return drawn;
+            }
+        }
+    }
+}
+
+impl Schedule {
+    /// The schedule of a seed for `count` nodes: calm, with faults, with faults and up to a third Byzantine, or with
+    /// more than a third Byzantine.
+    pub fn draw(seed: u64, count: usize) -> Self {
+        let random = &mut Random::stream(seed, 1);
+        let mut draw = Draw { random, count, power_left: (count - 1) / 3 };
+        let mut faults = match draw.random.below(12) {
+            0 => Vec::new(),
+            1 => draw.conspiracy(),
+            kind => {
+                let mut faults = if kind < 8 { draw.byzantine() } else { Vec::new() };
+                let number = draw.random.below(FAULTS_MAX + 1);
+                faults.extend((0..number).map(|_| draw.fault()));
+                faults
+            }
+        };
+        faults.sort_by_key(|fault| fault.from);
+        Self { faults }
+    }
+
+    /// Who lies at some time.
+    pub fn byzantine(&self) -> Nodes {
+        self.faults.iter().fold(Nodes::default(), |nodes, fault| match fault.kind {
+            Kind::Byzantine { node, .. } => nodes.or(Nodes::one(node)),
+            _ => nodes,
+        })
+    }
+
+    /// Whether so many of `count` nodes lie that two chains may become final.
+    pub fn is_conspiracy(&self, count: usize) -> bool {
+        3 * self.byzantine().count() >= count
+    }
+
+    /// When the last fault has ended; what Byzantine nodes do does not count, as the others must live with it.
+    pub fn healed_at(&self) -> Instant {
+        let others = self.faults.iter().filter(|fault| !matches!(fault.kind, Kind::Byzantine { .. }));
+        others.map(|fault| fault.until).max().unwrap_or(slot_start(0))
+    }
+
+    /// The same without the faults at `indexes`.
+    #[must_use]
+    pub fn without(&self, indexes: std::ops::Range<usize>) -> Self {
+        let kept = self.faults.iter().enumerate().filter(|(index, _)| !indexes.contains(index));
+        Self { faults: kept.map(|(_, fault)| fault.clone()).collect() }
+    }
+}
+
+struct Draw<'a> {
+    random: &'a mut Random,
+    count: usize,
+    /// How many nodes may still lose power: more than a third that lose their watermark may be silent for good.
+    power_left: usize,
+}
+
+impl Draw<'_> {
+    fn fault(&mut self) -> Fault {
+        let (first, last) = (slot_start(FAULTS_FROM), slot_start(FAULTS_UNTIL));
+        let span = last.since(first).as_nanos();
+        let from = first + Duration::from_nanos(self.random.below(span - SLOT.as_nanos()));
+        let length = Duration::from_millis(50 + self.random.below(8 * SLOT.as_millis()));
+        let until = (from + length).min(last);
+        Fault { from, until, kind: self.kind() }
+    }
+
+    /// Up to a third of the nodes lie, each in up to three ways, for a part of the run or all of it.
+    fn byzantine(&mut self) -> Vec<Fault> {
+        let most = (self.count as u64 - 1) / 3;
+        let number = 1 + self.random.below(most) as usize;
+        let mut faults = Vec::new();
+        for node in self.some(number).iter() {
+            for _ in 0..=self.random.below(3) {
+                let (from, until) = if self.random.below(2) == 0 {
+                    (slot_start(0), slot_start(SLOTS))
+                } else {
+                    let begin = self.random.below(SLOTS - 1);
+                    (slot_start(begin), slot_start(begin + 1 + self.random.below(SLOTS - begin)))
+                };
+                faults.push(Fault { from, until, kind: Kind::Byzantine { node, behaviour: self.behaviour() } });
+            }
+        }
+        faults
+    }
+
+    /// More than a third are twins, and the others are cut in two: each side with the twins is a quorum.
+    fn conspiracy(&mut self) -> Vec<Fault> {
+        let quorum = 2 * self.count / 3 + 1;
+        let number = (1..self.count).find(|number| number + (self.count - number) / 2 >= quorum).unwrap_or(self.count);
+        let twins = self.some(number);
+        let honest = twins.others(self.count);
+        let first: Nodes =
+            honest.iter().take(honest.count() / 2).fold(Nodes::default(), |nodes, node| nodes.or(Nodes::one(node)));
+        let second = honest.without(first);
+        let from = slot_start(1 + self.random.below(4));
+        let until = from + Duration::from_millis(6 * SLOT.as_millis() + self.random.below(10 * SLOT.as_millis()));
+        let cut = Kind::Cut { from: first, to: second, both_ways: true, breaks: true };
+        let twin = |node| Kind::Byzantine { node, behaviour: Behaviour::Twin { second } };
+        let kinds = twins.iter().map(twin).chain([cut]);
+        kinds.map(|kind| Fault { from, until, kind }).collect()
+    }
+
+    /// `number` nodes.
+    fn some(&mut self, number: usize) -> Nodes {
+        let mut nodes = Nodes::default();
+        while nodes.count() < number {
+            nodes = nodes.or(Nodes::one(self.node()));
+        }
+        nodes
+    }
+
+    fn behaviour(&mut self) -> Behaviour {
+        let nodes = Nodes::draw(self.random, self.count);
+        match self.random.below(9) {
+            0 => Behaviour::Twin { second: nodes },
+            1 => Behaviour::Withhold { last: 1 + self.random.below(12) as u32 },
+            2 => Behaviour::Partial { to: nodes },
+            3 => Behaviour::Equivocate { to: nodes },
+            4 => Behaviour::WrongResults,
+            5 => Behaviour::TwoConfirms,
+            6 => Behaviour::Surround,
+            7 => Behaviour::ConfirmAll,
+            _ => Behaviour::Replay,
+        }
+    }
+
+    fn node(&mut self) -> usize {
+        self.random.below(self.count as u64) as usize
+    }
+
+    fn kind(&mut self) -> Kind {
+        match self.random.below(10) {
+            0..=2 => Kind::Crash { node: self.node(), loss: self.loss() },
+            3 => Kind::FullDisk { node: self.node(), room: self.random.below(200_000) },
+            4..=5 => self.cut(),
+            6..=7 => self.weather(),
+            8 => {
+                let by = Duration::from_millis(1 + self.random.below(80));
+                Kind::Slow { node: self.node(), by }
+            }
+            _ if self.random.below(2) == 0 => {
+                // Over the longest run of a fault this stays within half of Delta.
+                let ppm = self.random.below(16_000) as i32 - 8_000;
+                Kind::Drift { node: self.node(), ppm }
+            }
+            _ => {
+                let by = Duration::from_millis(1 + self.random.below(3 * SLOT.as_millis()));
+                Kind::Leap { node: self.node(), by }
+            }
+        }
+    }
+
+    fn loss(&mut self) -> Loss {
+        if self.power_left == 0 || self.random.below(2) == 0 {
+            return Loss::Kill;
+        }
+        self.power_left -= 1;
+        if self.random.below(3) == 0 { Loss::Rot } else { Loss::Power }
+    }
+
+    fn cut(&mut self) -> Kind {
+        let (count, breaks) = (self.count, self.random.below(2) == 0);
+        let side = Nodes::draw(self.random, count);
+        match self.random.below(4) {
+            // Two halves.
+            0 => Kind::Cut { from: side, to: side.others(count), both_ways: true, breaks },
+            // One alone.
+            1 => {
+                let one = Nodes::one(self.node());
+                Kind::Cut { from: one, to: one.others(count), both_ways: true, breaks }
+            }
+            // One way only.
+            2 => Kind::Cut { from: side, to: side.others(count), both_ways: false, breaks },
+            // Some from some; others see both.
+            _ => {
+                let to = Nodes::draw(self.random, count);
+                Kind::Cut { from: side, to, both_ways: self.random.below(2) == 0, breaks }
+            }
+        }
+    }
+
+    fn weather(&mut self) -> Kind {
+        let count = self.count;
+        let mut some = || if self.random.below(2) == 0 { Nodes::all(count) } else { Nodes::draw(self.random, count) };
+        let (from, to) = (some(), some());
+        let mut up_to = |most: u64| if self.random.below(2) == 0 { 0 } else { self.random.below(most) };
+        let weather = Weather {
+            delay: Duration::from_millis(up_to(3 * DELTA.as_millis())),
+            jitter: Duration::from_millis(up_to(DELTA.as_millis())),
+            loss_ppm: up_to(300_000) as u32,
+            reorder_ppm: up_to(300_000) as u32,
+            duplicate_ppm: up_to(300_000) as u32,
+            corrupt_ppm: up_to(20_000) as u32,
+        };
+        Kind::Weather { from, to, weather }
+    }
+}
+
+impl fmt::Display for Nodes {
+    /// `{0 3 4}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.iter().map(|node| node.to_string()).collect();
+        write!(f, "{{{}}}", names.join(" "))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash { node, loss: Loss::Kill } => write!(f, "node {node} is killed"),
+            Self::Crash { node, loss: Loss::Power } => write!(f, "node {node} loses power"),
+            Self::Crash { node, loss: Loss::Rot } => write!(f, "node {node} loses power, and its disk rots"),
+            Self::FullDisk { node, room } => write!(f, "the disk of node {node} is full but for {room} bytes"),
+            Self::Cut { from, to, both_ways, breaks } => {
+                let (ways, what) = (if *both_ways { "<->" } else { "->" }, if *breaks { "lost" } else { "held" });
+                write!(f, "nothing passes {from} {ways} {to}; it is {what}")
+            }
+            Self::Weather { from, to, weather } => write!(f, "weather {from} -> {to}: {weather}"),
+            Self::Slow { node, by } => write!(f, "node {node} is slow by {by:?}"),
+            Self::Drift { node, ppm } => write!(f, "the clock of node {node} drifts by {ppm} ppm"),
+            Self::Byzantine { node, behaviour } => write!(f, "node {node} {behaviour}"),
+            Self::Leap { node, by } => write!(f, "the clock of node {node} leaps ahead by {by:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} ms: {}", self.from.as_millis(), self.until.as_millis(), self.kind)
+    }
+}
+
+impl fmt::Display for Schedule {
+    /// A line a fault.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.faults.is_empty() {
+            return writeln!(f, "no fault");
+        }
+        self.faults.iter().try_for_each(|fault| writeln!(f, "{fault}"))
+    }
+}

@@ -1,0 +1,32 @@
+//! `hpb sim`: the whole chain on virtual time, seed by seed.
+
+use std::io;
+
+use hpb_node::runtime::{StopFlag, stop_on_signals};
+use hpb_sim::run::{Arguments, RunError, replay_command, run};
+
+use crate::bench::print;
+use crate::command_line::Sim;
+use crate::failure::Failure;
+
+pub(crate) fn run_seeds(options: &Sim) -> Result<(), Failure> {
+    let stop = StopFlag::new().map_err(Failure::work)?;
+    stop_on_signals(&stop).map_err(Failure::work)?;
+    let seeds = options.replay.map_or_else(|| options.seeds.clone(), |seed| seed..seed.saturating_add(1));
+    let arguments = Arguments { seeds, nodes: options.nodes, trace: options.trace };
+    let summary = match run(&arguments, &|| stop.is_raised(), &mut io::stdout().lock()) {
+        Ok(summary) => summary,
+        // Whoever read has read enough.
+        Err(RunError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Err(error @ RunError::Write(_)) => return Err(Failure::work(error)),
+        Err(error) => return Err(Failure::input(error)),
+    };
+    print(&format!("{summary}\n"))?;
+    match summary.failed.first() {
+        None => Ok(()),
+        Some(first) => {
+            let (failed, command) = (summary.failed.len(), replay_command(*first, options.nodes));
+            Err(Failure::work(format_args!("{failed} of {} seeds failed; the first again: {command}", summary.seeds)))
+        }
+    }
+}
