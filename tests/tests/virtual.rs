@@ -5,6 +5,7 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
+use hpb_devnet::plan::EngineKind;
 use hpb_devnet::report::Report;
 use hpb_devnet::run::{Arguments, Network, run_virtual};
 use hpb_devnet::terminals::Pace;
@@ -18,6 +19,7 @@ fn arguments(seed: u64) -> Arguments {
         slot_ms: 600,
         slice_ms: 50,
         epoch_slots: None,
+        engine: EngineKind::Dpos,
         workload: None,
         data: None,
         capture: None,

@@ -4,8 +4,7 @@
 //! judged as on a real node, by the same [`Verifier`]; only the question whether a signature is good is answered here.
 
 use hpb_base::Duration;
-use hpb_consensus::dpos::{Verifier, VerifyError};
-use hpb_consensus::{Schedules, Verified};
+use hpb_consensus::{Verified, Verifier, Verify as _, VerifyError};
 use hpb_ledger::Checked;
 use hpb_node::verify::{Request, Verdict};
 use hpb_types::message::SliceBundle;
@@ -77,8 +76,7 @@ pub struct PaperVerify {
 impl PaperVerify {
     /// A verifier for the chain of `genesis`.
     pub fn new(genesis: &Genesis) -> Self {
-        let schedules = Schedules::new(genesis.schedule(), genesis.epoch_slots);
-        let fresh = Verifier::new(genesis.chain_id(), genesis.genesis_slice(), schedules);
+        let fresh = hpb_node::engine::verifier(genesis);
         Self { verifier: fresh.clone(), fresh }
     }
 

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use hpb_base::limits::TRANSACTION_LEN_MAX;
 use hpb_base::{Duration, UnixMillis};
+use hpb_consensus::{Authority, Dpos, Engine};
 use hpb_node::core::{Producer, Reporter};
 use hpb_toe::{Call, Class, Identity, LaneConfig};
 use hpb_types::genesis::PRODUCERS_MIN;
@@ -36,6 +38,44 @@ const BOND: Amount = Amount(10_000 * Amount::ONE.0);
 const REWARD_POOL: Amount = Amount(1_000_000 * Amount::ONE.0);
 /// The fewest slots of an epoch, unless the arguments say otherwise; else every validator has one.
 const EPOCH_SLOTS_MIN: u64 = 8;
+
+/// Which engine the chain runs by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EngineKind {
+    /// Elected producers.
+    #[default]
+    Dpos,
+    /// Fixed authorities.
+    Authority,
+}
+
+impl EngineKind {
+    /// That of a chain.
+    pub fn of(genesis: &Genesis) -> Self {
+        match genesis.engine {
+            EngineChoice::Dpos(_) => Self::Dpos,
+            EngineChoice::Authority => Self::Authority,
+        }
+    }
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dpos => Dpos::NAME,
+            Self::Authority => Authority::NAME,
+        }
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kinds = [Self::Dpos, Self::Authority];
+        let found = kinds.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| format!("expected {} or {}", Dpos::NAME, Authority::NAME))
+    }
+}
 
 /// What the chain's times are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +157,7 @@ impl Plan {
         validators: usize,
         terminals: u32,
         times: Times,
+        engine: EngineKind,
         workload: &Workload,
         transfers_max: u64,
     ) -> Result<Self, PlanError> {
@@ -151,11 +192,14 @@ impl Plan {
             delta_ms: (times.slot_ms / 6).clamp(1, 50),
             epoch_slots: times.epoch_slots.unwrap_or(EPOCH_SLOTS_MIN.max(validators as u64)),
             fee_per_byte: FEE_PER_BYTE,
-            engine: EngineChoice::Dpos(DposParameters {
-                producers_max: (validators as u32).max(PRODUCERS_MIN),
-                reward_pool: REWARD_POOL,
-                ..DposParameters::preset()
-            }),
+            engine: match engine {
+                EngineKind::Dpos => EngineChoice::Dpos(DposParameters {
+                    producers_max: (validators as u32).max(PRODUCERS_MIN),
+                    reward_pool: REWARD_POOL,
+                    ..DposParameters::preset()
+                }),
+                EngineKind::Authority => EngineChoice::Authority,
+            },
             producers: named
                 .iter()
                 .enumerate()

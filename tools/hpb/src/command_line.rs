@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use hpb_bench::{churn, flood, loss, reconnect, sessions};
+use hpb_devnet::plan::EngineKind;
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_net::PortUrl;
@@ -90,6 +91,11 @@ pub(crate) struct Devnet {
     /// Slots of an epoch, at whose end the producers' order changes; as many as validators, and at least 8, if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
     pub(crate) epoch_slots: Option<u64>,
+
+    /// Who decides: `dpos`, producers elected by votes, of whom up to a third may lie; or `authority`, the same
+    /// validators for ever, a majority of whom decides, for members who do not lie
+    #[arg(long, value_name = "NAME", default_value = "dpos")]
+    pub(crate) engine: EngineKind,
 
     /// Transfers to replay (CSV: `block,index,from,to,value_wei,gas_limit,input_bytes`), again and again if the run is
     /// longer; without it they are drawn from a model that was fitted to Ethereum's

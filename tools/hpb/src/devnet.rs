@@ -21,6 +21,7 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         slot_ms: options.slot_ms,
         slice_ms: options.slice_ms,
         epoch_slots: options.epoch_slots,
+        engine: options.engine,
         workload: options.workload,
         data: options.data,
         report: options.report,

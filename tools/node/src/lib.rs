@@ -1,6 +1,7 @@
 //! The validator node: the machines of card, chain and ledger joined into one, and the runtime that drives them.
 
 pub mod core;
+pub mod engine;
 pub mod runtime;
 pub mod topology;
 pub mod verify;

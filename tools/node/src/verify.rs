@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hpb_base::limits::VERIFIED_TRANSACTIONS_MAX;
-use hpb_consensus::dpos::{Verifier, VerifyError};
-use hpb_consensus::{Schedules, Verified};
+use hpb_consensus::{Schedules, Verified, Verifier, Verify as _, VerifyError};
 use hpb_ledger::Checked;
 use hpb_toe::SessionId;
 use hpb_types::message::SliceBundle;
@@ -76,9 +75,8 @@ pub struct Verify {
 impl Verify {
     /// A verifier for the chain of `genesis`.
     pub fn new(genesis: &Genesis) -> Self {
-        let schedules = Schedules::new(genesis.schedule(), genesis.epoch_slots);
         Self {
-            verifier: Verifier::new(genesis.chain_id(), genesis.genesis_slice(), schedules),
+            verifier: crate::engine::verifier(genesis),
             known: BTreeMap::new(),
             known_order: VecDeque::new(),
             counters: VerifyCounters::default(),

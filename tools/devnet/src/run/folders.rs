@@ -14,7 +14,7 @@ use hpb_node::runtime::log::{LogIo, log_folder};
 use hpb_types::{Amount, Canonical, Genesis};
 
 use super::{Arguments, DevnetError, Prepared};
-use crate::plan::Plan;
+use crate::plan::{EngineKind, Plan};
 use crate::terminals::{party_keys, transfer_fee_max};
 
 const GENESIS_FILE: &str = "genesis";
@@ -69,6 +69,10 @@ impl RunFolder {
             if then != now {
                 return Err(refuse(format!("it was made with --{option} {then}, not {now}")));
             }
+        }
+        if EngineKind::of(&genesis) != arguments.engine {
+            let (then, now) = (EngineKind::of(&genesis).name(), arguments.engine.name());
+            return Err(refuse(format!("it was made with --engine {then}, not {now}")));
         }
         let fee_each = transfer_fee_max(genesis.fee_per_byte).unwrap_or(Amount(u128::MAX));
         let needed = prepared.workload.endow(arguments.transfers(), fee_each)?;

@@ -25,7 +25,7 @@ use hpb_sandbox::SandboxError;
 
 use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX};
 
-use crate::plan::{Plan, PlanError, TERMINALS_PER_CARD_MAX, Times};
+use crate::plan::{EngineKind, Plan, PlanError, TERMINALS_PER_CARD_MAX, Times};
 use crate::report::ReportError;
 use crate::terminals::{Pace, TerminalsError};
 use crate::virtual_time::VirtualError;
@@ -60,6 +60,8 @@ pub struct Arguments {
     pub slice_ms: u32,
     /// Slots of an epoch; as many as validators, and at least 8, if none are named.
     pub epoch_slots: Option<u64>,
+    /// Which engine the chain runs by.
+    pub engine: EngineKind,
     /// A file of transfers.
     pub workload: Option<PathBuf>,
     /// Where the validators keep their data; a folder that goes with the run if none is named.
@@ -265,7 +267,7 @@ impl Arguments {
     pub(crate) fn plan(&self, prepared: &Prepared, genesis_ms: u64) -> Result<Plan, DevnetError> {
         let times = Times { genesis_ms, slot_ms: self.slot_ms, slice_ms: self.slice_ms, epoch_slots: self.epoch_slots };
         let transfers_max = self.transfers().saturating_mul(RUNS_ENDOWED);
-        Ok(Plan::new(self.seed, self.validators, self.sessions, times, &prepared.workload, transfers_max)?)
+        Ok(Plan::new(self.seed, self.validators, self.sessions, times, self.engine, &prepared.workload, transfers_max)?)
     }
 
     /// The arguments by name, for the report.
@@ -283,6 +285,7 @@ impl Arguments {
             ("slot-ms", self.slot_ms.to_string()),
             ("slice-ms", self.slice_ms.to_string()),
             ("seed", self.seed.to_string()),
+            ("engine", self.engine.name().to_owned()),
         ];
         let mut named: std::collections::BTreeMap<String, String> =
             named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -5,13 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use hpb_base::Instant;
-use hpb_consensus::Schedules;
-use hpb_consensus::dpos::Anchor;
 use hpb_ledger::chainlog::{ChainLog, LogOptions, Record};
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::{Checked, Ledger, MemoryStore};
 use hpb_node::core::{Recovered, context_of};
+use hpb_node::engine::ChainAnchor;
 use hpb_node::runtime::log::{LogIo, log_folder};
 use hpb_types::{Canonical as _, Genesis, Hash, NextSchedule, Slice, SliceRef, Transaction};
 
@@ -77,8 +76,7 @@ impl Disks {
     fn executed(&self, chain: &[Found], at: &BTreeSet<Hash>) -> BTreeMap<Hash, Hash> {
         let mut ledger = Ledger::open(&self.genesis, MemoryStore::default()).unwrap();
         let mut roots = BTreeMap::new();
-        let schedules = Schedules::new(self.genesis.schedule(), self.genesis.epoch_slots);
-        let mut anchor = Anchor::genesis(self.genesis.genesis_slice(), schedules);
+        let mut anchor = ChainAnchor::genesis(&self.genesis);
         for Found { slice, transactions } in chain {
             let (of, reference) = (&slice.body, slice.reference());
             let checked: Vec<Checked> =

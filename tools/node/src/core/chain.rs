@@ -6,8 +6,7 @@ use hpb_base::limits::{
     FINAL_SLICES_KEPT_MAX, SLICE_BODIES_MAX, SLICE_BYTES_MAX, SLICES_SERVED_MAX, TRANSACTIONS_PER_SLICE_MAX,
 };
 use hpb_base::{Instant, Machine};
-use hpb_consensus::dpos::{Input as EngineInput, Output as EngineOutput};
-use hpb_consensus::{Engine, HeadChange, Office, Proposal, Verified};
+use hpb_consensus::{HeadChange, LinkInput as EngineInput, LinkOutput as EngineOutput, Office, Proposal, Verified};
 use hpb_ledger::{Checked, ExecuteError, InsertError, SliceContext, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, SliceBundle, SliceRequest};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use hpb_consensus::dpos::Watermark;
+use hpb_consensus::Watermark;
 use hpb_ledger::chainlog::LogBatch;
 use hpb_types::{AccountName, Hash, SliceRef};
 

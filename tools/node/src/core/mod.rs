@@ -21,8 +21,7 @@ use std::sync::Arc;
 
 use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
-use hpb_consensus::Verified;
-use hpb_consensus::dpos::{Config as EngineConfig, Dpos, Input as EngineInput};
+use hpb_consensus::{Config as EngineConfig, LinkInput as EngineInput, Verified};
 use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
@@ -35,6 +34,7 @@ pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
 pub use report::Reporter;
 
+use crate::engine::ChainEngine;
 use crate::verify::{Origin, Request, Verdict};
 use digest::Digests;
 use io::framed;
@@ -109,7 +109,7 @@ pub struct Core<S> {
     producer: Option<Producer>,
     reporter: Option<Reporter>,
     reports: Reports,
-    engine: Dpos,
+    engine: ChainEngine,
     ledger: Ledger<S>,
     mempool: Mempool,
     pending_told: bool,
@@ -150,7 +150,7 @@ impl<S: Store> Core<S> {
         let mut engine_config = EngineConfig::new(&genesis, name, wall_at_zero);
         engine_config.silent_when_idle = silent_when_idle;
         let slice_interval = Duration::from_millis(genesis.slice_ms.into());
-        let engine = Dpos::new(engine_config, anchor, memory, now);
+        let engine = ChainEngine::start(engine_config, anchor, memory, now);
         let mut core = Self {
             chain,
             tally: Tally::new(engine.in_force(), None),
@@ -210,7 +210,7 @@ impl<S: Store> Core<S> {
     }
 
     /// The engine.
-    pub fn engine(&self) -> &Dpos {
+    pub fn engine(&self) -> &ChainEngine {
         &self.engine
     }
 

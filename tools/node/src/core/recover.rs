@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 
 use hpb_base::limits::FINAL_SLICES_KEPT_MAX;
-use hpb_consensus::dpos::{Anchor, AnchorError, Memory, Watermark};
-use hpb_consensus::{Office, Schedules};
+use hpb_consensus::{AnchorError, Memory, Office, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
@@ -15,11 +14,12 @@ use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
 
 use super::Body;
 use super::chain::{context_of, next_of};
+use crate::engine::ChainAnchor;
 
 /// What was found.
 pub struct Recovered<S> {
     pub(super) ledger: Ledger<S>,
-    pub(super) anchor: Anchor,
+    pub(super) anchor: ChainAnchor,
     pub(super) memory: Memory,
     /// The last final slices, ascending, for peers that missed them.
     pub(super) finals: Vec<Body>,
@@ -90,7 +90,7 @@ impl<S: Store> Recovered<S> {
     ) -> Result<Self, RecoverError> {
         ledger.commit_here()?;
         let mut reading = Reading {
-            anchor: Anchor::genesis(genesis.genesis_slice(), Schedules::new(genesis.schedule(), genesis.epoch_slots)),
+            anchor: ChainAnchor::genesis(genesis),
             ledger,
             slices: BTreeMap::new(),
             order: Vec::new(),
@@ -138,7 +138,7 @@ impl<S: Store> Recovered<S> {
 }
 
 struct Reading<S> {
-    anchor: Anchor,
+    anchor: ChainAnchor,
     ledger: Ledger<S>,
     slices: BTreeMap<Hash, Body>,
     order: Vec<Hash>,
