@@ -88,6 +88,11 @@ impl<E> LinkEngine for E where
 {
 }
 
+/// What the host tells such an engine.
+pub type LinkInput = Input<Confirm>;
+/// What such an engine tells its host.
+pub type LinkOutput = Output<ConfirmBody, Watermark, Evidence>;
+
 /// The final end of a chain: what an engine starts from. A host replays its log through it.
 pub trait Anchor: Sized {
     /// The start of a chain. Genesis is its own source, and counts as the last slice of its slot. `schedules` are those

@@ -8,6 +8,10 @@
 
 mod config;
 mod confirms;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod conformance;
+mod desk;
 pub mod dpos;
 pub mod engine;
 mod orphans;
@@ -22,7 +26,10 @@ mod watermark;
 
 pub use config::Config;
 pub use dpos::Dpos;
-pub use engine::{DropReason, Engine, HeadChange, Input, Office, Output, Proposal, Verified};
+pub use engine::{
+    Anchor, AnchorError, DropReason, Engine, HeadChange, Input, LinkEngine, LinkInput, LinkOutput, Office, Output,
+    Proposal, Verified, Verify,
+};
 pub use schedules::Schedules;
 pub use slot::{Arrival, SlotClock};
 pub use verify::{Verifier, VerifyError};

@@ -28,7 +28,6 @@ struct Streak {
     deadline: Instant,
     /// The slice before; none at the start.
     parent: Option<Hash>,
-    asked: Option<Proposal>,
     done: bool,
 }
 
@@ -50,6 +49,8 @@ pub(super) struct Pacing {
     slice_time: Duration,
     delta: Duration,
     streak: Option<Streak>,
+    /// What the host has not answered yet.
+    asked: Option<Proposal>,
     /// The first slot that was not begun yet.
     not_before: Slot,
     /// Whether transactions wait.
@@ -64,6 +65,7 @@ impl Pacing {
             slice_time: config.slice,
             delta: config.delta,
             streak: None,
+            asked: None,
             not_before,
             pending_transactions: false,
         }
@@ -84,14 +86,14 @@ impl Pacing {
         }
         let deadline = clock.start_of(Slot(slot.0 + 1)) - self.delta;
         self.not_before = Slot(slot.0 + 1);
-        self.streak = Some(Streak { slot, index: 0, due: now, deadline, parent: None, asked: None, done: false });
+        self.streak = Some(Streak { slot, index: 0, due: now, deadline, parent: None, done: false });
     }
 
     /// The slice that is due, to be answered by [`ask`](Self::ask) or [`end`](Self::end). A slot whose first slice is due
     /// only when its last one should leave is given up.
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
         let streak = self.streak.as_mut()?;
-        if streak.done || streak.asked.is_some() || now < streak.due {
+        if streak.done || self.asked.is_some() || now < streak.due {
             return None;
         }
         if now > streak.deadline && streak.index == 0 {
@@ -109,19 +111,19 @@ impl Pacing {
         if now.since(streak.due) >= self.slice_time {
             streak.due = now;
         }
-        streak.asked = Some(proposal);
+        self.asked = Some(proposal);
     }
 
     /// Takes back what was asked for, now that it is answered.
     pub(super) fn take_asked(&mut self) -> Option<Proposal> {
-        self.streak.as_mut().and_then(|streak| streak.asked.take())
+        self.asked.take()
     }
 
     /// The slice `id` left, as `asked` for: the next one is due a slice time later.
     pub(super) fn sent(&mut self, asked: &Proposal, id: Hash) {
         let sparse = self.slot_time.div(SLICES_PER_SLOT_IDLE);
         let slice_time = if asked.may_carry_transactions { self.slice_time } else { self.slice_time.max(sparse) };
-        let Some(streak) = &mut self.streak else { return };
+        let Some(streak) = self.streak.as_mut().filter(|streak| streak.slot == asked.slot) else { return };
         streak.done = asked.last;
         streak.index += 1;
         streak.parent = Some(id);
@@ -132,10 +134,9 @@ impl Pacing {
         }
     }
 
-    /// Nothing more in this slot.
-    pub(super) fn end(&mut self) {
-        if let Some(streak) = &mut self.streak {
-            streak.asked = None;
+    /// Nothing more in `slot`.
+    pub(super) fn end(&mut self, slot: Slot) {
+        if let Some(streak) = self.streak.as_mut().filter(|streak| streak.slot == slot) {
             streak.done = true;
         }
     }
@@ -150,7 +151,7 @@ impl Pacing {
     ) -> Option<Instant> {
         if let Some(streak) = &self.streak
             && !streak.done
-            && streak.asked.is_none()
+            && self.asked.is_none()
             && streak.due > now
         {
             return Some(streak.due);

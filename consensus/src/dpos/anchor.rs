@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, Slice, SliceRef, SliceStatement};
+use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, Slice, SliceRef};
 
 use super::progress::Progress;
 use super::regime::{Regime, Standing};
+use crate::desk::word;
 use crate::engine::{self, AnchorError, Office};
 use crate::schedules::Schedules;
 
@@ -51,11 +52,6 @@ impl Link {
     pub(super) fn producer(&self) -> AccountName {
         self.regime.current.producer_at(self.reference.height.slot).name
     }
-}
-
-/// A producer's word for a slice in whose place the schedule of `epoch` is in force.
-pub(super) fn word(epoch: hpb_types::Epoch, slice: SliceRef, signature: Signature) -> SignedSlice {
-    SignedSlice { statement: SliceStatement { version: SliceStatement::VERSION, epoch, slice }, signature }
 }
 
 impl engine::Anchor for Anchor {
@@ -166,7 +162,7 @@ mod tests {
     use hpb_types::Slot;
 
     use super::*;
-    use crate::dpos::tests::kit::schedules;
+    use crate::conformance::kit::schedules;
     use crate::engine::Anchor as _;
 
     fn at(slot: u64, index: u32) -> SliceRef {

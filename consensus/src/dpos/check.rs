@@ -34,7 +34,7 @@ impl Dpos {
         if body.version != SliceBody::VERSION {
             return Err(DropReason::Version);
         }
-        if body.chain != self.config.chain {
+        if body.chain != self.desk.config.chain {
             return Err(DropReason::WrongChain);
         }
         if body.slot == Slot(0) || body.index >= SLICES_PER_SLOT_MAX {
@@ -46,7 +46,7 @@ impl Dpos {
         if matches!(body.beacon, Beacon::Proof(_)) != (body.index == 0) {
             return Err(DropReason::Beacon);
         }
-        if self.clock.arrival(body.slot, self.now) == Arrival::Early {
+        if self.desk.clock.arrival(body.slot, self.desk.now) == Arrival::Early {
             return Err(DropReason::Early);
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Dpos {
         }
         let at_height = self.tree.at_height(reference.height).iter();
         let siblings = at_height.filter(|key| self.tree.node(**key).producer() == producer).count();
-        if siblings >= SIBLING_SLICES_MAX && !self.orphans.is_wanted(&reference.id) {
+        if siblings >= SIBLING_SLICES_MAX && !self.desk.orphans.is_wanted(&reference.id) {
             return Err(DropReason::Siblings);
         }
         Ok(())

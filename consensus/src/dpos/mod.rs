@@ -20,62 +20,38 @@ mod votes;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use hpb_base::limits::TALLY_SLOTS_MAX;
 use hpb_base::{Instant, Machine};
-use hpb_types::{
-    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Height, Schedule,
-    SignedSlice, Slice, SliceRef, Slot,
-};
+use hpb_types::{Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, Height, Schedule, Slice, SliceRef};
 
 pub use anchor::Anchor;
 
+pub use crate::engine::{LinkInput as Input, LinkOutput as Output};
+
 use crate::config::Config;
-use crate::confirms::{Confirms, Held, Novelty};
-use crate::engine::{self, Counters, DropReason, Engine, HeadChange, Office};
-use crate::orphans::{Orphan, Orphans};
-use crate::pacing::Pacing;
-use crate::refused::Refused;
+use crate::confirms::Held;
+use crate::desk::Desk;
+use crate::engine::{Counters, DropReason, Engine, HeadChange, Office};
+use crate::orphans::Orphan;
 use crate::schedules::Schedules;
 use crate::slot::{Arrival, SlotClock};
 use crate::verdict::Verdict;
 use crate::verify::Verifier;
-use crate::voter::{Marked, Voter};
 use crate::watermark::{Memory, Watermark};
-use anchor::{Link, word};
+use anchor::Link;
 use tree::{Key, NewNode, Node, Tree};
-
-/// What the host tells the engine.
-pub type Input = engine::Input<Confirm>;
-/// What the engine tells the host.
-pub type Output = engine::Output<ConfirmBody, Watermark, Evidence>;
 
 /// The engine.
 #[derive(Debug)]
 pub struct Dpos {
-    config: Config,
-    clock: SlotClock,
-    now: Instant,
+    desk: Desk,
     tree: Tree,
-    orphans: Orphans,
-    confirms: Confirms,
-    voter: Option<Voter>,
-    pacing: Pacing,
-    refused: Refused,
     /// Before it no more is asked for of what can't be judged.
     ask_ahead_at: Instant,
     /// The epoch of the schedule that the host was last told to be in force.
     told_in_force: Epoch,
-    /// What was reported of whom.
-    accused: BTreeSet<(AccountName, Fault)>,
-    /// The first slot whose confirms are still counted.
-    tally_from: Slot,
     no_transactions: Hash,
-    outputs: VecDeque<Output>,
-    wake: Option<Instant>,
-    counters: Counters,
 }
 
 impl Dpos {
@@ -85,51 +61,45 @@ impl Dpos {
             return self.behind(reference);
         }
         if let Err(reason) = self.check_alone(&slice).and_then(|()| self.check_new(&reference, &slice)) {
-            return self.drop_input(reason);
+            return self.desk.refuse(reason);
         }
-        let orphan = Orphan { slice, reference, arrived: self.now };
+        let orphan = Orphan { slice, reference, arrived: self.desk.now };
         if self.tree.key(&orphan.slice.body.parent).is_some() {
             self.connect(orphan);
-        } else if !self.orphans.insert(orphan) {
-            self.drop_input(DropReason::OrphansFull);
+        } else {
+            self.desk.keep(orphan);
         }
     }
 
     /// Somebody has a slice of a schedule that is not known here: the slice that fixes it is missing, or not yet final here.
     /// What is said about it can't be judged, so it is good for one request in a while and nothing else.
     fn behind(&mut self, slice: SliceRef) {
-        self.drop_input(DropReason::UnknownSchedule);
-        if self.now >= self.ask_ahead_at {
-            self.ask_ahead_at = self.now + self.config.request_retry;
-            self.outputs.push_back(Output::Request { missing: slice.id, above: self.tree.final_ref() });
+        self.desk.refuse(DropReason::UnknownSchedule);
+        if self.desk.now >= self.ask_ahead_at {
+            self.ask_ahead_at = self.desk.now + self.desk.config.request_retry;
+            self.desk.say(Output::Request { missing: slice.id, above: self.tree.final_ref() });
         }
     }
 
     fn check_new(&mut self, reference: &SliceRef, slice: &Slice) -> Result<(), DropReason> {
         let body = &slice.body;
-        if self.tree.key(&reference.id).is_some() || self.orphans.contains(&reference.id) {
+        if self.tree.key(&reference.id).is_some() {
             return Err(DropReason::Duplicate);
         }
-        if self.refused.contains(&reference.id) {
-            return Err(DropReason::Invalid);
-        }
+        self.desk.check_new(&reference.id)?;
         if reference.height <= self.tree.final_ref().height {
             let kept = self.tree.anchor().find(reference.height);
             let kept = kept.filter(|kept| kept.reference != *reference && kept.producer() == body.producer);
             if let Some(first) = kept.map(Link::word) {
-                self.accuse_producer(body.producer, first, slice);
+                self.desk.report_slices(body.producer, first, slice);
             }
             // Nothing that follows it can follow the last final slice.
-            let waited = self.orphans.take(&reference.id);
-            self.drop_orphans(waited, true);
+            self.desk.drop_waiting(&reference.id, true);
             return Err(DropReason::BelowFinal);
         }
-        if self.refused.contains(&body.parent) {
-            self.refused.insert(reference.id);
-            return Err(DropReason::ParentInvalid);
-        }
+        self.desk.check_parent(reference.id, &body.parent)?;
         if self.tree.key(&body.parent).is_none() && self.tree.anchor().holds(&body.parent) {
-            self.refused.insert(reference.id);
+            self.desk.refused.insert(reference.id);
             return Err(DropReason::ConflictsFinal);
         }
         Ok(())
@@ -139,37 +109,13 @@ impl Dpos {
     fn connect(&mut self, first: Orphan) {
         let mut ready = vec![first];
         while let Some(Orphan { slice, reference, arrived }) = ready.pop() {
-            let invalid = match self.attach(&slice, reference, arrived) {
+            match self.attach(&slice, reference, arrived) {
                 Ok((parent, office)) => {
-                    self.outputs.push_back(Output::Execute { slice: reference, parent, office });
-                    false
+                    self.desk.say(Output::Execute { slice: reference, parent, office });
+                    ready.extend(self.desk.orphans.take(&reference.id));
                 }
-                Err(reason) => {
-                    self.drop_input(reason);
-                    // The others are for want of room: the slice may come again.
-                    !matches!(reason, DropReason::Siblings | DropReason::TreeFull)
-                }
-            };
-            if invalid {
-                self.refused.insert(reference.id);
+                Err(reason) => self.desk.refuse_slice(reference.id, reason),
             }
-            let waited = self.orphans.take(&reference.id);
-            if self.tree.key(&reference.id).is_some() {
-                ready.extend(waited);
-            } else {
-                self.drop_orphans(waited, invalid);
-            }
-        }
-    }
-
-    /// Drops slices whose ancestor was refused, with all that waited for them.
-    fn drop_orphans(&mut self, mut orphans: Vec<Orphan>, invalid: bool) {
-        while let Some(orphan) = orphans.pop() {
-            orphans.extend(self.orphans.take(&orphan.reference.id));
-            if invalid {
-                self.refused.insert(orphan.reference.id);
-            }
-            self.drop_input(DropReason::ParentInvalid);
         }
     }
 
@@ -191,18 +137,19 @@ impl Dpos {
         }
         let siblings = self.tree.at_height(reference.height).iter().map(|key| self.tree.node(*key));
         if let Some(first) = siblings.filter(|node| node.producer() == body.producer).map(Node::word).next() {
-            self.accuse_producer(body.producer, first, slice);
+            self.desk.report_slices(body.producer, first, slice);
         }
         let above = self.tree.node(parent);
-        let timely = self.clock.arrival(body.slot, arrived) == Arrival::Timely && (body.index == 0 || above.timely);
+        let timely =
+            self.desk.clock.arrival(body.slot, arrived) == Arrival::Timely && (body.index == 0 || above.timely);
         let (last, carries_transactions) = (body.last, checked.carries_transactions);
         let parent_ref = above.reference;
         let office = self.office_of(&checked.standing.regime.current, &checked.carried, above.carried.target.height);
         let (signature, carried, standing) = (slice.signature, checked.carried, checked.standing);
         let new = NewNode { reference, signature, standing, last, timely, carried, carries_transactions };
         let key = self.tree.insert(parent, new);
-        self.counters.slices += 1;
-        for held in self.confirms.take(&reference) {
+        self.desk.counters.slices += 1;
+        for held in self.desk.confirms.take(&reference) {
             self.count(key, &held);
         }
         Ok((parent_ref, office))
@@ -210,12 +157,12 @@ impl Dpos {
 
     fn executed(&mut self, id: &Hash, matched: bool) {
         let Some(key) = self.tree.key(id).filter(|key| self.tree.node(*key).verdict == Verdict::Unknown) else {
-            return self.drop_input(DropReason::Unasked);
+            return self.desk.refuse(DropReason::Unasked);
         };
         if !matched {
             self.tree.refuse(key);
-            self.refused.insert(*id);
-            self.drop_input(DropReason::ResultsMismatch);
+            self.desk.refused.insert(*id);
+            self.desk.refuse(DropReason::ResultsMismatch);
             return self.check_divergence(key);
         }
         self.tree.node_mut(key).verdict = Verdict::Matched;
@@ -237,101 +184,44 @@ impl Dpos {
         self.tree.settle(key);
         let change = fork::grown(&mut self.tree, key);
         self.moved_head(change);
-        self.vote(key);
+        let node = self.tree.node(key);
+        let (source, slice, timely, regime) = (node.link_source(), node.reference, node.timely, node.regime());
+        if self.desk.config.producer.is_some_and(|name| regime.includes(&name)) {
+            self.desk.consider(source, slice, timely, regime.current.epoch);
+        }
         if self.tree.node(key).proven {
             self.finalise(key);
         }
     }
 
-    fn vote(&mut self, key: Key) {
-        let node = self.tree.node(key);
-        let slice = node.reference;
-        let Some(voter) = self.voter.as_mut().filter(|voter| node.regime().includes(&voter.name)) else { return };
-        match voter.consider(node.link_source(), slice, node.timely, node.regime().current.epoch) {
-            Ok(mark) => self.outputs.push_back(Output::Persist { slice, mark }),
-            Err(reason) => self.drop_input(reason),
-        }
-    }
-
-    fn persisted(&mut self, id: &Hash) {
-        let Some(voter) = &mut self.voter else { return self.drop_input(DropReason::Unasked) };
-        let (producer, marks) = (voter.name, voter.synced(id));
-        if marks.is_empty() {
-            return self.drop_input(DropReason::Unasked);
-        }
-        for Marked { mark: Watermark { source, target }, epoch } in marks {
-            self.counters.confirmed += 1;
-            let (version, chain) = (ConfirmBody::VERSION, self.config.chain);
-            self.outputs.push_back(Output::Confirm(ConfirmBody { version, chain, epoch, source, target, producer }));
-        }
-    }
-
-    fn confirm(&mut self, confirm: &Confirm) {
-        match self.check_confirm(confirm) {
-            Ok(Some(held)) => self.take_confirm(confirm.body.target, held),
-            Ok(None) => {}
-            Err(reason) => self.drop_input(reason),
-        }
-    }
-
-    /// What to count of a confirm; `None` if its slice needs no more.
-    fn check_confirm(&mut self, confirm: &Confirm) -> Result<Option<Held>, DropReason> {
-        let Confirm { body, signature } = confirm;
-        let (epoch, target, producer) = (body.epoch, body.target.height, body.producer);
-        if body.version != ConfirmBody::VERSION {
-            return Err(DropReason::Version);
-        }
-        if body.chain != self.config.chain {
-            return Err(DropReason::WrongChain);
-        }
+    fn confirm(&mut self, confirm: &Confirm) -> Result<(), DropReason> {
+        let ConfirmBody { epoch, target, producer, .. } = &confirm.body;
         let schedules = self.schedules();
-        if schedules.confirm_key(epoch, &producer).is_none() || epoch > schedules.epochs().of(target.slot) {
-            return Err(DropReason::NotScheduled);
+        let in_office =
+            schedules.confirm_key(*epoch, producer).is_some() && *epoch <= schedules.epochs().of(target.height.slot);
+        let held = self.desk.hear(confirm, in_office.then(|| schedules.weight(*epoch, producer)))?;
+        if target.height <= self.tree.final_ref().height {
+            return Ok(());
         }
-        let weight = schedules.weight(epoch, &producer);
-        if body.source.height >= target {
-            return Err(DropReason::ConfirmSource);
-        }
-        if self.clock.arrival(target.slot, self.now) == Arrival::Early {
-            return Err(DropReason::Early);
-        }
-        match self.confirms.remember(confirm) {
-            Novelty::Duplicate => return Err(DropReason::Duplicate),
-            Novelty::Fresh => {}
-            Novelty::Conflict(evidence) => self.report(*evidence),
-        }
-        if target.slot < self.tally_from {
-            return Err(DropReason::Stale);
-        }
-        self.counters.confirms += 1;
-        let held = Held { producer, epoch, weight, source: body.source, signature: *signature };
-        Ok((target > self.tree.final_ref().height).then_some(held))
-    }
-
-    fn take_confirm(&mut self, target: SliceRef, held: Held) {
         if let Some(key) = self.tree.key(&target.id) {
-            return self.count(key, &held);
+            self.count(key, &held);
+        } else {
+            let in_force = self.schedules().get(*epoch).cloned();
+            let suffices = |weight| in_force.as_ref().is_some_and(|schedule| schedule.is_quorum(weight));
+            self.desk.hold(*target, held, suffices);
         }
-        let in_force = self.schedules().get(held.epoch).cloned();
-        match self.confirms.hold(&target, held) {
-            // Others have it: it was lost on the way here.
-            Ok(weight) if in_force.is_some_and(|schedule| schedule.is_quorum(weight)) => {
-                self.orphans.want(target.id, target.height, self.now);
-            }
-            Ok(_) => {}
-            Err(reason) => self.drop_input(reason),
-        }
+        Ok(())
     }
 
     /// Counts a confirm for a slice in the tree.
     fn count(&mut self, key: Key, held: &Held) {
         let node = self.tree.node_mut(key);
         if node.link_source() != held.source {
-            return self.drop_input(DropReason::ConfirmSource);
+            return self.desk.refuse(DropReason::ConfirmSource);
         }
         let regime = Arc::clone(node.regime());
         if regime.current.epoch != held.epoch || !regime.includes(&held.producer) {
-            return self.drop_input(DropReason::Schedule);
+            return self.desk.refuse(DropReason::Schedule);
         }
         if node.certificate.is_some() || !node.votes.insert(&regime, held.producer, held.signature) {
             return;
@@ -353,10 +243,10 @@ impl Dpos {
             {
                 self.certify(key, &Arc::new(certificate));
             }
-            Some(_) => self.drop_input(DropReason::Source),
+            Some(_) => self.desk.refuse(DropReason::Source),
             None => {
-                self.orphans.want(target.id, target.height, self.now);
-                self.drop_input(DropReason::Unasked);
+                self.desk.orphans.want(target.id, target.height, self.desk.now);
+                self.desk.refuse(DropReason::Unasked);
             }
         }
     }
@@ -367,8 +257,8 @@ impl Dpos {
             return;
         }
         self.tree.justify(key, certificate);
-        self.counters.justified += 1;
-        self.outputs.push_back(Output::Justified(Arc::clone(certificate)));
+        self.desk.counters.justified += 1;
+        self.desk.say(Output::Justified(Arc::clone(certificate)));
         self.check_divergence(key);
         let change = fork::justified(&mut self.tree);
         self.moved_head(change);
@@ -390,34 +280,33 @@ impl Dpos {
         let known = self.schedules().epochs_known();
         let rebased = self.tree.rebase(key);
         let reference = self.tree.final_ref();
-        self.counters.finals += rebased.newly.len() as u64;
-        self.orphans.prune(reference.height);
-        self.confirms.prune(reference.height);
+        self.desk.counters.finals += rebased.newly.len() as u64;
+        self.desk.prune(reference.height);
         if self.schedules().epochs_known() != known {
-            self.outputs.push_back(Output::Schedules(self.schedules().clone()));
+            self.desk.say(Output::Schedules(self.schedules().clone()));
         }
-        self.outputs.push_back(Output::Final { reference, newly: rebased.newly });
+        self.desk.say(Output::Final { reference, newly: rebased.newly });
         if !rebased.discarded.is_empty() {
-            self.outputs.push_back(Output::Discarded(rebased.discarded));
+            self.desk.say(Output::Discarded(rebased.discarded));
         }
     }
 
     fn check_divergence(&mut self, key: Key) {
         let node = self.tree.node(key);
         if node.verdict == Verdict::Invalid && node.certificate.is_some() {
-            self.outputs.push_back(Output::Diverged { slice: node.reference });
+            self.desk.say(Output::Diverged { slice: node.reference });
         }
     }
 
     fn moved_head(&mut self, change: Option<HeadChange>) {
         if let Some(change) = change {
-            self.counters.retracted += change.retracted.len() as u64;
-            self.outputs.push_back(Output::Head(change));
+            self.desk.counters.retracted += change.retracted.len() as u64;
+            self.desk.say(Output::Head(change));
             let regime = self.tree.node(self.tree.head).regime();
             if regime.current.epoch != self.told_in_force {
                 self.told_in_force = regime.current.epoch;
                 let (from, schedule) = (regime.since, Arc::clone(&regime.current));
-                self.outputs.push_back(Output::InForce { from, schedule });
+                self.desk.say(Output::InForce { from, schedule });
             }
         }
     }
@@ -430,36 +319,12 @@ impl Dpos {
         Office { schedule: Arc::clone(schedule), confirmers }
     }
 
-    fn accuse_producer(&mut self, producer: AccountName, first: SignedSlice, second: &Slice) {
-        let second = word(second.body.epoch, second.reference(), second.signature);
-        self.report(Evidence::TwoSlices { producer, first, second });
-    }
-
-    /// Reports a fault, the first of its kind of its producer: one proof is enough, and replayed words prove no more.
-    fn report(&mut self, evidence: Evidence) {
-        if self.accused.insert((evidence.producer(), evidence.fault())) {
-            self.counters.evidence += 1;
-            self.outputs.push_back(Output::Evidence(evidence));
-        }
-    }
-
-    fn drop_input(&mut self, reason: DropReason) {
-        *self.counters.dropped.entry(reason).or_default() += 1;
-        self.outputs.push_back(Output::Dropped(reason));
-    }
-
     /// What the passing of time alone asks for.
     fn advance(&mut self) {
-        let tally_from = Slot(self.clock.slot_at_most(self.now).0.saturating_sub(TALLY_SLOTS_MAX));
-        if tally_from > self.tally_from {
-            let start = |slot| Height { slot, index: 0 };
-            self.tree.forget_votes(start(self.tally_from), start(tally_from));
-            self.confirms.prune(start(tally_from));
-            self.tally_from = tally_from;
+        if let Some((from, to)) = self.desk.forgotten() {
+            self.tree.forget_votes(from, to);
         }
-        while let Some(missing) = self.orphans.due(self.now) {
-            self.outputs.push_back(Output::Request { missing, above: self.tree.final_ref() });
-        }
+        self.desk.request(self.tree.final_ref());
         self.produce();
     }
 }
@@ -469,37 +334,39 @@ impl Machine for Dpos {
     type Output = Output;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        self.now = now;
-        self.wake = Some(now);
+        self.desk.wake(now);
         match input {
             Input::Slice(slice) => self.slice(slice.into_inner()),
-            Input::Confirm(confirm) => self.confirm(confirm.get()),
+            Input::Confirm(confirm) => {
+                if let Err(reason) = self.confirm(confirm.get()) {
+                    self.desk.refuse(reason);
+                }
+            }
             Input::Certificate(certificate) => self.certificate(certificate.into_inner()),
             Input::Behind(slice) => self.behind(slice),
             Input::Executed { slice, matched } => self.executed(&slice, matched),
-            Input::Persisted { slice } => self.persisted(&slice),
+            Input::Persisted { slice } => self.desk.persisted(&slice),
             Input::Proposed(slice) => self.proposed(slice),
-            Input::ProposalDeclined => self.proposal_declined(),
-            Input::PendingTransactions(pending) => self.pacing.pending_transactions = pending,
-            Input::Clock { wall_at_zero } => self.clock.set(wall_at_zero),
+            Input::ProposalDeclined => self.desk.declined(),
+            Input::PendingTransactions(pending) => self.desk.pacing.pending_transactions = pending,
+            Input::Clock { wall_at_zero } => self.desk.clock.set(wall_at_zero),
         }
     }
 
     fn poll(&mut self, now: Instant) -> Option<Output> {
-        self.now = now;
-        if self.outputs.is_empty() {
+        self.desk.now = now;
+        if self.desk.is_silent() {
             self.advance();
         }
-        let output = self.outputs.pop_front();
-        self.wake = match &output {
-            Some(_) => Some(now),
-            None => [self.orphans.wake_at(), self.pacing_wake()].into_iter().flatten().min(),
-        };
+        let output = self.desk.take();
+        if output.is_none() {
+            self.desk.sleep(self.pacing_wake());
+        }
         output
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.wake
+        self.desk.wake_at()
     }
 }
 
@@ -514,28 +381,12 @@ impl Engine for Dpos {
     const NAME: &'static str = "dpos";
 
     fn start(config: Config, anchor: Anchor, memory: Memory, now: Instant) -> Self {
-        let clock = SlotClock::new(config.genesis_time, config.slot, config.clock_bound, config.wall_at_zero);
-        let started = clock.slot_at_most(now);
-        let voter = config.producer.map(|name| Voter::new(name, memory, started));
-        let pacing = Pacing::new(&config, voter.as_ref().map_or(Slot(1), Voter::first_slot));
         Self {
-            clock,
-            now,
-            orphans: Orphans::new(config.request_retry),
-            confirms: Confirms::default(),
-            voter,
-            pacing,
-            refused: Refused::default(),
+            desk: Desk::new(config, memory, now),
             ask_ahead_at: now,
             told_in_force: anchor.standing.regime.current.epoch,
-            accused: BTreeSet::new(),
-            tally_from: Slot(0),
             no_transactions: check::no_transactions(),
-            outputs: VecDeque::new(),
-            wake: Some(now),
-            counters: Counters::default(),
             tree: Tree::new(anchor),
-            config,
         }
     }
 
@@ -568,10 +419,10 @@ impl Engine for Dpos {
     }
 
     fn clock(&self) -> &SlotClock {
-        &self.clock
+        &self.desk.clock
     }
 
     fn counters(&self) -> &Counters {
-        &self.counters
+        &self.desk.counters
     }
 }

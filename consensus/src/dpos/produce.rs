@@ -6,28 +6,27 @@ use hpb_types::{AccountName, Epoch, Slice, Slot};
 use super::Dpos;
 use super::check::may_carry;
 use super::tree::Key;
-use crate::engine::{DropReason, Engine, Output, Proposal};
+use crate::engine::{Engine, LinkOutput as Output, Proposal};
 use crate::pacing::Due;
-use crate::slot::Arrival;
 
 impl Dpos {
     /// Asks for the next slice if one is due.
     pub(super) fn produce(&mut self) {
-        let Some(slot) = self.clock.slot_at(self.now) else { return };
-        if self.pacing.is_open(slot) && self.is_own(slot) {
+        let Some(slot) = self.desk.clock.slot_at(self.desk.now) else { return };
+        if self.desk.pacing.is_open(slot) && self.is_own(slot) {
             let head = self.tree.node(self.tree.head);
             let handed_over = head.last && head.height().slot.0 + 1 == slot.0;
-            self.pacing.begin(slot, handed_over, &self.clock, self.now);
+            self.desk.pacing.begin(slot, handed_over, &self.desk.clock, self.desk.now);
         }
         if self.is_idle() {
             return;
         }
-        let Some(due) = self.pacing.due(self.now) else { return };
+        let Some(due) = self.desk.pacing.due(self.desk.now) else { return };
         let parent = due.parent.map_or(Some(self.tree.head), |id| self.tree.key(&id));
-        let Some(parent) = parent.filter(|_| !self.tree.is_full()) else { return self.pacing.end() };
+        let Some(parent) = parent.filter(|_| !self.tree.is_full()) else { return self.desk.pacing.end(slot) };
         let proposal = self.proposal(parent, due);
-        self.pacing.ask(proposal.clone(), self.now);
-        self.outputs.push_back(Output::Propose(proposal));
+        self.desk.pacing.ask(proposal.clone(), self.desk.now);
+        self.desk.say(Output::Propose(proposal));
     }
 
     fn proposal(&self, parent: Key, due: Due) -> Proposal {
@@ -51,42 +50,29 @@ impl Dpos {
 
     /// The host built what was asked for.
     pub(super) fn proposed(&mut self, slice: Slice) {
-        let Some(asked) = self.pacing.take_asked() else { return self.drop_input(DropReason::Unasked) };
-        let in_time = self.clock.arrival(slice.body.slot, self.now) == Arrival::Timely;
-        let reference = slice.reference();
-        let checked = match self.check_alone(&slice) {
-            Ok(()) if asked.is_met_by(&slice.body) && in_time => self.attach(&slice, reference, self.now).map(|_| ()),
-            Ok(()) => Err(DropReason::StaleProposal),
-            Err(reason) => Err(reason),
+        let asked = match self.desk.answered(&slice) {
+            Ok(asked) => asked,
+            Err(reason) => return self.desk.refuse(reason),
         };
-        if let Err(reason) = checked {
-            self.pacing.end();
-            return self.drop_input(reason);
+        let reference = slice.reference();
+        let now = self.desk.now;
+        if let Err(reason) = self.check_alone(&slice).and_then(|()| self.attach(&slice, reference, now).map(|_| ())) {
+            self.desk.pacing.end(asked.slot);
+            return self.desk.refuse(reason);
         }
-        self.counters.proposed += 1;
-        self.outputs.push_back(Output::BroadcastSlice(Box::new(slice)));
+        self.desk.send(&asked, slice);
         self.executed(&reference.id, true);
-        self.pacing.sent(&asked, reference.id);
-    }
-
-    /// The host could not build what was asked for: nothing more in this slot.
-    pub(super) fn proposal_declined(&mut self) {
-        if self.pacing.take_asked().is_some() {
-            self.pacing.end();
-        } else {
-            self.drop_input(DropReason::Unasked);
-        }
     }
 
     /// When production wants a poll, seen from now.
     pub(super) fn pacing_wake(&self) -> Option<Instant> {
-        let voter = self.voter.as_ref()?;
-        self.pacing.wake_at(&self.clock, self.now, |from| Some(self.next_slot_of(&voter.name, from)))
+        let voter = self.desk.voter.as_ref()?;
+        self.desk.pacing.wake_at(&self.desk.clock, self.desk.now, |from| Some(self.next_slot_of(&voter.name, from)))
     }
 
     /// Whether `slot` is this producer's as the head's chain stands, and it may speak there.
     fn is_own(&self, slot: Slot) -> bool {
-        let Some(voter) = &self.voter else { return false };
+        let Some(voter) = &self.desk.voter else { return false };
         let head = self.tree.node(self.tree.head);
         let (epochs, progress) = (self.schedules().epochs(), &head.standing.progress);
         let schedule = head.regime().in_slot(epochs, progress, head.height().slot, slot);
@@ -109,8 +95,8 @@ impl Dpos {
     /// Whether there is nothing to include and nothing with transactions that later slices must make final.
     fn is_idle(&self) -> bool {
         let count = |key: Key| self.tree.node(key).with_transactions;
-        self.config.silent_when_idle
-            && !self.pacing.pending_transactions
+        self.desk.config.silent_when_idle
+            && !self.desk.pacing.pending_transactions
             && count(self.tree.head) == count(self.tree.root())
     }
 }

@@ -1,10 +1,13 @@
-//! The rules one by one, with the traces that break their alternatives (`rules`, `intake`, `producing`), and whole worlds of engines on virtual
-//! time (`runs`).
+//! What DPOS alone has: elections, changes of the producers, its fork choice, what a chain says of its own finality. The
+//! rest it shares with all engines: the conformance suite holds it to it.
 
 mod changes;
-mod intake;
-pub(super) mod kit;
 mod producing;
 mod rules;
-mod runs;
-mod world;
+
+use super::Dpos;
+use crate::conformance::kit::{self, SLOT_MS, genesis};
+use crate::conformance::world;
+
+type Kit = kit::Kit<Dpos>;
+type World = world::World<Dpos>;

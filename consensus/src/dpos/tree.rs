@@ -11,9 +11,10 @@ use std::sync::Arc;
 use hpb_base::limits::UNFINAL_SLICES_MAX;
 use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, SliceRef};
 
-use super::anchor::{Anchor, word};
+use super::anchor::Anchor;
 use super::regime::{Regime, Standing};
 use super::votes::Votes;
+use crate::desk::word;
 use crate::engine::Anchor as _;
 use crate::verdict::Verdict;
 

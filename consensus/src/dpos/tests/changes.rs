@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use hpb_base::Instant;
 use hpb_types::{Certificate, ConfirmBody, Epoch, Evidence, NextSchedule, Quorum, Schedule, Slice, SliceRef, Slot};
 
-use super::kit::{Kit, SLOT_MS, chain, config, evidence, genesis, is_justified, name, schedule, signature};
-use super::runs::{final_height, final_slots, steady};
-use super::world::{EPOCH_SLOTS, Links, World};
+use super::{Kit, World};
+use crate::conformance::kit::{SLOT_MS, chain, config, evidence, genesis, is_justified, name, schedule, signature};
+use crate::conformance::runs::{final_height, final_slots, steady};
+use crate::conformance::world::{EPOCH_SLOTS, Links};
 use crate::dpos::{Input, Output};
 use crate::engine::{DropReason, Verified};
 use crate::schedules::Schedules;
@@ -305,7 +306,8 @@ fn disjoint_sets_hand_over() {
 fn a_partition_at_the_boundary_makes_no_second_chain() {
     let elect = |epoch: u64, _| if epoch.is_multiple_of(2) { vec![0, 1, 2, 3] } else { vec![4, 5, 6, 7] };
     for seed in 0..24_u64 {
-        let mut world = World::electing(8, seed, Links { delay_ms: (5, 60), loss_per_million: 0 }, elect);
+        let mut world =
+            World::electing(8, seed, Links { delay_ms: (5, 60), loss_per_million: 0, twice_per_million: 0 }, elect);
         world.run_until(6 * SLOT_MS + 90 * seed);
         world.groups = match seed % 3 {
             0 => vec![0, 0, 0, 0, 1, 1, 1, 1],

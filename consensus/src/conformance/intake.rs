@@ -1,25 +1,28 @@
 //! What is taken in, what is refused and why, what is asked for.
 
+use hpb_base::Instant;
 use hpb_base::limits::SIBLING_SLICES_MAX;
-use hpb_base::{Instant, Machine};
-use hpb_types::{Beacon, ChainId, ConfirmBody, Epoch, Evidence, Hash, NextSchedule, Slice, SliceBody};
+use hpb_types::{Beacon, ChainId, ConfirmBody, Epoch, Evidence, Hash, NextSchedule, Slice, SliceBody, VrfProof};
 
 use super::kit::{
-    Change, DELTA_MS, Kit, SLOT_MS, config, confirm, evidence, genesis, height, is_justified, name, schedule, schedules,
+    Change, DELTA_MS, Kit, SLOT_MS, Subject, config, confirm, evidence, genesis, height, is_justified, name, schedule,
+    schedules,
 };
-use crate::dpos::{Input, Output};
-use crate::engine::{DropReason, Engine, Verified};
+use crate::engine::{DropReason, Verified};
+use crate::engine::{LinkInput as Input, LinkOutput as Output};
 use crate::watermark::Memory;
 
-#[test]
-fn slices_are_refused_by_what_is_wrong_with_them() {
+pub(super) fn slices_are_refused_by_what_is_wrong_with_them<E: Subject>() {
     let strange = |body: &mut SliceBody| body.transactions_root = Hash::ZERO;
     let cases: [(DropReason, (u64, u32), Change<SliceBody>); 11] = [
         (DropReason::Version, (2, 0), |body| body.version = 1),
         (DropReason::WrongChain, (2, 0), |body| body.chain = ChainId(Hash::ZERO)),
         (DropReason::NotScheduled, (2, 0), |body| body.producer = name(3)),
         (DropReason::UnknownSchedule, (2, 0), |body| body.epoch = Epoch(1)),
-        (DropReason::Beacon, (2, 0), |body| body.beacon = Beacon::None),
+        (DropReason::Beacon, (2, 0), |body| {
+            let none = body.beacon == Beacon::None;
+            body.beacon = if none { Beacon::Proof(VrfProof([0; 80])) } else { Beacon::None };
+        }),
         (DropReason::NextSchedule, (2, 0), |body| body.next = NextSchedule::Fixed(schedule(1, &[0]))),
         (DropReason::Height, (1, 3), |_| {}),
         (DropReason::Height, (1, 1), |_| {}),
@@ -28,22 +31,21 @@ fn slices_are_refused_by_what_is_wrong_with_them() {
         (DropReason::Source, (2, 0), |body| body.source.target.id = Hash([8; 32])),
     ];
     for (reason, at, change) in cases {
-        let mut kit = Kit::observer();
+        let mut kit = Kit::<E>::observer();
         let run = kit.run(1, 0..=1, genesis(), genesis());
         let slice = kit.make_with(at, run[1], genesis(), change);
         kit.at(2 * SLOT_MS + 300).give(&slice);
         assert_eq!(kit.dropped(reason), 1, "{reason:?} at {at:?}: {:?}", kit.engine.counters().dropped);
         assert_eq!(kit.engine.head(), run[1]);
     }
-    let mut kit = Kit::observer();
+    let mut kit = Kit::<E>::observer();
     let slice = kit.make_with((2, 0), genesis(), genesis(), strange);
     kit.at(2 * SLOT_MS + 300).give(&slice);
     assert_eq!(kit.engine.head(), slice.reference(), "the kit makes what is valid");
 }
 
-#[test]
-fn nothing_follows_the_last_slice_of_a_slot_within_it() {
-    let mut kit = Kit::observer();
+pub(super) fn nothing_follows_the_last_slice_of_a_slot_within_it<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     kit.at(SLOT_MS + 300);
     let last = kit.make_with((1, 0), genesis(), genesis(), |body| body.last = true);
     let last = kit.give(&last);
@@ -53,9 +55,10 @@ fn nothing_follows_the_last_slice_of_a_slot_within_it() {
     assert_eq!(kit.engine.head(), next);
 }
 
-#[test]
-fn a_carried_certificate_is_of_the_own_chain_never_lower_and_links_from_what_its_target_carries() {
-    let mut kit = Kit::observer();
+pub(super) fn a_carried_certificate_is_of_the_own_chain_never_lower_and_links_from_what_its_target_carries<
+    E: Subject,
+>() {
+    let mut kit = Kit::<E>::observer();
     let run = kit.run(1, 0..=2, genesis(), genesis());
     let fork = kit.slice((2, 0), run[0], genesis());
     let fourth = kit.slice((1, 3), run[2], run[1]);
@@ -71,9 +74,8 @@ fn a_carried_certificate_is_of_the_own_chain_never_lower_and_links_from_what_its
     assert_eq!(kit.engine.head(), good);
 }
 
-#[test]
-fn what_follows_an_invalid_slice_is_dropped_and_not_asked_for_again() {
-    let mut kit = Kit::observer();
+pub(super) fn what_follows_an_invalid_slice_is_dropped_and_not_asked_for_again<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     let bad = kit.make((1, 1), genesis(), genesis(), 0);
     let child = kit.make((1, 2), bad.reference(), genesis(), 0);
     let grandchild = kit.make((1, 3), child.reference(), genesis(), 0);
@@ -89,9 +91,8 @@ fn what_follows_an_invalid_slice_is_dropped_and_not_asked_for_again() {
     assert_eq!(kit.outputs.iter().filter(|output| matches!(output, Output::Request { .. })).count(), requests);
 }
 
-#[test]
-fn a_flood_of_siblings_is_bounded_but_one_that_others_build_on_is_taken() {
-    let mut kit = Kit::observer();
+pub(super) fn a_flood_of_siblings_is_bounded_but_one_that_others_build_on_is_taken<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     kit.at(SLOT_MS + 300);
     let siblings: Vec<Slice> = (0..20).map(|salt| kit.make((1, 0), genesis(), genesis(), salt)).collect();
     for slice in &siblings {
@@ -104,16 +105,15 @@ fn a_flood_of_siblings_is_bounded_but_one_that_others_build_on_is_taken() {
     assert_eq!(kit.engine.head(), next);
 }
 
-#[test]
-fn a_missing_parent_is_asked_for_until_it_comes() {
-    let mut kit = Kit::observer();
+pub(super) fn a_missing_parent_is_asked_for_until_it_comes<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     let first = kit.make((1, 0), genesis(), genesis(), 0);
     let second = kit.make((1, 1), first.reference(), genesis(), 0);
     let third = kit.make((1, 2), second.reference(), genesis(), 0);
     kit.at(SLOT_MS + 300);
     kit.give(&third);
     kit.give(&second);
-    let wanted = |kit: &Kit| -> Vec<Hash> {
+    let wanted = |kit: &Kit<E>| -> Vec<Hash> {
         kit.outputs
             .iter()
             .filter_map(|output| if let Output::Request { missing, .. } = output { Some(*missing) } else { None })
@@ -128,9 +128,8 @@ fn a_missing_parent_is_asked_for_until_it_comes() {
     assert_eq!(kit.engine.wake_at(), None);
 }
 
-#[test]
-fn confirms_may_come_before_their_slice_and_a_quorum_of_them_asks_for_it() {
-    let mut kit = Kit::observer();
+pub(super) fn confirms_may_come_before_their_slice_and_a_quorum_of_them_asks_for_it<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     let slice = kit.make((1, 0), genesis(), genesis(), 0);
     kit.at(SLOT_MS + 300);
     kit.confirm(0, slice.reference());
@@ -143,9 +142,8 @@ fn confirms_may_come_before_their_slice_and_a_quorum_of_them_asks_for_it() {
     assert_eq!(kit.engine.wake_at(), None);
 }
 
-#[test]
-fn confirms_are_refused_by_what_is_wrong_with_them() {
-    let mut kit = Kit::observer();
+pub(super) fn confirms_are_refused_by_what_is_wrong_with_them<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     let slice = kit.slice((1, 0), genesis(), genesis());
     let good = confirm(0, genesis(), slice);
     let cases: [(DropReason, Change<ConfirmBody>); 6] = [
@@ -168,9 +166,8 @@ fn confirms_are_refused_by_what_is_wrong_with_them() {
     assert_eq!(kit.dropped(DropReason::Stale), 1);
 }
 
-#[test]
-fn conflicting_confirms_are_evidence_and_count_for_whoever_hears_them() {
-    let mut kit = Kit::observer();
+pub(super) fn conflicting_confirms_are_evidence_and_count_for_whoever_hears_them<E: Subject>() {
+    let mut kit = Kit::<E>::observer();
     kit.at(SLOT_MS + 300);
     let (a, b) = (kit.make((1, 0), genesis(), genesis(), 1), kit.make((1, 0), genesis(), genesis(), 2));
     let (a, b) = (kit.give(&a), kit.give(&b));
@@ -183,9 +180,8 @@ fn conflicting_confirms_are_evidence_and_count_for_whoever_hears_them() {
     assert_eq!(accused, [name(1), name(0)]);
 }
 
-#[test]
-fn a_hundred_and_one_producers() {
-    let mut kit = Kit::with(config(None), schedules(101), Memory::Never, Instant::ZERO);
+pub(super) fn a_hundred_and_one_producers<E: Subject>() {
+    let mut kit = Kit::<E>::with(config(None), schedules(101), Memory::Never, Instant::ZERO);
     let mut parent = genesis();
     kit.at(SLOT_MS + 300);
     let mut made = Vec::new();
@@ -195,7 +191,7 @@ fn a_hundred_and_one_producers() {
         parent = kit.give(&slice);
         made.push(parent);
         for producer in 0..101 {
-            assert_eq!(is_justified(&kit, parent), producer >= 68);
+            assert_eq!(is_justified(&kit, parent), producer >= E::deciding(101));
             kit.confirm(producer, parent);
         }
     }

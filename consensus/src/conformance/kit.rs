@@ -1,8 +1,8 @@
-//! Slices and confirms without cryptography, and one engine to feed them to.
+//! Slices and confirms without cryptography, and one engine to feed them to by hand.
 
 use std::collections::BTreeMap;
 
-use hpb_base::{Duration, Instant, Machine, UnixMillis};
+use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_types::slice::transactions_root;
 use hpb_types::{
     AccountName, Beacon, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, Height, NextSchedule,
@@ -10,23 +10,42 @@ use hpb_types::{
     SliceRef, Slot, VrfProof, VrfPublic,
 };
 
+use crate::Dpos;
 use crate::config::Config;
-use crate::dpos::{Anchor, Dpos, Input, Output};
-use crate::engine::{Anchor as _, Engine, Proposal, Verified};
+use crate::engine::{Anchor, DropReason, LinkEngine, LinkInput as Input, LinkOutput as Output, Proposal, Verified};
 use crate::schedules::Schedules;
 use crate::watermark::Memory;
 
-pub(super) const SLOT_MS: u64 = 600;
-pub(super) const DELTA_MS: u64 = 100;
+pub(crate) const SLOT_MS: u64 = 600;
+pub(crate) const DELTA_MS: u64 = 100;
 /// So long that no test by hand comes to where a schedule is fixed.
-pub(super) const EPOCH_SLOTS: u64 = 100_000;
+pub(crate) const EPOCH_SLOTS: u64 = 100_000;
 
-pub(super) fn name(index: usize) -> AccountName {
+pub(crate) fn name(index: usize) -> AccountName {
     format!("producer{index}").parse().unwrap()
 }
 
+/// An engine that is held to the suite, with what its rules leave open.
+pub(crate) trait Subject: LinkEngine {
+    /// The beacon of a slice with that index, in name only.
+    fn beacon(index: u32) -> Beacon;
+
+    /// How many of `count` producers of one weight decide.
+    fn deciding(count: usize) -> usize;
+}
+
+impl Subject for Dpos {
+    fn beacon(index: u32) -> Beacon {
+        if index == 0 { Beacon::Proof(VrfProof([0; 80])) } else { Beacon::None }
+    }
+
+    fn deciding(count: usize) -> usize {
+        count * 2 / 3 + 1
+    }
+}
+
 /// The schedule of these producers, in this order.
-pub(super) fn schedule(epoch: u64, numbers: &[usize]) -> Schedule {
+pub(crate) fn schedule(epoch: u64, numbers: &[usize]) -> Schedule {
     let producer = |number: &usize| ScheduledProducer {
         name: name(*number),
         key: PublicKey([*number as u8; 32]),
@@ -36,22 +55,17 @@ pub(super) fn schedule(epoch: u64, numbers: &[usize]) -> Schedule {
     Schedule { epoch: Epoch(epoch), seed: Hash([epoch as u8; 32]), producers: numbers.iter().map(producer).collect() }
 }
 
-pub(in crate::dpos) fn schedules(count: usize) -> Schedules {
+pub(crate) fn schedules(count: usize) -> Schedules {
     Schedules::new(schedule(0, &(0..count).collect::<Vec<_>>()), EPOCH_SLOTS)
 }
 
-/// The beacon of a slice with that index, in name only.
-pub(super) fn beacon(index: u32) -> Beacon {
-    if index == 0 { Beacon::Proof(VrfProof([0; 80])) } else { Beacon::None }
-}
-
 /// A producer's word for a slice of the first schedule.
-pub(super) fn word(slice: SliceRef) -> SignedSlice {
-    crate::dpos::anchor::word(Epoch(0), slice, signature(9))
+pub(crate) fn word(slice: SliceRef) -> SignedSlice {
+    crate::desk::word(Epoch(0), slice, signature(9))
 }
 
 /// Slots of 600 ms, slices of 50 ms, Delta 100 ms; slot 0 starts at the driver's origin.
-pub(super) fn config(producer: Option<usize>) -> Config {
+pub(crate) fn config(producer: Option<usize>) -> Config {
     Config {
         chain: chain(),
         genesis_time: UnixMillis(1_700_000_000_000),
@@ -66,34 +80,34 @@ pub(super) fn config(producer: Option<usize>) -> Config {
     }
 }
 
-pub(super) fn chain() -> ChainId {
+pub(crate) fn chain() -> ChainId {
     ChainId(Hash([7; 32]))
 }
 
-pub(super) fn genesis() -> SliceRef {
+pub(crate) fn genesis() -> SliceRef {
     SliceRef { height: height(0, 0), id: Hash([7; 32]) }
 }
 
-pub(super) fn height(slot: u64, index: u32) -> Height {
+pub(crate) fn height(slot: u64, index: u32) -> Height {
     Height { slot: Slot(slot), index }
 }
 
-pub(super) fn signature(index: usize) -> Signature {
+pub(crate) fn signature(index: usize) -> Signature {
     Signature([index as u8; 64])
 }
 
 /// What execution comes to, in a world where every slice is executed alike by all.
-pub(super) fn results(parent: &Hash, transactions_root: &Hash) -> ResultsCommitment {
+pub(crate) fn results(parent: &Hash, transactions_root: &Hash) -> ResultsCommitment {
     ResultsCommitment { scheme: 0, hash: Hash::of_parts("test results", &[&parent.0, &transactions_root.0]) }
 }
 
-pub(super) fn confirm(index: usize, source: SliceRef, target: SliceRef) -> Confirm {
+pub(crate) fn confirm(index: usize, source: SliceRef, target: SliceRef) -> Confirm {
     let body = ConfirmBody { version: 1, chain: chain(), epoch: Epoch(0), source, target, producer: name(index) };
     Confirm { body, signature: signature(index) }
 }
 
 /// The certificate of producers 0, 1 and 2.
-pub(super) fn certificate(source: SliceRef, target: SliceRef) -> Certificate {
+pub(crate) fn certificate(source: SliceRef, target: SliceRef) -> Certificate {
     if target == genesis() {
         return Certificate::genesis(target);
     }
@@ -102,10 +116,10 @@ pub(super) fn certificate(source: SliceRef, target: SliceRef) -> Certificate {
 }
 
 /// What is wrong with a body.
-pub(super) type Change<T> = fn(&mut T);
+pub(crate) type Change<T> = fn(&mut T);
 
 /// The faults that the engine reported.
-pub(super) fn evidence(kit: &Kit) -> Vec<Evidence> {
+pub(crate) fn evidence<E: Subject>(kit: &Kit<E>) -> Vec<Evidence> {
     kit.outputs
         .iter()
         .filter_map(|output| match output {
@@ -115,48 +129,49 @@ pub(super) fn evidence(kit: &Kit) -> Vec<Evidence> {
         .collect()
 }
 
-pub(super) fn is_justified(kit: &Kit, slice: SliceRef) -> bool {
+pub(crate) fn is_justified<E: Subject>(kit: &Kit<E>, slice: SliceRef) -> bool {
     kit.outputs.iter().any(|output| matches!(output, Output::Justified(certificate) if certificate.target == slice))
 }
 
 /// A chain of four producers by hand, and an engine that hears of it.
-pub(super) struct Kit {
-    pub(super) engine: Dpos,
-    pub(super) now: Instant,
-    pub(super) outputs: Vec<Output>,
+pub(crate) struct Kit<E> {
+    pub(crate) engine: E,
+    pub(crate) now: Instant,
+    pub(crate) outputs: Vec<Output>,
     /// Whether what is executed matches, without being asked.
-    pub(super) executes: bool,
-    sources: BTreeMap<Hash, SliceRef>,
+    pub(crate) executes: bool,
+    /// What each slice carries, by id.
+    pub(super) sources: BTreeMap<Hash, SliceRef>,
 }
 
-impl Kit {
-    pub(super) fn observer() -> Self {
+impl<E: Subject> Kit<E> {
+    pub(crate) fn observer() -> Self {
         Self::new(None, Memory::Never)
     }
 
-    pub(super) fn new(producer: Option<usize>, memory: Memory) -> Self {
+    pub(crate) fn new(producer: Option<usize>, memory: Memory) -> Self {
         Self::with(config(producer), schedules(4), memory, Instant::ZERO)
     }
 
-    pub(super) fn with(config: Config, schedules: Schedules, memory: Memory, now: Instant) -> Self {
-        let engine = Dpos::start(config, Anchor::genesis(genesis(), schedules), memory, now);
+    pub(crate) fn with(config: Config, schedules: Schedules, memory: Memory, now: Instant) -> Self {
+        let engine = E::start(config, E::Anchor::genesis(genesis(), schedules), memory, now);
         let sources = BTreeMap::from([(genesis().id, genesis())]);
         Self { engine, now, outputs: Vec::new(), executes: true, sources }
     }
 
-    pub(super) fn at(&mut self, millis: u64) -> &mut Self {
+    pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
         self.now = Instant::from_millis(millis);
         self
     }
 
     /// A slice on `parent` that carries the certificate of `source`, which stands on the chain; `salt` tells siblings
     /// apart.
-    pub(super) fn make(&mut self, at: (u64, u32), parent: SliceRef, source: SliceRef, salt: u8) -> Slice {
+    pub(crate) fn make(&mut self, at: (u64, u32), parent: SliceRef, source: SliceRef, salt: u8) -> Slice {
         self.make_with(at, parent, source, |body| body.results.hash = Hash([salt; 32]))
     }
 
     /// The same, changed before it is named.
-    pub(super) fn make_with(
+    pub(crate) fn make_with(
         &mut self,
         at: (u64, u32),
         parent: SliceRef,
@@ -176,7 +191,7 @@ impl Kit {
             transactions_root: transactions_root([]),
             results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
             source: certificate(link_source, source),
-            beacon: beacon(at.1),
+            beacon: E::beacon(at.1),
             next: NextSchedule::None,
         };
         change(&mut body);
@@ -186,20 +201,20 @@ impl Kit {
     }
 
     /// Feeds a slice now.
-    pub(super) fn give(&mut self, slice: &Slice) -> SliceRef {
+    pub(crate) fn give(&mut self, slice: &Slice) -> SliceRef {
         self.feed(Input::Slice(Verified::vouch(slice.clone())));
         slice.reference()
     }
 
     /// Makes a slice and feeds it in the middle of its slot, or now if that is past.
-    pub(super) fn slice(&mut self, at: (u64, u32), parent: SliceRef, source: SliceRef) -> SliceRef {
+    pub(crate) fn slice(&mut self, at: (u64, u32), parent: SliceRef, source: SliceRef) -> SliceRef {
         let slice = self.make(at, parent, source, 0);
         self.now = self.now.max(Instant::from_millis(at.0 * SLOT_MS + SLOT_MS / 2));
         self.give(&slice)
     }
 
     /// Slices `from..=to` of one slot, the first on `parent`, all carrying `source`.
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
         slot: u64,
         indexes: core::ops::RangeInclusive<u32>,
@@ -216,42 +231,43 @@ impl Kit {
     }
 
     /// Confirms of producers 0, 1 and 2 for `target`.
-    pub(super) fn justify(&mut self, target: SliceRef) {
+    pub(crate) fn justify(&mut self, target: SliceRef) {
         for index in 0..3 {
             self.confirm(index, target);
         }
     }
 
     /// The confirm of one producer as the rules ask for it.
-    pub(super) fn confirm(&mut self, index: usize, target: SliceRef) {
+    pub(crate) fn confirm(&mut self, index: usize, target: SliceRef) {
         let source = self.sources[&target.id];
         self.feed(Input::Confirm(Verified::vouch(confirm(index, source, target))));
     }
 
-    pub(super) fn feed(&mut self, input: Input) {
+    pub(crate) fn feed(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         self.drain();
     }
 
-    pub(super) fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Some(output) = self.engine.poll(self.now) {
             if let (Output::Execute { slice, .. }, true) = (&output, self.executes) {
                 self.engine.handle(self.now, Input::Executed { slice: slice.id, matched: true });
             }
             self.outputs.push(output);
         }
+        assert!(self.engine.wake_at().is_none_or(|at| at > self.now), "it wakes for nothing at {:?}", self.now);
     }
 
-    pub(super) fn last_final(&self) -> SliceRef {
+    pub(crate) fn last_final(&self) -> SliceRef {
         self.engine.last_final()
     }
 
-    pub(super) fn dropped(&self, reason: crate::engine::DropReason) -> u64 {
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
         self.engine.counters().dropped.get(&reason).copied().unwrap_or(0)
     }
 
     /// The slices that the engine asked to execute.
-    pub(super) fn asked_to_execute(&self) -> Vec<SliceRef> {
+    pub(crate) fn asked_to_execute(&self) -> Vec<SliceRef> {
         self.outputs
             .iter()
             .filter_map(|output| match output {
@@ -262,7 +278,7 @@ impl Kit {
     }
 
     /// Proposals in the order in which the engine asked for them.
-    pub(super) fn proposals(&self) -> Vec<Proposal> {
+    pub(crate) fn proposals(&self) -> Vec<Proposal> {
         self.outputs
             .iter()
             .filter_map(|output| match output {
@@ -273,7 +289,7 @@ impl Kit {
     }
 
     /// Answers a proposal as it was asked for.
-    pub(super) fn answer(&mut self, proposal: &Proposal) -> SliceRef {
+    pub(crate) fn answer(&mut self, proposal: &Proposal) -> SliceRef {
         let (at, last) = ((proposal.slot.0, proposal.index), proposal.last);
         let slice = self.make_with(at, proposal.parent, proposal.source.target, |body| body.last = last);
         self.feed(Input::Proposed(slice.clone()));
@@ -281,7 +297,7 @@ impl Kit {
     }
 
     /// Polls at every instant that the engine asks for until `millis`, answering proposals.
-    pub(super) fn run_to(&mut self, millis: u64) {
+    pub(crate) fn run_to(&mut self, millis: u64) {
         let mut answered = self.proposals().len();
         while let Some(at) = self.engine.wake_at().filter(|at| *at <= Instant::from_millis(millis)) {
             self.now = self.now.max(at);
@@ -295,7 +311,7 @@ impl Kit {
     }
 
     /// The marks that the engine asked to persist.
-    pub(super) fn marks(&self) -> Vec<(SliceRef, SliceRef)> {
+    pub(crate) fn marks(&self) -> Vec<(SliceRef, SliceRef)> {
         self.outputs
             .iter()
             .filter_map(|output| match output {

@@ -1,26 +1,27 @@
-//! N engines on virtual time: messages with delay, loss and partitions from a seed, instant execution, disks that lose
-//! what was not synced.
+//! N engines on virtual time: messages with delay, loss, repetition and partitions from a seed, hosts that take their time
+//! and answer in any order, disks that lose what was not synced. The world is the engines' host, and holds each of them to
+//! what an engine owes its host.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hpb_base::{Duration, Instant, Machine, Random};
+use hpb_base::{Duration, Instant, Random};
 use hpb_types::slice::transactions_root;
 use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, NextSchedule, Schedule, Slice, SliceBody, SliceRef};
 
-use super::kit::{beacon, chain, config, genesis, name, results, schedule, signature};
-use crate::dpos::{Anchor, Dpos, Input, Output};
-use crate::engine::{Anchor as _, Engine, Proposal, Verified};
+use super::kit::{Subject, chain, config, genesis, name, results, schedule, signature};
+use crate::engine::{Anchor, HeadChange, LinkInput as Input, LinkOutput as Output, Proposal, Verified};
 use crate::schedules::Schedules;
 use crate::watermark::{Memory, Watermark};
 
 /// Slots of an epoch in these worlds.
-pub(super) const EPOCH_SLOTS: u64 = 8;
+pub(crate) const EPOCH_SLOTS: u64 = 8;
 
 /// How the links behave.
 #[derive(Clone)]
-pub(super) struct Links {
-    pub(super) delay_ms: (u64, u64),
-    pub(super) loss_per_million: u32,
+pub(crate) struct Links {
+    pub(crate) delay_ms: (u64, u64),
+    pub(crate) loss_per_million: u32,
+    pub(crate) twice_per_million: u32,
 }
 
 #[derive(Clone)]
@@ -33,59 +34,146 @@ enum Message {
 enum Event {
     Deliver { to: usize, message: Message },
     Synced { node: usize, life: u32, mark: Watermark, slice: Hash },
+    Answer { node: usize, life: u32, input: Box<Input> },
+}
+
+/// What one life of an engine owes its host.
+struct Owed {
+    head: SliceRef,
+    last_final: SliceRef,
+    /// Named by it for execution, proposed by it, or final.
+    named: BTreeSet<SliceRef>,
+    executed: BTreeSet<Hash>,
+    discarded: BTreeSet<SliceRef>,
+    is_proposing: bool,
+    marked: Option<Watermark>,
+    /// What was said just before.
+    said_final: bool,
+}
+
+impl Owed {
+    fn new(last_final: SliceRef, marked: Option<Watermark>) -> Self {
+        Self {
+            head: last_final,
+            last_final,
+            named: BTreeSet::from([last_final]),
+            executed: BTreeSet::from([last_final.id]),
+            discarded: BTreeSet::new(),
+            is_proposing: false,
+            marked,
+            said_final: false,
+        }
+    }
+
+    /// Checks one output against all before it.
+    fn check(&mut self, output: &Output, disk: Option<&Watermark>) {
+        let said_final = std::mem::replace(&mut self.said_final, matches!(output, Output::Final { .. }));
+        match output {
+            Output::Execute { slice, parent, .. } => {
+                assert!(self.named.contains(parent), "{slice} is to be executed on {parent}, which was never named");
+                assert!(!self.discarded.contains(parent), "{slice} is to be executed on discarded {parent}");
+                assert!(self.named.insert(*slice), "{slice} is to be executed twice");
+            }
+            Output::Propose(proposal) => {
+                assert!(!std::mem::replace(&mut self.is_proposing, true), "two proposals are out");
+                assert!(self.executed.contains(&proposal.parent.id), "a proposal on what was not executed");
+            }
+            Output::BroadcastSlice(slice) => assert!(self.named.insert(slice.reference()), "a slice was made twice"),
+            Output::Persist { slice, mark } => {
+                assert_eq!(mark.target, *slice);
+                if let Some(last) = self.marked.replace(*mark) {
+                    assert!(mark.target.height > last.target.height, "marks rise: {last:?}, {mark:?}");
+                    assert!(mark.source.height >= last.source.height, "sources do not fall: {last:?}, {mark:?}");
+                }
+            }
+            Output::Confirm(body) => {
+                let disk = disk.is_some_and(|mark| mark.target.height >= body.target.height);
+                assert!(disk, "a confirm left before its mark was on disk");
+            }
+            Output::Head(HeadChange { old, new, retracted, adopted }) => {
+                assert_eq!(std::mem::replace(&mut self.head, *new), *old);
+                assert!(retracted.first().unwrap_or(old) == old && adopted.last().unwrap_or(new) == new);
+                let known = |slice: &SliceRef| self.executed.contains(&slice.id) && !self.discarded.contains(slice);
+                assert!(adopted.iter().all(known), "a head that was not executed, or is discarded");
+            }
+            Output::Final { reference, newly } => {
+                assert_eq!(newly.last(), Some(reference));
+                for slice in newly {
+                    assert!(slice.height > self.last_final.height, "{slice} is final after {}", self.last_final);
+                    assert!(!self.discarded.contains(slice), "{slice} was discarded");
+                    self.last_final = *slice;
+                }
+            }
+            Output::Discarded(slices) => {
+                assert!(said_final, "only finality discards");
+                self.discarded.extend(slices);
+            }
+            Output::Diverged { slice } => panic!("diverged at {slice}"),
+            Output::Request { .. }
+            | Output::Justified(_)
+            | Output::Schedules(_)
+            | Output::InForce { .. }
+            | Output::Evidence(_)
+            | Output::Dropped(_) => {}
+        }
+    }
 }
 
 /// One node: an engine, what its host keeps in memory and on disk, and what it ever said.
-pub(super) struct Node {
-    pub(super) engine: Option<Dpos>,
+pub(crate) struct Node<E> {
+    pub(crate) engine: Option<E>,
     life: u32,
+    owed: Owed,
     store: BTreeMap<Hash, Slice>,
     disk: Option<Watermark>,
     /// Slices synced with the watermark and not final.
     kept: BTreeMap<Hash, Slice>,
     log: Vec<Slice>,
-    pub(super) finals: Vec<SliceRef>,
-    pub(super) said: Vec<ConfirmBody>,
+    pub(crate) finals: Vec<SliceRef>,
+    pub(crate) said: Vec<ConfirmBody>,
     made: BTreeSet<hpb_types::Height>,
-    pub(super) retractions: u64,
-    pub(super) evidence: u64,
+    pub(crate) retractions: u64,
+    pub(crate) evidence: u64,
     /// The epochs whose schedules it was told to be in force.
-    pub(super) in_force: BTreeSet<Epoch>,
+    pub(crate) in_force: BTreeSet<Epoch>,
     /// Longest time from a slice's sending to its finality here, for slices that this life saw final.
-    pub(super) final_latency_max: Duration,
+    pub(crate) final_latency_max: Duration,
 }
 
-pub(super) struct World {
-    pub(super) now: Instant,
-    pub(super) nodes: Vec<Node>,
-    pub(super) links: Links,
+pub(crate) struct World<E> {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node<E>>,
+    pub(crate) links: Links,
+    /// How long a host takes to build or execute a slice, at least and at most; 0 is at once.
+    pub(crate) host_ms: (u64, u64),
     /// Nodes of different groups don't hear each other.
-    pub(super) groups: Vec<usize>,
-    pub(super) silent_when_idle: bool,
+    pub(crate) groups: Vec<usize>,
+    pub(crate) silent_when_idle: bool,
     /// Who is elected: by epoch, of how many.
     elect: fn(u64, usize) -> Vec<usize>,
     pending: Vec<bool>,
-    pub(super) sent: BTreeMap<SliceRef, Instant>,
+    pub(crate) sent: BTreeMap<SliceRef, Instant>,
     /// The one final chain of all nodes.
-    pub(super) chain: Vec<SliceRef>,
+    pub(crate) chain: Vec<SliceRef>,
     random: Random,
     queue: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
 }
 
-impl World {
+impl<E: Subject> World<E> {
     /// `count` producers who all stay in office, each epoch in another order.
-    pub(super) fn new(count: usize, seed: u64, links: Links) -> Self {
+    pub(crate) fn new(count: usize, seed: u64, links: Links) -> Self {
         Self::electing(count, seed, links, |epoch, count| {
             (0..count).map(|index| (index + epoch as usize) % count).collect()
         })
     }
 
     /// A world of `count` nodes with elections of its own.
-    pub(super) fn electing(count: usize, seed: u64, links: Links, elect: fn(u64, usize) -> Vec<usize>) -> Self {
+    pub(crate) fn electing(count: usize, seed: u64, links: Links, elect: fn(u64, usize) -> Vec<usize>) -> Self {
         let node = || Node {
             engine: None,
             life: 0,
+            owed: Owed::new(genesis(), None),
             store: BTreeMap::new(),
             disk: None,
             kept: BTreeMap::new(),
@@ -102,6 +190,7 @@ impl World {
             now: Instant::ZERO,
             nodes: (0..count).map(|_| node()).collect(),
             links,
+            host_ms: (0, 0),
             groups: vec![0; count],
             silent_when_idle: false,
             elect,
@@ -129,21 +218,22 @@ impl World {
     }
 
     /// Starts a node on what its disk holds.
-    pub(super) fn start(&mut self, index: usize, memory: Memory) {
+    pub(crate) fn start(&mut self, index: usize, memory: Memory) {
         let mut config = config(Some(index));
         config.silent_when_idle = self.silent_when_idle;
         let schedules = Schedules::new(schedule(0, &self.elected(0)), EPOCH_SLOTS);
         let node = &mut self.nodes[index];
-        let mut anchor = Anchor::genesis(genesis(), schedules);
+        let mut anchor = E::Anchor::genesis(genesis(), schedules);
         for slice in &node.log {
             anchor.extend(slice).unwrap();
         }
         node.store = node.log.iter().map(|slice| (slice.id(), slice.clone())).collect();
-        node.engine = Some(Dpos::start(config, anchor, memory, self.now));
+        node.owed = Owed::new(anchor.tip(), node.disk);
+        node.engine = Some(E::start(config, anchor, memory, self.now));
     }
 
     /// Stops a node at once: what was not synced is gone.
-    pub(super) fn crash(&mut self, index: usize) {
+    pub(crate) fn crash(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.engine = None;
         node.life += 1;
@@ -151,7 +241,7 @@ impl World {
     }
 
     /// Starts a node again with the watermark that its disk holds.
-    pub(super) fn restart(&mut self, index: usize) {
+    pub(crate) fn restart(&mut self, index: usize) {
         let memory = self.nodes[index].disk.map_or(Memory::Lost, Memory::Known);
         self.start(index, memory);
         let kept: Vec<Slice> = self.nodes[index].kept.values().cloned().collect();
@@ -159,17 +249,17 @@ impl World {
     }
 
     /// Loses the slices that a node's disk keeps.
-    pub(super) fn forget(&mut self, index: usize) {
+    pub(crate) fn forget(&mut self, index: usize) {
         self.nodes[index].kept.clear();
     }
 
     /// Loses a node's watermark.
-    pub(super) fn wipe(&mut self, index: usize) {
+    pub(crate) fn wipe(&mut self, index: usize) {
         self.nodes[index].disk = None;
     }
 
     /// Ends all partitions. Sessions come up anew and say where each head is.
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.groups.fill(0);
         for index in 0..self.nodes.len() {
             let Some(engine) = &self.nodes[index].engine else { continue };
@@ -180,12 +270,12 @@ impl World {
     }
 
     /// Tells a node whether transactions wait.
-    pub(super) fn pending(&mut self, index: usize, pending: bool) {
+    pub(crate) fn pending(&mut self, index: usize, pending: bool) {
         self.pending[index] = pending;
         self.feed(index, Input::PendingTransactions(pending));
     }
 
-    pub(super) fn run_until(&mut self, millis: u64) {
+    pub(crate) fn run_until(&mut self, millis: u64) {
         let end = Instant::from_millis(millis);
         let mut idle = 0;
         loop {
@@ -216,6 +306,11 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Deliver { to, message } => self.deliver(to, message),
+            Event::Answer { node, life, input } if self.nodes[node].life == life => {
+                self.note_answer(node, &input);
+                self.feed(node, *input);
+            }
+            Event::Answer { .. } => {}
             Event::Synced { node: index, life, mark, slice } => {
                 let node = &mut self.nodes[index];
                 if node.life == life {
@@ -264,6 +359,8 @@ impl World {
     }
 
     fn obey(&mut self, index: usize, output: Output) {
+        let node = &mut self.nodes[index];
+        node.owed.check(&output, node.disk.as_ref());
         match output {
             Output::Execute { slice, .. } => {
                 let body = &self.nodes[index].store[&slice.id].body;
@@ -272,7 +369,7 @@ impl World {
                     NextSchedule::Fixed(next) => *next == self.schedule_of(next.epoch),
                 };
                 let matched = elected && body.results == results(&body.parent, &body.transactions_root);
-                self.feed_inner(index, Input::Executed { slice: slice.id, matched });
+                self.answer(index, Input::Executed { slice: slice.id, matched });
             }
             Output::Request { missing, above } => {
                 let others = self.nodes.len() as u64 - 1;
@@ -282,7 +379,7 @@ impl World {
             Output::Propose(proposal) => {
                 let slice = self.build(index, &proposal);
                 self.nodes[index].store.insert(slice.id(), slice.clone());
-                self.feed_inner(index, Input::Proposed(slice));
+                self.answer(index, Input::Proposed(slice));
             }
             Output::Persist { slice, mark } => {
                 let event = Event::Synced { node: index, life: self.nodes[index].life, mark, slice: slice.id };
@@ -307,14 +404,38 @@ impl World {
             Output::Head(change) => self.nodes[index].retractions += u64::from(!change.retracted.is_empty()),
             Output::Final { reference, newly } => self.finalised(index, reference, newly),
             Output::Evidence(_) => self.nodes[index].evidence += 1,
-            Output::Diverged { slice } => panic!("{index} diverged at {slice:?}"),
             Output::Discarded(slices) => slices.iter().for_each(|slice| {
                 self.nodes[index].kept.remove(&slice.id);
             }),
             Output::InForce { schedule, .. } => {
                 self.nodes[index].in_force.insert(schedule.epoch);
             }
-            Output::Justified(_) | Output::Schedules(_) | Output::Dropped(_) => {}
+            Output::Justified(_) | Output::Schedules(_) | Output::Dropped(_) | Output::Diverged { .. } => {}
+        }
+    }
+
+    /// The host's answer: at once, or after a while.
+    fn answer(&mut self, index: usize, input: Input) {
+        let (least, most) = self.host_ms;
+        if most == 0 {
+            self.note_answer(index, &input);
+            return self.feed_inner(index, input);
+        }
+        let delay = Duration::from_millis(least + self.random.below(most - least + 1));
+        self.schedule(delay, Event::Answer { node: index, life: self.nodes[index].life, input: Box::new(input) });
+    }
+
+    fn note_answer(&mut self, index: usize, input: &Input) {
+        let owed = &mut self.nodes[index].owed;
+        match input {
+            Input::Executed { slice, .. } => {
+                owed.executed.insert(*slice);
+            }
+            Input::Proposed(slice) => {
+                owed.executed.insert(slice.id());
+                owed.is_proposing = false;
+            }
+            _ => {}
         }
     }
 
@@ -359,7 +480,7 @@ impl World {
             transactions_root,
             results: results(&proposal.parent.id, &transactions_root),
             source: (*proposal.source).clone(),
-            beacon: beacon(proposal.index),
+            beacon: E::beacon(proposal.index),
             next: proposal.fixes.map_or(NextSchedule::None, |epoch| NextSchedule::Fixed(self.schedule_of(epoch))),
         };
         Slice { body, signature: signature(index) }
@@ -377,9 +498,15 @@ impl World {
         let lost = self.random.chance(self.links.loss_per_million);
         let (least, most) = self.links.delay_ms;
         let delay = Duration::from_millis(least + self.random.below(most - least + 1));
-        if !lost && self.groups[from] == self.groups[to] {
-            self.schedule(delay, Event::Deliver { to, message });
+        if lost || self.groups[from] != self.groups[to] {
+            return;
         }
+        // No draw where nothing comes twice: a world without repetition is the same one.
+        if self.links.twice_per_million > 0 && self.random.chance(self.links.twice_per_million) {
+            let later = Duration::from_millis(self.random.below(4 * most + 1));
+            self.schedule(delay + later, Event::Deliver { to, message: message.clone() });
+        }
+        self.schedule(delay, Event::Deliver { to, message });
     }
 
     fn schedule(&mut self, delay: Duration, event: Event) {
