@@ -6,6 +6,7 @@
 //! [`Dpos`] is for producers who are elected and of whom up to a third may lie. What every engine needs and
 //! none decides alone (slots, pacing, a producer's vow, waiting slices and confirms, signatures) stands beside them.
 
+pub mod authority;
 mod config;
 mod confirms;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod verify;
 mod voter;
 mod watermark;
 
+pub use authority::Authority;
 pub use config::Config;
 pub use dpos::Dpos;
 pub use engine::{

@@ -10,11 +10,11 @@ use hpb_types::{
     SliceRef, Slot, VrfProof, VrfPublic,
 };
 
-use crate::Dpos;
 use crate::config::Config;
 use crate::engine::{Anchor, DropReason, LinkEngine, LinkInput as Input, LinkOutput as Output, Proposal, Verified};
 use crate::schedules::Schedules;
 use crate::watermark::Memory;
+use crate::{Authority, Dpos};
 
 pub(crate) const SLOT_MS: u64 = 600;
 pub(crate) const DELTA_MS: u64 = 100;
@@ -41,6 +41,16 @@ impl Subject for Dpos {
 
     fn deciding(count: usize) -> usize {
         count * 2 / 3 + 1
+    }
+}
+
+impl Subject for Authority {
+    fn beacon(_: u32) -> Beacon {
+        Beacon::None
+    }
+
+    fn deciding(count: usize) -> usize {
+        count / 2 + 1
     }
 }
 

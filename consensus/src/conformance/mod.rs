@@ -27,6 +27,7 @@ macro_rules! suite {
     };
     ($($modules:tt)+) => {
         suite! { @ dpos Dpos $($modules)+ }
+        suite! { @ authority Authority $($modules)+ }
     };
 }
 
