@@ -59,7 +59,7 @@ suite! {
         a_slot_that_has_not_come_is_refused_and_its_slice_is_welcome_later,
         other_results_make_a_slice_and_its_followers_invalid,
         a_certified_slice_that_does_not_match_is_a_divergence_in_either_order,
-        two_thirds_are_not_enough_and_nobody_counts_twice,
+        too_few_are_not_enough_and_nobody_counts_twice,
         a_link_within_a_slot_over_a_dense_run_makes_its_source_final_with_all_before,
         finality_across_a_gap_would_make_two_forks_final,
         finality_does_not_depend_on_the_order_of_arrival,

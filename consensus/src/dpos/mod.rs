@@ -1,10 +1,10 @@
 //! Delegated proof of stake as PROTOCOL.md states it: slots, slices, confirms, certificates, finality, fork choice.
 //!
-//! [`Dpos`] keeps the tree of slices that are not final and decides on four things, each in a module of its own: whether
-//! a slice is valid (`check`), whether this producer confirms it (`vote`), what is final (`finality`), what to build on
-//! and when (`fork`, `produce`). It holds no key, reads no clock and executes nothing. Who is elected is the ledger's to say;
-//! from which slice on a schedule is in force on a chain, and what a certificate takes there, stands in `regime`.
-//! Conflicts of signed words come out as [`Evidence`]; what follows from it is decided on the chain.
+//! [`Dpos`] keeps the tree of slices that are not final and decides on four things: whether a slice is valid (`check`),
+//! whether this producer confirms it (`crate::voter`, where its chain gives it a word), what is final (`finality`), what to
+//! build on and when (`fork`, `produce`). It holds no key, reads no clock and executes nothing. Who is elected is the
+//! ledger's to say; from which slice on a schedule is in force on a chain, and what a certificate takes there, stands in
+//! `regime`. Conflicts of signed words come out as [`Evidence`]; what follows from it is decided on the chain.
 
 mod anchor;
 mod check;
