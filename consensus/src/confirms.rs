@@ -1,9 +1,9 @@
 //! Confirms that came in: those that wait for their slice, and those remembered to find conflicts (PROTOCOL.md,
 //! "Evidence").
 //!
-//! Counting towards a certificate stands at the slice itself (`tree::Node::signers`). A confirm that proves a fault still
-//! counts: whoever holds more than two thirds on one link holds a certificate, and no node may depend on which of two
-//! conflicting confirms it heard first.
+//! Counting towards a certificate stands at the slice itself. A confirm that proves a fault still counts: whoever holds
+//! enough of them on one link holds a certificate, and no node may depend on which of two conflicting confirms it heard
+//! first.
 
 use std::collections::BTreeMap;
 

@@ -3,8 +3,10 @@
 //! An engine is a machine without I/O (`hpb_base::machine`). It decides what is built, confirmed, chosen and final; its
 //! host executes, signs, verifies, stores and sends. Nothing here knows a session, a disk or a virtual machine.
 //!
-//! [`Dpos`] is for producers who are elected and of whom up to a third may lie. What every engine needs and
-//! none decides alone (slots, pacing, a producer's vow, waiting slices and confirms, signatures) stands beside them.
+//! [`Dpos`] is for producers who are elected and of whom less than a third may lie; [`Authority`] for a fixed set whose
+//! members may crash and be cut off, but do not lie. What both need and neither decides alone (slots, pacing, a producer's
+//! vow, waiting slices and confirms, signatures) stands beside them. One suite, `conformance`, holds both to what an engine
+//! owes its host.
 
 pub mod authority;
 mod config;

@@ -1,7 +1,9 @@
 //! What every engine owes its host, whatever its rules: run against each of them.
 //!
-//! The seam (`contract`), one engine by hand (`rules`: what it confirms and makes final; `intake`: what it takes and refuses; `producing`), and
-//! worlds of engines on virtual time (`runs`), whose hosts hold each engine to the contract of its outputs.
+//! The seam (`contract`); one engine by hand: what it confirms and makes final (`rules`), what it takes and refuses
+//! (`intake`), how it produces (`producing`); and worlds of engines on virtual time (`runs`), whose hosts hold each engine to
+//! the contract of its outputs. What an engine's rules leave open it says by [`kit::Subject`]; its own rules have tests of
+//! their own.
 
 mod contract;
 mod intake;
@@ -13,8 +15,7 @@ pub(crate) mod world;
 
 /// The suite, a test for each engine and rule.
 macro_rules! suite {
-    ($($module:ident: { $($test:ident,)+ })+) => { suite! { @ dpos Dpos $($module { $($test,)+ })+ } suite! { @ authority Authority $($module { $($test,)+ })+ } };
-    (@ $name:ident $engine:ident $($module:ident { $($test:ident,)+ })+) => {
+    (@ $name:ident $engine:ident $($module:ident: { $($test:ident,)+ })+) => {
         mod $name {
             $(mod $module {
                 $(#[test]
@@ -23,6 +24,10 @@ macro_rules! suite {
                 })+
             })+
         }
+    };
+    ($($modules:tt)+) => {
+        suite! { @ dpos Dpos $($modules)+ }
+        suite! { @ authority Authority $($modules)+ }
     };
 }
 
@@ -54,7 +59,7 @@ suite! {
         a_slot_that_has_not_come_is_refused_and_its_slice_is_welcome_later,
         other_results_make_a_slice_and_its_followers_invalid,
         a_certified_slice_that_does_not_match_is_a_divergence_in_either_order,
-        two_thirds_are_not_enough_and_nobody_counts_twice,
+        too_few_are_not_enough_and_nobody_counts_twice,
         a_link_within_a_slot_over_a_dense_run_makes_its_source_final_with_all_before,
         finality_across_a_gap_would_make_two_forks_final,
         finality_does_not_depend_on_the_order_of_arrival,

@@ -182,7 +182,7 @@ pub(super) fn a_certified_slice_that_does_not_match_is_a_divergence_in_either_or
 
 // --- Certificates and finality ---
 
-pub(super) fn two_thirds_are_not_enough_and_nobody_counts_twice<E: Subject>() {
+pub(super) fn too_few_are_not_enough_and_nobody_counts_twice<E: Subject>() {
     let mut kit = Kit::<E>::observer();
     let slice = kit.slice((1, 0), genesis(), genesis());
     kit.confirm(0, slice);

@@ -105,10 +105,8 @@ impl Owed {
                 }
             }
             Output::Discarded(slices) => {
-                // What waited for its parent may be let go at any time, and come again.
-                let had: Vec<_> = slices.iter().filter(|slice| self.executed.contains(&slice.id)).collect();
-                assert!(said_final || had.is_empty(), "only finality discards");
-                self.discarded.extend(had);
+                assert!(said_final, "only finality discards");
+                self.discarded.extend(slices);
             }
             Output::Diverged { slice } => panic!("diverged at {slice}"),
             Output::Request { .. }

@@ -4,7 +4,7 @@
 //! answer depends on which came first. A certificate counts the same whether a slice carried it or it was counted up
 //! here from confirms: it holds the same signatures and convinces anyone who is shown it. What must bind all nodes at
 //! the same slice (how many slots may pass without finality) asks the chain's carried certificates alone
-//! (`anchor::Progress`).
+//! (`progress`).
 
 use super::tree::{Key, Tree};
 

@@ -1,10 +1,10 @@
 //! Delegated proof of stake as PROTOCOL.md states it: slots, slices, confirms, certificates, finality, fork choice.
 //!
-//! [`Dpos`] keeps the tree of slices that are not final and decides on four things, each in a module of its own: whether
-//! a slice is valid (`check`), whether this producer confirms it (`vote`), what is final (`finality`), what to build on
-//! and when (`fork`, `produce`). It holds no key, reads no clock and executes nothing. Who is elected is the ledger's to say;
-//! from which slice on a schedule is in force on a chain, and what a certificate takes there, stands in `regime`.
-//! Conflicts of signed words come out as [`Evidence`]; what follows from it is decided on the chain.
+//! [`Dpos`] keeps the tree of slices that are not final and decides on four things: whether a slice is valid (`check`),
+//! whether this producer confirms it (`crate::voter`, where its chain gives it a word), what is final (`finality`), what to
+//! build on and when (`fork`, `produce`). It holds no key, reads no clock and executes nothing. Who is elected is the
+//! ledger's to say; from which slice on a schedule is in force on a chain, and what a certificate takes there, stands in
+//! `regime`. Conflicts of signed words come out as [`Evidence`]; what follows from it is decided on the chain.
 
 mod anchor;
 mod check;
@@ -20,14 +20,10 @@ mod votes;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hpb_base::{Instant, Machine};
-use hpb_types::{
-    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Height, Schedule, Slice,
-    SliceRef,
-};
+use hpb_types::{Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, Height, Schedule, Slice, SliceRef};
 
 pub use anchor::Anchor;
 
@@ -285,7 +281,7 @@ impl Dpos {
         let mut rebased = self.tree.rebase(key);
         let reference = self.tree.final_ref();
         self.desk.counters.finals += rebased.newly.len() as u64;
-        rebased.discarded.extend(self.desk.prune(reference.height));
+        self.desk.prune(reference.height);
         if self.schedules().epochs_known() != known {
             self.desk.say(Output::Schedules(self.schedules().clone()));
         }
