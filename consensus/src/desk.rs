@@ -139,8 +139,9 @@ impl Desk {
 
     /// Keeps a slice until its parent comes.
     pub(super) fn keep(&mut self, orphan: Orphan) {
-        if !self.orphans.insert(orphan) {
+        if let Some(displaced) = self.orphans.insert(orphan) {
             self.refuse(DropReason::OrphansFull);
+            self.say(LinkOutput::Discarded(vec![displaced]));
         }
     }
 
@@ -156,13 +157,17 @@ impl Desk {
 
     /// Drops the slices that waited for `id`, with all that waited for them.
     pub(super) fn drop_waiting(&mut self, id: &Hash, invalid: bool) {
-        let mut orphans = self.orphans.take(id);
+        let (mut orphans, mut dropped) = (self.orphans.take(id), Vec::new());
         while let Some(orphan) = orphans.pop() {
             orphans.extend(self.orphans.take(&orphan.reference.id));
             if invalid {
                 self.refused.insert(orphan.reference.id);
             }
             self.refuse(DropReason::ParentInvalid);
+            dropped.push(orphan.reference);
+        }
+        if !dropped.is_empty() {
+            self.say(LinkOutput::Discarded(dropped));
         }
     }
 
@@ -204,10 +209,15 @@ impl Desk {
         }
     }
 
-    /// Forgets what waits for slices that can't come any more.
-    pub(super) fn prune(&mut self, last_final: Height) {
-        self.orphans.prune(last_final);
+    /// Forgets what waits for slices that can't come any more; the slices among it.
+    pub(super) fn prune(&mut self, last_final: Height) -> Vec<SliceRef> {
         self.confirms.prune(last_final);
+        self.orphans.prune(last_final)
+    }
+
+    /// What was reported of whom.
+    pub(super) fn accused(&self) -> &BTreeSet<(AccountName, Fault)> {
+        &self.accused
     }
 
     // --- Producing ---

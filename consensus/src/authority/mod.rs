@@ -40,10 +40,14 @@ mod rule;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hpb_base::{Instant, Machine};
-use hpb_types::{Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, Quorum, Schedule, Slice, SliceRef};
+use hpb_types::{
+    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Quorum, Schedule, Slice,
+    SliceRef,
+};
 
 pub use anchor::Anchor;
 
@@ -257,9 +261,9 @@ impl Authority {
         if !self.chain.is_on_chain(self.chain.head(), at) {
             self.move_head(self.chain.choose(at));
         }
-        let (newly, discarded) = self.chain.finalise(at);
+        let (newly, mut discarded) = self.chain.finalise(at);
         self.desk.counters.finals += newly.len() as u64;
-        self.desk.prune(at.height);
+        discarded.extend(self.desk.prune(at.height));
         self.desk.say(Output::Final { reference: at, newly });
         if !discarded.is_empty() {
             self.desk.say(Output::Discarded(discarded));
@@ -370,6 +374,14 @@ impl Engine for Authority {
 
     fn last_final(&self) -> SliceRef {
         self.chain.root()
+    }
+
+    fn holds(&self, id: &Hash) -> bool {
+        self.chain.find(id).is_some() || self.desk.orphans.contains(id)
+    }
+
+    fn accused(&self) -> &BTreeSet<(AccountName, Fault)> {
+        self.desk.accused()
     }
 
     fn unfinal_count(&self) -> usize {

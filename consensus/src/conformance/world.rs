@@ -105,8 +105,10 @@ impl Owed {
                 }
             }
             Output::Discarded(slices) => {
-                assert!(said_final, "only finality discards");
-                self.discarded.extend(slices);
+                // What waited for its parent may be let go at any time, and come again.
+                let had: Vec<_> = slices.iter().filter(|slice| self.executed.contains(&slice.id)).collect();
+                assert!(said_final || had.is_empty(), "only finality discards");
+                self.discarded.extend(had);
             }
             Output::Diverged { slice } => panic!("diverged at {slice}"),
             Output::Request { .. }

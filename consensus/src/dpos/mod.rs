@@ -20,10 +20,14 @@ mod votes;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hpb_base::{Instant, Machine};
-use hpb_types::{Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Hash, Height, Schedule, Slice, SliceRef};
+use hpb_types::{
+    AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Height, Schedule, Slice,
+    SliceRef,
+};
 
 pub use anchor::Anchor;
 
@@ -281,7 +285,7 @@ impl Dpos {
         let mut rebased = self.tree.rebase(key);
         let reference = self.tree.final_ref();
         self.desk.counters.finals += rebased.newly.len() as u64;
-        self.desk.prune(reference.height);
+        rebased.discarded.extend(self.desk.prune(reference.height));
         if self.schedules().epochs_known() != known {
             self.desk.say(Output::Schedules(self.schedules().clone()));
         }
