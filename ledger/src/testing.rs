@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hpb_types::{
     AccountName, Action, Amount, Authorisation, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer,
-    Hash, Height, KeyPair, PermissionName, SliceRef, Slot, Transaction, TransactionBody, VrfPublic, VrfSecret,
+    Hash, Height, KeyPair, PermissionName, Signer, SliceRef, Slot, Transaction, TransactionBody, VrfPublic, VrfSecret,
     Weighting,
 };
 
@@ -132,7 +132,7 @@ pub(crate) fn body(genesis: &Genesis, payer: &str, actions: Vec<Action>, salt: u
 
 pub(crate) fn signed(body: TransactionBody, signers: &[&str]) -> Checked {
     let keys: Vec<KeyPair> = signers.iter().map(|signer| key_of(signer)).collect();
-    Checked::verify(Transaction::sign(body, &keys.iter().collect::<Vec<_>>())).unwrap()
+    Checked::verify(Transaction::sign(body, &keys.iter().map(|key| key as &dyn Signer).collect::<Vec<_>>())).unwrap()
 }
 
 pub(crate) fn transfer(genesis: &Genesis, from: &str, to: &str, amount: u128, salt: u64) -> Checked {
