@@ -292,7 +292,7 @@ impl<S: Store> Core<S> {
                 let message = framed(&Message::Pong(nonce));
                 self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
             }
-            Message::Hello(_) | Message::Pong(_) | Message::Digest(_) | Message::TransactionStatus(_) => {}
+            _ => {}
         }
     }
 
