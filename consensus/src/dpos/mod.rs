@@ -174,6 +174,11 @@ impl Dpos {
         &self.tree.anchor().schedules
     }
 
+    /// Whether a slice stands in the tree, or is the last final one, and was not found invalid.
+    pub fn holds(&self, id: &Hash) -> bool {
+        self.tree.key(id).is_some_and(|key| self.tree.node(key).verdict != Verdict::Invalid)
+    }
+
     /// The schedule in force at the head.
     pub fn in_force(&self) -> &Arc<Schedule> {
         &self.tree.node(self.tree.head).regime().current

@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod runtime;
+pub mod serve;
 pub mod topology;
 pub mod verify;
 pub mod workers;

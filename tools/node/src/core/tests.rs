@@ -221,6 +221,10 @@ impl World {
                 self.nodes[index].as_mut().unwrap().log.append(&batch).unwrap();
                 self.fly(SYNC, index, Input::Synced { number });
             }
+            Output::Read(read) => {
+                let served = read.finish(&mut self.nodes[index].as_mut().unwrap().log);
+                self.fly(SYNC, index, Input::Served(served));
+            }
             Output::Commit(batch) => {
                 let commit = batch.point.commit;
                 self.nodes[index].as_mut().unwrap().disk.commit(&batch).unwrap();
