@@ -203,10 +203,8 @@ impl<S: Store> Core<S> {
     fn own_part(&self, proposal: &Proposal) -> Option<Own> {
         let (producer, schedule) = (self.producer.as_ref()?, &proposal.office.schedule);
         let signer = Arc::clone(producer.slice_signer(schedule)?);
-        let beacon = match proposal.beacon {
-            true => producer.beacon(schedule, &self.chain, proposal.slot)?,
-            false => Beacon::None,
-        };
+        let beacon =
+            if proposal.beacon { producer.beacon(schedule, &self.chain, proposal.slot)? } else { Beacon::None };
         Some(Own { name: producer.name, signer, beacon })
     }
 

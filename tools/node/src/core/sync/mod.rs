@@ -304,8 +304,9 @@ impl Sync {
                 range.state = State::Asked { session, request: piece.request, until: self.now + ANSWER_MAX }
             }
             PieceEnd::Done => {
+                let is_idle = from == range.start();
                 range.state = State::Whole { by: self.peers.key(session) };
-                self.ranges.lengthen();
+                self.ranges.lengthen(is_idle);
             }
             PieceEnd::Cut => {
                 range.state = State::Wanted;

@@ -164,10 +164,8 @@ impl Peers {
 
     /// It did not answer, or has not what it said.
     pub(super) fn set_aside(&mut self, session: SessionId, now: Instant) {
-        if let Some(peer) = self.open.get_mut(&session) {
-            if peer.aside.is_over(now) {
-                peer.aside.begin(now, ASIDE_MIN);
-            }
+        if let Some(peer) = self.open.get_mut(&session).filter(|peer| peer.aside.is_over(now)) {
+            peer.aside.begin(now, ASIDE_MIN);
         }
     }
 

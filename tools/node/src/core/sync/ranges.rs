@@ -98,9 +98,10 @@ impl Ranges {
         self.span
     }
 
-    /// An answer was whole.
-    pub(super) fn lengthen(&mut self) {
-        self.span = (self.span * 2).min(SYNC_SPAN_SLOTS_MAX);
+    /// An answer was whole: one without a slice says that slots are idle there.
+    pub(super) fn lengthen(&mut self, is_empty: bool) {
+        let longer = if is_empty { 2 * self.span } else { self.span + 1 };
+        self.span = longer.min(SYNC_SPAN_SLOTS_MAX);
     }
 
     /// An answer was cut.

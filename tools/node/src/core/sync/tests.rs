@@ -302,6 +302,7 @@ fn one_of_three_that_misbehaves_is_found_out_and_the_gap_closes() {
         (Manner::Unasked, Some(Fault::Unasked)),
         (Manner::Beyond, Some(Fault::Range)),
     ];
+    let mut found_out = std::collections::BTreeSet::new();
     for place in 0..3 {
         for (manner, fault) in cases {
             let mut manners = [Manner::Honest; 3];
@@ -315,10 +316,14 @@ fn one_of_three_that_misbehaves_is_found_out_and_the_gap_closes() {
                 let within_one = [Fault::Link, Fault::Untrue].contains(found) && fault >= Some(Fault::Link);
                 assert!(Some(*found) == fault || within_one, "{manner:?} at {place}: {found:?}");
             }
+            found_out.extend(world.bans.first().map(|_| format!("{manner:?}")));
             if fault.is_none() {
                 assert!(world.bans.is_empty(), "{manner:?} at {place}");
             }
         }
+    }
+    for (manner, _) in cases.into_iter().filter(|(_, fault)| fault.is_some()) {
+        assert!(found_out.contains(&format!("{manner:?}")), "{manner:?} went unseen at every place");
     }
 }
 
