@@ -224,6 +224,12 @@ impl<S: Store> Ledger<S> {
         self.tree.finalise(id)
     }
 
+    /// Bytes of what is not final and of final changes that are not committed; at most
+    /// [`TREE_BYTES_MAX`](hpb_base::limits::TREE_BYTES_MAX).
+    pub fn held_bytes(&self) -> usize {
+        self.tree.held_bytes()
+    }
+
     /// Hands over the final changes gathered since the last time, for the store's writer: `None` if there are none, or
     /// while as many batches as the limits allow are not committed.
     pub fn hand_over(&mut self) -> Option<FinalBatch> {

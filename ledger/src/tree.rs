@@ -193,7 +193,7 @@ impl<S: Store> Tree<S> {
             return Err(InsertError::NotAfterParent);
         }
         let bytes = executed_len(&executed);
-        let held = self.bytes + self.pending.bytes_len();
+        let held = self.held_bytes();
         if self.nodes.len() >= TREE_SLICES_MAX || held.saturating_add(bytes) > TREE_BYTES_MAX {
             return Err(InsertError::Full);
         }
@@ -356,6 +356,11 @@ impl<S: Store> Tree<S> {
     }
 
     /// Hands gathered final changes to the writer.
+    /// Bytes of what is not final and of final changes that are not committed.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes + self.pending.bytes_len()
+    }
+
     pub(crate) fn hand_over(&mut self) -> Option<FinalBatch> {
         self.pending.hand_over()
     }

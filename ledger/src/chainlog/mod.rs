@@ -14,6 +14,7 @@
 
 pub mod error;
 pub mod file;
+pub mod finals;
 mod header;
 pub mod memory;
 pub mod record;
@@ -24,6 +25,8 @@ use hpb_types::{ChainId, Height, SliceRef};
 
 pub use error::LogError;
 pub use file::{DirectoryFolder, LogFile, LogFolder, StdLogFile};
+use finals::{BatchPlace, Finals, Note};
+pub use finals::{FinalSlice, FinalWalk, WalkStep};
 use header::Header;
 pub use header::LOG_FORMAT;
 pub use memory::MemoryFolder;
@@ -110,6 +113,9 @@ pub struct ChainLog {
     times: SyncTimes,
     bytes: u64,
     buffer: Vec<u8>,
+    finals: Finals,
+    /// The segment before the present one that was read last, held open.
+    reading: Option<(u32, Box<dyn LogFile>)>,
 }
 
 impl ChainLog {
@@ -163,6 +169,8 @@ impl ChainLog {
             times: SyncTimes::new(),
             bytes: 0,
             buffer: Vec::new(),
+            finals: Finals::new(),
+            reading: None,
         })
     }
 
@@ -198,6 +206,8 @@ impl ChainLog {
             times: SyncTimes::new(),
             bytes: 0,
             buffer: Vec::new(),
+            finals: Finals::new(),
+            reading: None,
         };
         if last.recovery.tail != Tail::Clean {
             let mut torn = log.start_segment()?;
@@ -241,6 +251,10 @@ impl ChainLog {
         }
         self.times.record((self.clock)().since(started));
         let positions = starts.into_iter().map(|record| Position { segment, batch: self.offset, record }).collect();
+        let at = BatchPlace { segment, offset: self.offset, number: self.next_number };
+        for note in batch.notes() {
+            self.finals.note(note, at);
+        }
         self.bytes += length;
         self.offset += length;
         self.next_number += 1;
@@ -264,9 +278,12 @@ impl ChainLog {
         };
         let mut seeking = from;
         let mut count = 0;
+        let mut finals = core::mem::replace(&mut self.finals, Finals::new());
         for index in first..self.headers.len() {
-            self.each_batch(index, &mut |segment, found, bytes| {
+            let walked = self.each_batch(index, &mut |segment, found, bytes| {
                 let place = segment.place(found.offset);
+                let standing =
+                    BatchPlace { segment: segment.header.segment, offset: found.offset, number: found.number };
                 for at in &found.records {
                     let Some(frame) = frame_at(&place, *at, &bytes[*at..]) else { continue };
                     if seeking.is_some() {
@@ -276,12 +293,20 @@ impl ChainLog {
                     let position =
                         Position { segment: segment.header.segment, batch: found.offset, record: *at as u64 };
                     let record = record_of(&frame).ok_or(LogError::Undecodable { position, kind: frame.kind })?;
+                    if let Some(note) = Note::of(&record) {
+                        finals.note(&note, standing);
+                    }
                     visit(Entry { position, batch: found.number, record });
                     count += 1;
                 }
                 Ok(())
-            })?;
+            });
+            if let Err(error) = walked {
+                self.finals = finals;
+                return Err(error);
+            }
         }
+        self.finals = finals;
         match seeking {
             Some(point) => Err(LogError::PointMissing { point: Some(point) }),
             None => Ok(count),
@@ -293,22 +318,21 @@ impl ChainLog {
     /// # Errors
     /// [`LogError::NoRecord`] where none stands; [`LogError::Undecodable`]; [`LogError::Io`].
     pub fn read(&mut self, position: Position) -> Result<Record, LogError> {
+        let (kind, body) = self.read_raw(position)?;
+        record_of(&record::Frame { kind, body: &body }).ok_or(LogError::Undecodable { position, kind })
+    }
+
+    /// Reads one record's kind and body.
+    fn read_raw(&mut self, position: Position) -> Result<(u8, Vec<u8>), LogError> {
         let path = self.folder.name();
         let failed = |error| LogError::io("reading", &path, error);
-        let index = self.headers.iter().position(|header| header.segment == position.segment);
-        let Some(index) = index else { return Err(LogError::NoRecord { position }) };
+        let index = self.index_of(position.segment).ok_or(LogError::NoRecord { position })?;
         let header = self.headers[index];
         let end = self.end_of(index);
         let Some(at) = position.batch.checked_add(position.record).filter(|at| *at < end) else {
             return Err(LogError::NoRecord { position });
         };
-        let opened;
-        let file = if index + 1 == self.headers.len() {
-            &*self.file
-        } else {
-            opened = self.folder.open(position.segment).map_err(failed)?;
-            &*opened
-        };
+        let file = self.file_of(index)?;
         let mut prefix = [0; 4];
         file.read_at(at, &mut prefix).map_err(failed)?;
         let length = u64::from(u32::from_le_bytes(prefix)) + record::FRAME_LEN as u64;
@@ -319,7 +343,7 @@ impl ChainLog {
         file.read_at(at, &mut bytes).map_err(failed)?;
         let place = Place { salt: &header.salt, segment: header.segment, offset: at };
         let frame = frame_at(&place, 0, &bytes).ok_or(LogError::NoRecord { position })?;
-        record_of(&frame).ok_or(LogError::Undecodable { position, kind: frame.kind })
+        Ok((frame.kind, frame.body.to_vec()))
     }
 
     /// Does a bounded share of the work for the next segment, once the present one is half full, so that changing over
@@ -354,6 +378,7 @@ impl ChainLog {
                 return Err(LogError::io("removing", &self.folder.name(), error));
             }
             self.headers.remove(0);
+            self.finals.forget_before(self.headers[0].segment);
         }
         Ok(removable)
     }
@@ -390,6 +415,24 @@ impl ChainLog {
 
     fn header(&self) -> &Header {
         &self.headers[self.headers.len() - 1]
+    }
+
+    fn index_of(&self, segment: u32) -> Option<usize> {
+        self.headers.binary_search_by_key(&segment, |header| header.segment).ok()
+    }
+
+    /// The file of a segment; one that is no longer written stays open until another such is read.
+    fn file_of(&mut self, index: usize) -> Result<&dyn LogFile, LogError> {
+        if index + 1 == self.headers.len() {
+            return Ok(&*self.file);
+        }
+        let segment = self.headers[index].segment;
+        if self.reading.as_ref().is_none_or(|(open, _)| *open != segment) {
+            let opened = self.folder.open(segment);
+            self.reading =
+                Some((segment, opened.map_err(|error| LogError::io("reading", &self.folder.name(), error))?));
+        }
+        Ok(self.reading.as_ref().map_or(&*self.file, |(_, file)| &**file))
     }
 
     /// Where the batches of a segment end.

@@ -13,6 +13,7 @@ use hpb_base::limits::{LOG_BATCH_LEN_MAX, LOG_RECORD_LEN_MAX};
 use hpb_types::{Canonical, Certificate, Confirm, Height, Slice, SliceRef, Transaction};
 
 use super::LogError;
+use super::finals::Note;
 use crate::watermark::{
     SLICE_REF_LEN, WATERMARK_LEN, Watermark, WatermarkState, decode_slice_ref, decode_watermark, encode_slice_ref,
     encode_watermark,
@@ -26,7 +27,7 @@ pub type Salt = [u8; 32];
 
 pub(super) const KIND_OPEN: u8 = 1;
 pub(super) const KIND_CLOSE: u8 = 2;
-const KIND_SLICE: u8 = 16;
+pub(super) const KIND_SLICE: u8 = 16;
 const KIND_CONFIRM: u8 = 17;
 const KIND_CERTIFICATE: u8 = 18;
 const KIND_FINAL: u8 = 19;
@@ -70,6 +71,8 @@ pub struct LogBatch {
     records: Vec<Framed>,
     watermark: Option<Watermark>,
     height_max: Option<Height>,
+    /// What it says of the chain's order.
+    notes: Vec<Note>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +115,7 @@ impl LogBatch {
             }
         })?;
         self.height_max = self.height_max.max(Some(reference.height));
+        self.notes.push(Note::Slice { slice: reference, parent: slice.body.parent });
         Ok(())
     }
 
@@ -136,7 +140,9 @@ impl LogBatch {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn push_final(&mut self, reference: &SliceRef) -> Result<(), LogError> {
-        self.add(KIND_FINAL, |body| encode_slice_ref(reference, body))
+        self.add(KIND_FINAL, |body| encode_slice_ref(reference, body))?;
+        self.notes.push(Note::Final(*reference));
+        Ok(())
     }
 
     /// States the watermark that holds once this batch is durable; the last one set counts.
@@ -170,6 +176,12 @@ impl LogBatch {
         self.records.clear();
         self.watermark = None;
         self.height_max = None;
+        self.notes.clear();
+    }
+
+    /// What it says of the chain's order.
+    pub(super) fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The highest slice in it.
@@ -258,6 +270,16 @@ impl Frame<'_> {
     pub(super) fn len(&self) -> usize {
         FRAME_LEN + self.body.len()
     }
+
+    /// Whether it holds a slice.
+    pub(super) fn is_slice(&self) -> bool {
+        self.kind == KIND_SLICE
+    }
+
+    /// Up to where it says that the chain is final, if it does.
+    pub(super) fn final_point(&self) -> Option<SliceRef> {
+        if self.kind == KIND_FINAL { decode_slice_ref(self.body) } else { None }
+    }
 }
 
 /// The record that starts `at` bytes after the start of the batch at `place`, whose bytes begin there; `None` unless
@@ -328,17 +350,36 @@ pub(super) fn padded_len(length: u64) -> u64 {
 }
 
 fn decode_slice_record(body: &[u8]) -> Option<Record> {
+    let (slice, rest) = split_slice(body)?;
+    Some(Record::Slice { slice, transactions: decode_transactions(rest)? })
+}
+
+/// The slice of a slice's record, its transactions not looked at.
+pub(super) fn slice_of(body: &[u8]) -> Option<Slice> {
+    split_slice(body).map(|(slice, _)| slice)
+}
+
+/// The transactions of a slice's record, the slice not looked at.
+pub(super) fn transactions_of(body: &[u8]) -> Option<Vec<Transaction>> {
+    let mut rest = body.get(SLICE_REF_LEN..)?;
+    take_bytes(&mut rest)?;
+    decode_transactions(rest)
+}
+
+/// The slice of a slice's record, and what stands behind it.
+fn split_slice(body: &[u8]) -> Option<(Slice, &[u8])> {
     let (reference, mut rest) = body.split_at_checked(SLICE_REF_LEN)?;
     let slice = Slice::from_bytes(take_bytes(&mut rest)?).ok()?;
-    if decode_slice_ref(reference)? != slice.reference() {
-        return None;
-    }
-    let (count, mut rest) = rest.split_first_chunk::<4>()?;
+    (decode_slice_ref(reference)? == slice.reference()).then_some((slice, rest))
+}
+
+fn decode_transactions(bytes: &[u8]) -> Option<Vec<Transaction>> {
+    let (count, mut rest) = bytes.split_first_chunk::<4>()?;
     let mut transactions = Vec::new();
     for _ in 0..u32::from_le_bytes(*count) {
         transactions.push(Transaction::from_bytes(take_bytes(&mut rest)?).ok()?);
     }
-    rest.is_empty().then_some(Record::Slice { slice, transactions })
+    rest.is_empty().then_some(transactions)
 }
 
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {

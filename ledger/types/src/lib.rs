@@ -29,7 +29,8 @@ pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
 pub use genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Weighting};
 pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
 pub use message::{
-    Digest, Gossip, Hello, Message, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus,
+    ChainPiece, Digest, Gossip, Headers, Hello, Message, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest,
+    SliceStatus, Standing, Status, TransactionStatus,
 };
 pub use name::{AccountName, ActionName, NameError, PermissionName};
 pub use receipt::{Event, Outcome, Receipt, RejectReason};

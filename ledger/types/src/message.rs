@@ -7,8 +7,8 @@
 use core::ops::BitOr;
 
 use hpb_base::limits::{
-    DIGEST_SLICES_MAX, GOSSIP_LEN_MAX, GOSSIP_TRANSACTIONS_MAX, SLICE_BYTES_MAX, SLICE_LEN_MAX, TRANSACTION_LEN_MAX,
-    TRANSACTIONS_PER_SLICE_MAX,
+    CHAIN_PIECE_LEN_MAX, CHAIN_PIECE_SLICES_MAX, DIGEST_SLICES_MAX, GOSSIP_LEN_MAX, GOSSIP_TRANSACTIONS_MAX,
+    HEADERS_LEN_MAX, SLICE_BYTES_MAX, SLICE_LEN_MAX, TRANSACTION_LEN_MAX, TRANSACTIONS_PER_SLICE_MAX,
 };
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
@@ -17,7 +17,7 @@ use crate::keys::Hash;
 use crate::receipt::RejectReason;
 use crate::slice::{Slice, SliceRef};
 use crate::transaction::Transaction;
-use crate::units::{ChainId, Height};
+use crate::units::{ChainId, Height, Slot};
 
 /// The version of the messages that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
@@ -115,6 +115,63 @@ pub struct SliceRequest {
     pub want: Hash,
 }
 
+/// What a validator has to give: sent after its hello and whenever it has changed, about once a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Its latest final slice; all final slices up to it are on its disk.
+    pub final_slice: SliceRef,
+    /// The first slot that it still has whole.
+    pub from: Slot,
+}
+
+/// Asks for final slices. Final chains are one, so slots name them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RangeRequest {
+    /// Names the request in its answers.
+    pub request: u64,
+    /// The lowest height that is wanted.
+    pub from: Height,
+    /// The last slot that is wanted.
+    pub to: Slot,
+}
+
+/// What follows a piece of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PieceEnd {
+    /// More pieces.
+    More,
+    /// Nothing: this was all that is final in the range.
+    Done,
+    /// Nothing, though there is more: the answer is as long as answers may be. Ask for what follows.
+    Cut,
+    /// Nothing: the sender has not, or no longer, what was asked for.
+    NotHere,
+    /// Nothing: the sender has too much to do. Ask another, or later.
+    Busy,
+}
+
+/// Final slices with their transactions, in the chain's order: a piece of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChainPiece {
+    /// The request that it answers.
+    pub request: u64,
+    /// The slices.
+    pub slices: Vec<SliceBundle>,
+    /// What follows.
+    pub end: PieceEnd,
+}
+
+/// Final slices without their transactions, in the chain's order: a whole answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Headers {
+    /// The request that it answers.
+    pub request: u64,
+    /// The slices.
+    pub slices: Vec<Slice>,
+    /// What follows; never [`PieceEnd::More`] from an honest sender.
+    pub end: PieceEnd,
+}
+
 /// One message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Message {
@@ -138,6 +195,16 @@ pub enum Message {
     Ping(u64),
     /// Kind 10: the answer.
     Pong(u64),
+    /// Kind 11: what a validator has to give.
+    Standing(Standing),
+    /// Kind 12: final slices are missing.
+    ChainRequest(RangeRequest),
+    /// Kind 13: final slices.
+    ChainPiece(Box<ChainPiece>),
+    /// Kind 14: final slices are wanted without their transactions.
+    HeadersRequest(RangeRequest),
+    /// Kind 15: final slices without their transactions.
+    Headers(Box<Headers>),
 }
 
 crate::layout!(Roles(bits));
@@ -154,6 +221,11 @@ crate::tagged!(Status {
 });
 crate::layout!(TransactionStatus { id, status });
 crate::layout!(SliceRequest { from, want });
+crate::layout!(Standing { final_slice, from });
+crate::layout!(RangeRequest { request, from, to });
+crate::tagged!(PieceEnd { 0 => More, 1 => Done, 2 => Cut, 3 => NotHere, 4 => Busy });
+crate::layout!(ChainPiece <= CHAIN_PIECE_LEN_MAX { request, slices: list(0..=CHAIN_PIECE_SLICES_MAX), end });
+crate::layout!(Headers <= HEADERS_LEN_MAX { request, slices: list(0..=CHAIN_PIECE_SLICES_MAX), end });
 
 impl Canonical for SliceBundle {
     const LEN_MAX: usize = SLICE_LEN_MAX + 4 + SLICE_BYTES_MAX;
@@ -240,6 +312,16 @@ pub mod kind {
     pub const PING: u8 = 9;
     /// [`Message::Pong`](super::Message::Pong)
     pub const PONG: u8 = 10;
+    /// [`Message::Standing`](super::Message::Standing)
+    pub const STANDING: u8 = 11;
+    /// [`Message::ChainRequest`](super::Message::ChainRequest)
+    pub const CHAIN_REQUEST: u8 = 12;
+    /// [`Message::ChainPiece`](super::Message::ChainPiece)
+    pub const CHAIN_PIECE: u8 = 13;
+    /// [`Message::HeadersRequest`](super::Message::HeadersRequest)
+    pub const HEADERS_REQUEST: u8 = 14;
+    /// [`Message::Headers`](super::Message::Headers)
+    pub const HEADERS: u8 = 15;
 }
 
 /// Bytes of the largest digest.
@@ -254,6 +336,10 @@ const HELLO_LEN: usize = 1 + 32 + 1 + 12 + SLICE_REF_LEN;
 const TRANSACTION_STATUS_LEN_MAX: usize = 32 + 1 + SLICE_REF_LEN;
 /// Bytes of a slice request.
 const SLICE_REQUEST_LEN: usize = SLICE_REF_LEN + 32;
+/// Bytes of a standing: the final slice, the first slot.
+const STANDING_LEN: usize = SLICE_REF_LEN + 8;
+/// Bytes of a range request: number, height, slot.
+const RANGE_REQUEST_LEN: usize = 8 + 12 + 8;
 /// Bytes of the largest confirm: two references, the longest name, the signature.
 const CONFIRM_LEN_MAX: usize = 1 + 32 + 8 + 2 * SLICE_REF_LEN + 36 + 64;
 
@@ -271,6 +357,11 @@ impl Message {
             Self::SliceRequest(_) => kind::SLICE_REQUEST,
             Self::Ping(_) => kind::PING,
             Self::Pong(_) => kind::PONG,
+            Self::Standing(_) => kind::STANDING,
+            Self::ChainRequest(_) => kind::CHAIN_REQUEST,
+            Self::ChainPiece(_) => kind::CHAIN_PIECE,
+            Self::HeadersRequest(_) => kind::HEADERS_REQUEST,
+            Self::Headers(_) => kind::HEADERS,
         }
     }
 
@@ -286,6 +377,10 @@ impl Message {
             kind::TRANSACTION_STATUS => Some(TRANSACTION_STATUS_LEN_MAX),
             kind::SLICE_REQUEST => Some(SLICE_REQUEST_LEN),
             kind::PING | kind::PONG => Some(u64::LEN_MAX),
+            kind::STANDING => Some(STANDING_LEN),
+            kind::CHAIN_REQUEST | kind::HEADERS_REQUEST => Some(RANGE_REQUEST_LEN),
+            kind::CHAIN_PIECE => Some(CHAIN_PIECE_LEN_MAX),
+            kind::HEADERS => Some(HEADERS_LEN_MAX),
             _ => None,
         }
     }
@@ -293,12 +388,19 @@ impl Message {
     /// Whether a peer with `roles` may send messages of `kind`. Nobody may send a kind that there is not.
     pub fn may_send(roles: Roles, kind: u8) -> bool {
         let senders = match kind {
-            kind::HELLO | kind::PING | kind::PONG => Roles::VALIDATOR | Roles::TERMINAL | Roles::DIAGNOSTICS,
-            kind::SUBMIT_TRANSACTION => Roles::TERMINAL,
-            kind::SLICE_REQUEST => Roles::VALIDATOR | Roles::DIAGNOSTICS,
-            kind::TRANSACTIONS | kind::SLICE_BUNDLE | kind::CONFIRM | kind::DIGEST | kind::TRANSACTION_STATUS => {
-                Roles::VALIDATOR
+            kind::HELLO | kind::PING | kind::PONG | kind::HEADERS_REQUEST => {
+                Roles::VALIDATOR | Roles::TERMINAL | Roles::DIAGNOSTICS
             }
+            kind::SUBMIT_TRANSACTION => Roles::TERMINAL,
+            kind::SLICE_REQUEST | kind::CHAIN_REQUEST => Roles::VALIDATOR | Roles::DIAGNOSTICS,
+            kind::TRANSACTIONS
+            | kind::SLICE_BUNDLE
+            | kind::CONFIRM
+            | kind::DIGEST
+            | kind::TRANSACTION_STATUS
+            | kind::STANDING
+            | kind::CHAIN_PIECE
+            | kind::HEADERS => Roles::VALIDATOR,
             _ => Roles::default(),
         };
         roles.intersects(senders)
@@ -316,6 +418,10 @@ impl Message {
             Self::TransactionStatus(status) => status.to_bytes(),
             Self::SliceRequest(request) => request.to_bytes(),
             Self::Ping(nonce) | Self::Pong(nonce) => nonce.to_bytes(),
+            Self::Standing(standing) => standing.to_bytes(),
+            Self::ChainRequest(request) | Self::HeadersRequest(request) => request.to_bytes(),
+            Self::ChainPiece(piece) => piece.to_bytes(),
+            Self::Headers(headers) => headers.to_bytes(),
         }
     }
 
@@ -340,6 +446,11 @@ impl Message {
             kind::SLICE_REQUEST => Self::SliceRequest(SliceRequest::from_bytes(body)?),
             kind::PING => Self::Ping(u64::from_bytes(body)?),
             kind::PONG => Self::Pong(u64::from_bytes(body)?),
+            kind::STANDING => Self::Standing(Standing::from_bytes(body)?),
+            kind::CHAIN_REQUEST => Self::ChainRequest(RangeRequest::from_bytes(body)?),
+            kind::CHAIN_PIECE => Self::ChainPiece(Box::new(ChainPiece::from_bytes(body)?)),
+            kind::HEADERS_REQUEST => Self::HeadersRequest(RangeRequest::from_bytes(body)?),
+            kind::HEADERS => Self::Headers(Box::new(Headers::from_bytes(body)?)),
             _ => return Err(CodecError::Tag(kind)),
         })
     }

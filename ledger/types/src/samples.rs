@@ -7,7 +7,10 @@ use crate::confirm::{Confirm, ConfirmBody};
 use crate::evidence::{Evidence, SignedSlice};
 use crate::genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer, Weighting};
 use crate::keys::{Hash, KeyPair, Signature};
-use crate::message::{Digest, Gossip, Hello, Roles, SliceBundle, SliceRequest, SliceStatus, Status, TransactionStatus};
+use crate::message::{
+    ChainPiece, Digest, Gossip, Headers, Hello, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest, SliceStatus,
+    Standing, Status, TransactionStatus,
+};
 use crate::name::{AccountName, ActionName, PermissionName};
 use crate::receipt::{Event, Outcome, Receipt, RejectReason};
 use crate::schedule::{Schedule, ScheduledProducer};
@@ -261,6 +264,22 @@ pub(crate) fn transaction_status() -> TransactionStatus {
 
 pub(crate) fn slice_request() -> SliceRequest {
     SliceRequest { from: slice_ref(), want: hash(0x24) }
+}
+
+pub(crate) fn standing() -> Standing {
+    Standing { final_slice: slice_ref(), from: Slot(4) }
+}
+
+pub(crate) fn range_request() -> RangeRequest {
+    RangeRequest { request: 9, from: Height::new(7, 3), to: Slot(8) }
+}
+
+pub(crate) fn chain_piece() -> ChainPiece {
+    ChainPiece { request: 9, slices: vec![slice_bundle()], end: PieceEnd::Cut }
+}
+
+pub(crate) fn headers() -> Headers {
+    Headers { request: 9, slices: vec![slice()], end: PieceEnd::Done }
 }
 
 /// The text of a data file; `None`, with a line that says so, where the data are absent. With `HPB_DATA` set they must

@@ -234,6 +234,52 @@ pub const VERIFIED_TRANSACTIONS_MAX: usize = 262_144;
 pub const VERIFY_REQUESTS_MAX: usize = 16_384;
 /// Slices that one request for missing ones is answered with.
 pub const SLICES_SERVED_MAX: usize = 256;
+/// Slices of one piece of an answer to a request for final ones.
+pub const CHAIN_PIECE_SLICES_MAX: usize = 1_024;
+/// Bytes of slices that fill a piece; the slice that reaches it is its last.
+pub const CHAIN_PIECE_FILL_LEN: usize = 256 << 10;
+/// Bytes of one piece: what fills it, and a whole slice beyond.
+pub const CHAIN_PIECE_LEN_MAX: usize = 8 + 4 + 1 + CHAIN_PIECE_FILL_LEN + SLICE_LEN_MAX + 4 + SLICE_BYTES_MAX;
+/// Bytes of slices that end an answer; whoever asked asks on.
+pub const CHAIN_ANSWER_FILL_LEN: usize = 1 << 20;
+/// Bytes of slices that fill an answer without transactions; the slice that reaches it is its last. A terminal's session
+/// takes no more.
+pub const HEADERS_FILL_LEN: usize = 16 << 10;
+/// Bytes of one answer without transactions.
+pub const HEADERS_LEN_MAX: usize = 8 + 4 + 1 + HEADERS_FILL_LEN + SLICE_LEN_MAX;
+/// Requests of one peer for final slices that wait for their answer at one node.
+pub const SERVES_PER_PEER_MAX: usize = 4;
+/// Requests for final slices that wait for their answer at one node.
+pub const SERVES_MAX: usize = 256;
+/// Requests for slices without transactions that one node answers in a second, all peers together.
+pub const HEADERS_PER_SECOND_MAX: u32 = 500;
+/// Slots that a peer's final slice must be ahead of a node's before the node asks for final slices by range. Fewer are
+/// left to gossip.
+pub const SYNC_BEHIND_SLOTS: u64 = 4;
+/// Ranges of slots that a node that catches up asks for and holds at once.
+pub const SYNC_RANGES_MAX: usize = 16;
+/// Slots of one such range.
+pub const SYNC_SPAN_SLOTS_MAX: u64 = 1_024;
+/// Requests for ranges that are out with one peer: less than it takes from one.
+pub const SYNC_ASKED_PER_PEER_MAX: usize = 2;
+/// Bytes of slices that wait for their turn in a node that catches up, with those that were asked for.
+pub const SYNC_WAITING_BYTES_MAX: usize = 32 << 20;
+/// Slices that a node that catches up has out to be judged.
+pub const SYNC_HANDED_MAX: usize = 256;
+/// Bytes of those slices; the one that reaches it is the last.
+pub const SYNC_HANDED_BYTES_MAX: usize = 8 << 20;
+/// Slices that a node that catches up takes beyond its final one: half of what its engine holds.
+pub const SYNC_UNFINAL_MAX: usize = UNFINAL_SLICES_MAX / 2;
+/// Pairs of answers that do not fit together which a node that catches up keeps until it knows which one is wrong.
+pub const SYNC_DISPUTES_MAX: usize = 8;
+/// Final slices that the log may be behind before a node that catches up takes no more.
+pub const SYNC_UNSYNCED_MAX: usize = 1_024;
+/// Marks of a log's index of final slices. When there are more, every other one goes.
+pub const LOG_MARKS_MAX: usize = 1 << 16;
+/// Slices that are not final of which one log, and one walk over it, notes where they stand.
+pub const LOG_WAITING_MAX: usize = UNFINAL_SLICES_MAX;
+/// Bytes of slices that are not final yet which one walk over a log holds; others are read again.
+pub const LOG_WALK_BYTES_MAX: usize = 8 << 20;
 
 /// Transactions of one card's terminals whose end is open.
 pub const TERMINALS_OUTSTANDING_MAX: usize = 1 << 18;

@@ -40,7 +40,7 @@ impl Auditor {
     pub fn heard(&mut self, verdict: &Verdict) {
         match verdict {
             Verdict::Confirm(confirm) => self.confirm(confirm.get().clone()),
-            Verdict::Slice(slice, _) => {
+            Verdict::Slice(slice, _) | Verdict::Final(_, Some((slice, _))) => {
                 let body = &slice.get().body;
                 if let NextSchedule::Fixed(schedule) = &body.next {
                     let known = self.schedules.entry(schedule.epoch).or_default();
@@ -50,7 +50,7 @@ impl Auditor {
                 }
                 self.certificate(&body.source);
             }
-            Verdict::Transactions(..) | Verdict::Ahead(_) | Verdict::Refused => {}
+            Verdict::Transactions(..) | Verdict::Final(_, None) | Verdict::Ahead(_) | Verdict::Refused => {}
         }
     }
 

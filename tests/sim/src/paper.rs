@@ -10,7 +10,7 @@ use hpb_node::verify::{Request, Verdict};
 use hpb_types::message::SliceBundle;
 use hpb_types::{
     Canonical, Certificate, ChainId, Confirm, Domain, Genesis, PublicKey, RejectReason, Signature, Signer, Slice,
-    Transaction, TransactionBody, TransactionSignature,
+    Transaction, TransactionBody, TransactionSignature, transactions_root,
 };
 
 /// What a request costs its verifier.
@@ -107,6 +107,15 @@ impl PaperVerify {
                     (_, Err(VerifyError::UnknownSchedule)) => Verdict::Ahead(slice.reference()),
                     _ => Verdict::Refused,
                 }
+            }
+            Request::Final(number, bundle) => {
+                let SliceBundle { slice, transactions } = *bundle;
+                let transactions: Option<Vec<Checked>> =
+                    transactions.into_iter().map(|transaction| checked(transaction).ok()).collect();
+                let root = slice.body.transactions_root;
+                let whole = transactions.filter(|list| transactions_root(list.iter().map(Checked::id)) == root);
+                let good = whole.filter(|_| self.slice(&slice) == Ok(true));
+                Verdict::Final(number, good.map(|list| (Box::new(Verified::vouch(slice)), list)))
             }
             Request::Confirm(confirm) if self.confirm(&confirm) => {
                 Verdict::Confirm(Box::new(Verified::vouch(*confirm)))

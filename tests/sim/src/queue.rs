@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use hpb_base::Instant;
+use hpb_node::serve::Served;
 use hpb_node::verify::Verdict;
 
 /// Something that is to happen. Machines are named by their place in the world.
@@ -37,6 +38,15 @@ pub enum Event {
         life: u32,
         /// The batch's number.
         number: u64,
+    },
+    /// A piece of the log was read for a peer.
+    Served {
+        /// By whom.
+        machine: usize,
+        /// In which life it was asked.
+        life: u32,
+        /// The piece.
+        served: Box<Served>,
     },
     /// A store's batch is there.
     Committed {

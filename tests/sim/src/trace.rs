@@ -38,6 +38,8 @@ pub enum Tag {
     Ended = 13,
     /// Final, as users are told.
     Final = 14,
+    /// A piece of the log was read for a peer.
+    Served = 15,
 }
 
 /// The trace so far.

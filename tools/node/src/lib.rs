@@ -3,6 +3,7 @@
 pub mod core;
 pub mod engine;
 pub mod runtime;
+pub mod serve;
 pub mod topology;
 pub mod verify;
 pub mod workers;

@@ -11,7 +11,7 @@ use hpb_consensus::{Schedules, Verified, Verifier, Verify as _, VerifyError};
 use hpb_ledger::Checked;
 use hpb_toe::SessionId;
 use hpb_types::message::SliceBundle;
-use hpb_types::{Canonical, Confirm, Genesis, Hash, RejectReason, Slice, SliceRef, Transaction};
+use hpb_types::{Canonical, Confirm, Genesis, Hash, RejectReason, Slice, SliceRef, Transaction, transactions_root};
 
 /// Where transactions came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,8 @@ pub enum Request {
     Transactions(Origin, Vec<Transaction>),
     /// A slice with its transactions.
     Slice(SessionId, Box<SliceBundle>),
+    /// A slice that a peer says is final, with its transactions, by the number that it was handed on with.
+    Final(u64, Box<SliceBundle>),
     /// A confirm.
     Confirm(Box<Confirm>),
     /// The schedules to judge the following requests by. No verdict answers it.
@@ -40,6 +42,8 @@ pub enum Verdict {
     Transactions(Origin, Vec<Result<Checked, (Hash, RejectReason)>>),
     /// A slice whose every signature is good, its transactions beside it.
     Slice(Box<Verified<Slice>>, Vec<Checked>),
+    /// What was asked as final, if all of it is good and the transactions are those of its root.
+    Final(u64, Option<(Box<Verified<Slice>>, Vec<Checked>)>),
     /// A confirm whose signature is good.
     Confirm(Box<Verified<Confirm>>),
     /// A slice of a schedule that is not known yet.
@@ -99,7 +103,7 @@ impl Verify {
     fn judge_transactions(&mut self, requests: &[Request]) -> Vec<bool> {
         let all = requests.iter().flat_map(|request| match request {
             Request::Transactions(_, list) => list.as_slice(),
-            Request::Slice(_, bundle) => bundle.transactions.as_slice(),
+            Request::Slice(_, bundle) | Request::Final(_, bundle) => bundle.transactions.as_slice(),
             Request::Confirm(_) | Request::Schedules(_) => &[],
         });
         let marked: Vec<(&Transaction, Hash, Hash)> =
@@ -135,19 +139,23 @@ impl Verify {
             Request::Slice(_, bundle) => {
                 let SliceBundle { slice, transactions } = *bundle;
                 self.counters.slices += 1;
-                // Every flag is taken, so that the next request finds its own.
-                let checked: Vec<Option<Checked>> = transactions
-                    .into_iter()
-                    .zip(good)
-                    .map(|(transaction, good)| good.then(|| Checked::verified(transaction).ok()).flatten())
-                    .collect();
-                let checked: Option<Vec<Checked>> = checked.into_iter().collect();
+                let checked = checked(transactions, good);
                 let reference = slice.reference();
                 match (checked, self.verifier.slice(slice)) {
                     (Some(checked), Ok(slice)) => Verdict::Slice(Box::new(slice), checked),
                     (_, Err(VerifyError::UnknownSchedule)) => Verdict::Ahead(reference),
                     _ => self.refuse(),
                 }
+            }
+            Request::Final(number, bundle) => {
+                let SliceBundle { slice, transactions } = *bundle;
+                self.counters.slices += 1;
+                let root = slice.body.transactions_root;
+                let checked = checked(transactions, good)
+                    .filter(|checked| transactions_root(checked.iter().map(Checked::id)) == root);
+                let judged = checked.and_then(|checked| Some((Box::new(self.verifier.slice(slice).ok()?), checked)));
+                self.counters.refused += u64::from(judged.is_none());
+                Verdict::Final(number, judged)
             }
             Request::Confirm(confirm) => {
                 self.counters.confirms += 1;
@@ -174,6 +182,16 @@ impl Verify {
             self.known.remove(&oldest);
         }
     }
+}
+
+/// The transactions of one slice, if every one is good. All flags are taken, so that the next request finds its own.
+fn checked(transactions: Vec<Transaction>, good: &mut impl Iterator<Item = bool>) -> Option<Vec<Checked>> {
+    let checked: Vec<Option<Checked>> = transactions
+        .into_iter()
+        .zip(good)
+        .map(|(transaction, good)| good.then(|| Checked::verified(transaction).ok()).flatten())
+        .collect();
+    checked.into_iter().collect()
 }
 
 /// Tells two signings of one transaction apart: its id covers no signature.

@@ -18,6 +18,11 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::SliceRequest(samples::slice_request()),
         Message::Ping(7),
         Message::Pong(7),
+        Message::Standing(samples::standing()),
+        Message::ChainRequest(samples::range_request()),
+        Message::ChainPiece(Box::new(samples::chain_piece())),
+        Message::HeadersRequest(samples::range_request()),
+        Message::Headers(Box::new(samples::headers())),
     ]
 }
 
@@ -63,6 +68,9 @@ fn bounds_fit_the_largest_values() {
         Message::SliceRequest(samples::slice_request()),
         Message::Ping(u64::MAX),
         Message::Pong(u64::MAX),
+        Message::Standing(samples::standing()),
+        Message::ChainRequest(samples::range_request()),
+        Message::HeadersRequest(samples::range_request()),
     ];
     for message in largest {
         assert_eq!(Some(message.encode().len()), Message::len_max(message.kind()));
@@ -94,6 +102,17 @@ fn a_bundle_holds_no_more_bytes_than_a_slice_may() {
     let bundle = |count| SliceBundle { slice: samples::slice(), transactions: vec![transaction.clone(); count] };
     assert_eq!(SliceBundle::from_bytes(&bundle(count).to_bytes()), Ok(bundle(count)));
     assert_eq!(SliceBundle::from_bytes(&bundle(count + 1).to_bytes()), Err(CodecError::TooLong));
+}
+
+#[test]
+fn a_piece_holds_what_fills_it_and_the_largest_slice_beyond() {
+    let most = CHAIN_PIECE_LEN_MAX - 13;
+    assert_eq!(most, hpb_base::limits::CHAIN_PIECE_FILL_LEN + SliceBundle::LEN_MAX);
+    let piece =
+        ChainPiece { slices: vec![samples::slice_bundle(); CHAIN_PIECE_SLICES_MAX + 1], ..samples::chain_piece() };
+    assert_eq!(ChainPiece::from_bytes(&piece.to_bytes()), Err(CodecError::Count));
+    let headers = Headers { slices: vec![samples::slice(); 200], ..samples::headers() };
+    assert_eq!(Headers::from_bytes(&headers.to_bytes()), Err(CodecError::TooLong));
 }
 
 #[test]

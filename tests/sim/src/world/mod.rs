@@ -222,7 +222,11 @@ impl World {
                 self.give(machine, Input::Synced { number });
             }
             Event::Committed { machine, life } if self.nodes[machine].life == life => self.committed(machine),
-            Event::Verdict { .. } | Event::Synced { .. } | Event::Committed { .. } => {}
+            Event::Served { machine, life, served } if self.nodes[machine].life == life => {
+                self.trace.note(self.now, Tag::Served, machine, served.slices_count, &served.message);
+                self.give(machine, Input::Served(served));
+            }
+            Event::Verdict { .. } | Event::Synced { .. } | Event::Served { .. } | Event::Committed { .. } => {}
             Event::Mesh => self.mesh(),
             Event::Opened { one, other } => self.opened(one, other),
             Event::Closed { machine, peer, generation } => self.closed(machine, peer, generation),
@@ -331,6 +335,12 @@ impl World {
                 self.queue.put(at, Event::Verdict { machine: index, life: node.life, verdict });
             }
             Output::Log { number, batch } => self.log(index, number, &batch),
+            Output::Read(read) => {
+                let node = &mut self.nodes[index];
+                let Some(log) = &mut node.log else { return };
+                let (served, at) = (read.finish(log), self.now + SYNC + node.slow);
+                self.queue.put(at, Event::Served { machine: index, life: node.life, served });
+            }
             Output::Commit(batch) => {
                 let node = &mut self.nodes[index];
                 self.trace.note(self.now, Tag::Commit, index, batch.point.commit, &batch.point.slice.id.0);

@@ -54,6 +54,7 @@ impl Trace {
             Input::Verdict(_) => self.note(now, 8, &[]),
             Input::Synced { number } => self.note(now, 9, &number.to_le_bytes()),
             Input::Committed { commit } => self.note(now, 10, &commit.to_le_bytes()),
+            Input::Served(served) => self.note(now, 18, &served.message),
             Input::DigestInterval(interval) => self.note(now, 11, &interval.as_nanos().to_le_bytes()),
         }
     }
@@ -69,6 +70,7 @@ impl Trace {
                 self.note(now, 15, &number.to_le_bytes());
                 self.note(now, 15, &(batch.encoded_len() as u64).to_le_bytes());
             }
+            Output::Read(_) => self.note(now, 19, &[]),
             Output::Commit(batch) => self.note(now, 16, &batch.point.slice.id.0),
             Output::Stop(reason) => self.note(now, 17, reason.as_bytes()),
         }

@@ -20,6 +20,8 @@ use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
 
 /// What a data sync takes on the virtual disk.
 const SYNC: Duration = Duration::from_micros(150);
+/// What reading a piece for a peer takes.
+const READ: Duration = Duration::from_micros(200);
 /// What a commit of the store takes.
 const COMMIT: Duration = Duration::from_millis(5);
 /// How long final states gather before they are committed.
@@ -147,6 +149,10 @@ impl Validator {
             Output::Log { number, batch } => {
                 self.log.append(&batch)?;
                 self.answer(now + SYNC, Input::Synced { number });
+            }
+            Output::Read(read) => {
+                let served = read.finish(&mut self.log);
+                self.answer(now + READ, Input::Served(served));
             }
             Output::Commit(batch) => {
                 let commit = batch.point.commit;

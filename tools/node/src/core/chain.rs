@@ -17,6 +17,7 @@ use hpb_types::{
 
 use super::io::{Output, framed};
 use super::journal::Entry;
+use super::sync::Input as SyncInput;
 use super::{Body, Core};
 use crate::verify::Request;
 
@@ -60,6 +61,7 @@ impl<S: Store> Core<S> {
                 self.outputs.push_back(Output::Stop(text));
             }
             EngineOutput::Dropped(reason) => {
+                self.dropped = Some(reason);
                 if reason == hpb_consensus::DropReason::StaleProposal {
                     self.withdraw();
                 }
@@ -269,6 +271,9 @@ impl<S: Store> Core<S> {
             return self.stop(&error);
         }
         self.journal.finalise(newly);
+        self.unsynced += newly.len();
+        let now = self.now;
+        self.sync.handle(now, SyncInput::Final(newly.to_vec()));
     }
 
     /// A log batch is durable: what it held may be confirmed, or told to be final.
@@ -293,6 +298,7 @@ impl<S: Store> Core<S> {
             id = body.slice.body.parent;
             chain.push(slice);
         }
+        self.unsynced = self.unsynced.saturating_sub(chain.len());
         let mut slot = self.final_told.height.slot;
         for slice in chain.into_iter().rev() {
             self.stats.filled_slots += u64::from(slice.height.slot != slot);
@@ -316,6 +322,10 @@ impl<S: Store> Core<S> {
     }
 
     fn request(&mut self, missing: Hash, above: SliceRef) {
+        // What is missing between is being asked for by range.
+        if self.sync.is_beyond(Slot(u64::MAX)) {
+            return;
+        }
         let Some(session) = self.peers.next_to_ask() else { return };
         let message = framed(&Message::SliceRequest(SliceRequest { from: above, want: missing }));
         self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));

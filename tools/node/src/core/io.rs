@@ -8,6 +8,7 @@ use hpb_ledger::chainlog::LogBatch;
 use hpb_toe::{Class, Command, Event, SessionId};
 use hpb_types::PublicKey;
 
+use crate::serve::{Read, Served};
 use crate::verify::{Request, Verdict};
 
 /// What the world tells the core.
@@ -47,6 +48,8 @@ pub enum Input {
         /// The commit's number.
         commit: u64,
     },
+    /// A piece of a peer's request was read from the log.
+    Served(Box<Served>),
     /// Digests must be at least this far apart: sending one costs too much otherwise.
     DigestInterval(Duration),
 }
@@ -64,6 +67,8 @@ pub enum Output {
         /// What to write.
         batch: Box<LogBatch>,
     },
+    /// Read a piece of this peer's request from the log, then say [`Input::Served`]. One is out at a time.
+    Read(Box<Read>),
     /// Commit this to the store, with sync, then say [`Input::Committed`].
     Commit(Box<FinalBatch>),
     /// The node must stop: going on could harm the chain or the data.
@@ -82,6 +87,6 @@ impl Input {
 }
 
 /// A message framed once for any number of sessions.
-pub(super) fn framed(message: &hpb_types::message::Message) -> Arc<[u8]> {
+pub(crate) fn framed(message: &hpb_types::message::Message) -> Arc<[u8]> {
     hpb_toe::framing::framed(message.kind(), &message.encode()).into()
 }

@@ -4,6 +4,7 @@
 //! slice -> executed -> written -> confirmed -> justified -> final -> told. Executing is done here; verifying,
 //! writing, committing and sending are asked of others by [`Output`] and answered by [`Input`].
 
+mod catch_up;
 mod chain;
 mod digest;
 mod io;
@@ -13,6 +14,8 @@ mod pool;
 mod producer;
 mod recover;
 mod report;
+mod serving;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -21,27 +24,31 @@ use std::sync::Arc;
 
 use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
-use hpb_consensus::{Config as EngineConfig, LinkInput as EngineInput, Verified};
+use hpb_consensus::{Config as EngineConfig, DropReason, LinkInput as EngineInput, Verified};
 use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
-use hpb_types::{ChainId, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
+use hpb_types::{ChainId, Epoch, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
 pub use chain::context_of;
+pub(crate) use io::framed;
 pub use io::{Input, Output};
 pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
 pub use report::Reporter;
+pub use sync::{Fault, SyncStats};
 
 use crate::engine::ChainEngine;
+use crate::serve::Wanted;
 use crate::verify::{Origin, Request, Verdict};
 use digest::Digests;
-use io::framed;
 use journal::Journal;
 use peers::Peers;
 use pool::Senders;
 use report::Reports;
+use serving::Serving;
+use sync::{Input as SyncInput, Surroundings, Sync};
 
 /// A slice and its transactions.
 pub(crate) struct Body {
@@ -100,6 +107,14 @@ pub struct CoreStats {
     pub bad_messages: u64,
     /// Messages that found the verifier full and were dropped.
     pub unverified: u64,
+    /// Slices and confirms of others left unread, because this node is behind.
+    pub unread: u64,
+    /// Catching up.
+    pub sync: SyncStats,
+    /// Final slices sent to peers that asked for them.
+    pub served: u64,
+    /// Requests for final slices that were refused for want of room.
+    pub serves_refused: u64,
 }
 
 /// The core. See the module.
@@ -120,6 +135,14 @@ pub struct Core<S> {
     senders: Senders,
     bodies: Bodies,
     finals_kept: VecDeque<Hash>,
+    serving: Serving,
+    sync: Sync,
+    /// Final slices that the log does not hold for certain.
+    unsynced: usize,
+    /// Why the engine refused something last.
+    dropped: Option<DropReason>,
+    kept_from: Slot,
+    standing_told: SliceRef,
     journal: Journal,
     digests: Digests,
     head: SliceRef,
@@ -144,7 +167,7 @@ impl<S: Store> Core<S> {
         let CoreConfig { genesis, producer, reporter, validators, wall_at_zero, commit_every, silent_when_idle } =
             config;
         let chain = genesis.chain_id();
-        let Recovered { ledger, anchor, memory, finals, unfinal } = recovered;
+        let Recovered { ledger, anchor, memory, finals, unfinal, kept_from } = recovered;
         let tip = anchor.tip();
         let name = producer.as_ref().map(|producer| producer.name);
         let mut engine_config = EngineConfig::new(&genesis, name, wall_at_zero);
@@ -163,6 +186,12 @@ impl<S: Store> Core<S> {
             senders: Senders::default(),
             bodies: BTreeMap::new(),
             finals_kept: VecDeque::new(),
+            serving: Serving::default(),
+            sync: Sync::new(tip, Surroundings { slot: Slot(0), epoch: Epoch(0), has_room: true }, now),
+            unsynced: 0,
+            dropped: None,
+            kept_from,
+            standing_told: tip,
             journal: Journal::default(),
             digests: Digests::new(slice_interval, tip, now),
             head: tip,
@@ -209,6 +238,11 @@ impl<S: Store> Core<S> {
         &self.stats
     }
 
+    /// Whether it is behind and asks for final slices.
+    pub fn is_catching_up(&self) -> bool {
+        self.sync.is_active()
+    }
+
     /// The engine.
     pub fn engine(&self) -> &ChainEngine {
         &self.engine
@@ -247,6 +281,9 @@ impl<S: Store> Core<S> {
         };
         let message = framed(&Message::Hello(hello));
         self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
+        if self.peers.roles(session).is_some_and(|roles| roles.intersects(Roles::VALIDATOR | Roles::DIAGNOSTICS)) {
+            self.show_standing(session);
+        }
         if class == Class::Validator {
             self.greet(session);
         }
@@ -281,19 +318,32 @@ impl<S: Store> Core<S> {
                 self.verify(Request::Transactions(Origin::Gossip, gossip.transactions));
             }
             Message::SliceBundle(bundle) => {
-                if !self.bodies.contains_key(&bundle.slice.id()) {
+                if !self.is_beyond(bundle.slice.body.slot) && !self.bodies.contains_key(&bundle.slice.id()) {
                     self.verify(Request::Slice(session, bundle));
                 }
             }
+            Message::Confirm(confirm) if self.is_beyond(confirm.body.target.height.slot) => {}
             Message::Confirm(confirm) => {
                 self.verify(Request::Confirm(confirm));
             }
             Message::SliceRequest(request) => self.serve(session, &request),
+            Message::ChainRequest(request) => self.asked(session, Wanted::Slices, request),
+            Message::HeadersRequest(request) => self.asked(session, Wanted::Headers, request),
             Message::Ping(nonce) => {
                 let message = framed(&Message::Pong(nonce));
                 self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
             }
-            Message::Hello(_) | Message::Pong(_) | Message::Digest(_) | Message::TransactionStatus(_) => {}
+            Message::Standing(standing) => {
+                if let Some(peer) = self.peers.key(session) {
+                    self.sync.handle(self.now, SyncInput::Standing { session, peer, standing });
+                }
+            }
+            Message::ChainPiece(piece) => self.sync.handle(self.now, SyncInput::Piece { session, piece }),
+            Message::Hello(_)
+            | Message::Pong(_)
+            | Message::Digest(_)
+            | Message::TransactionStatus(_)
+            | Message::Headers(_) => {}
         }
     }
 
@@ -313,6 +363,7 @@ impl<S: Store> Core<S> {
         match verdict {
             Verdict::Transactions(origin, judged) => self.admit(now, origin, judged),
             Verdict::Slice(slice, transactions) => self.slice(now, *slice, transactions),
+            Verdict::Final(number, judged) => self.judged(now, number, judged),
             Verdict::Confirm(confirm) => self.confirmed(now, *confirm),
             Verdict::Ahead(slice) => self.engine.handle(now, EngineInput::Behind(slice)),
             Verdict::Refused => self.stats.bad_messages += 1,
@@ -331,6 +382,7 @@ impl<S: Store> Core<S> {
             self.slot = slot;
             let block_time = self.block_time(now);
             self.expire(block_time);
+            self.spread_standing();
         }
         self.report(now);
         self.gossip(now);
@@ -344,6 +396,10 @@ impl<S: Store> Core<S> {
             self.journal.batch(&self.bodies, self.producer.as_ref().map(|producer| producer.name))
         {
             self.outputs.push_back(Output::Log { number, batch: Box::new(batch) });
+        }
+        self.catch_up(now);
+        if let Some(read) = self.serving.next() {
+            self.outputs.push_back(Output::Read(read));
         }
         if now >= self.commit_at {
             self.commit_at = now + self.commit_every;
@@ -370,10 +426,15 @@ impl<S: Store> Machine for Core<S> {
         self.told = true;
         match input {
             Input::Opened { session, peer, class } => self.opened(session, peer, class),
-            Input::Closed { session } => self.peers.close(session),
+            Input::Closed { session } => {
+                self.peers.close(session);
+                self.serving.close(session);
+                self.sync.handle(now, SyncInput::Closed { session });
+            }
             Input::Message { session, kind, body } => self.message(session, kind, &body),
             Input::Verdict(verdict) => self.verdict(now, verdict),
             Input::Synced { number } => self.synced(now, number),
+            Input::Served(served) => self.served(*served),
             Input::Committed { commit } => self.ledger.committed(commit),
             Input::DigestInterval(interval) => self.digests.set_interval(interval.max(self.slice_interval)),
         }
@@ -390,6 +451,7 @@ impl<S: Store> Machine for Core<S> {
         self.told = false;
         self.pump(now);
         self.tick(now);
+        self.stats.sync.clone_from(self.sync.stats());
         self.outputs.pop_front()
     }
 
@@ -404,7 +466,7 @@ impl<S: Store> Machine for Core<S> {
 impl<S: Store> Core<S> {
     /// When the clock alone gives it something to do.
     fn timer_at(&self) -> Option<Instant> {
-        let waits = [self.senders.gossip_at, self.reports.due_at(), Some(self.commit_at)];
+        let waits = [self.senders.gossip_at, self.reports.due_at(), Some(self.commit_at), self.sync.wake_at()];
         let timers = [self.engine.wake_at(), self.digests.due_at()].into_iter().chain(waits);
         timers.flatten().min()
     }

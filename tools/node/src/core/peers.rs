@@ -10,13 +10,14 @@ use hpb_types::message::Roles;
 pub(super) struct Peers {
     validators: Vec<PublicKey>,
     roles: BTreeMap<SessionId, Roles>,
+    keys: BTreeMap<SessionId, PublicKey>,
     mesh: Vec<SessionId>,
     asked: usize,
 }
 
 impl Peers {
     pub(super) fn new(validators: Vec<PublicKey>) -> Self {
-        Self { validators, roles: BTreeMap::new(), mesh: Vec::new(), asked: 0 }
+        Self { validators, roles: BTreeMap::new(), keys: BTreeMap::new(), mesh: Vec::new(), asked: 0 }
     }
 
     /// Notes a session; the group that it belongs to. A session that came in as a validator's but is not one of the
@@ -31,17 +32,24 @@ impl Peers {
         self.roles.insert(session, roles);
         if group == Some(Group::Validators) {
             self.mesh.push(session);
+            self.keys.extend(peer.map(|peer| (session, peer)));
         }
         group
     }
 
     pub(super) fn close(&mut self, session: SessionId) {
         self.roles.remove(&session);
+        self.keys.remove(&session);
         self.mesh.retain(|other| *other != session);
     }
 
     pub(super) fn roles(&self, session: SessionId) -> Option<Roles> {
         self.roles.get(&session).copied()
+    }
+
+    /// Which validator a session is with.
+    pub(super) fn key(&self, session: SessionId) -> Option<PublicKey> {
+        self.keys.get(&session).copied()
     }
 
     /// A validator to ask, another each time.

@@ -10,7 +10,7 @@ use hpb_consensus::{AnchorError, Memory, Office, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
-use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef};
+use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef, Slot};
 
 use super::Body;
 use super::chain::{context_of, next_of};
@@ -25,6 +25,8 @@ pub struct Recovered<S> {
     pub(super) finals: Vec<Body>,
     /// Slices that are not final, each after its parent.
     pub(super) unfinal: Vec<Body>,
+    /// The first slot that the log has whole.
+    pub(super) kept_from: Slot,
 }
 
 /// Why a node does not start from what its disk holds.
@@ -118,7 +120,7 @@ impl<S: Store> Recovered<S> {
             Some(WatermarkState::Unknown) => Memory::Lost,
             None => Memory::Never,
         };
-        Ok(Self { ledger, anchor, memory, finals, unfinal })
+        Ok(Self { ledger, anchor, memory, finals, unfinal, kept_from: log.finals_from() })
     }
 
     /// The last final slice that the disk holds.

@@ -39,7 +39,13 @@ struct World {
     now: Instant,
     told: Vec<(Instant, Hash, Status)>,
     finals: Vec<(Instant, SliceRef)>,
+    /// What one node's messages to another become on their way: who sends, to whom, what.
+    tamper: Option<Tamper>,
+    /// Sessions closed by a core: by whom, with whom.
+    closed: Vec<(usize, usize)>,
 }
+
+type Tamper = Box<dyn FnMut(usize, usize, &mut Vec<u8>)>;
 
 fn keys(tag: u8, index: usize) -> KeyPair {
     let mut seed = [tag; 32];
@@ -100,7 +106,11 @@ fn session(index: usize) -> SessionId {
 
 impl World {
     fn new(count: usize) -> Self {
-        let genesis = genesis(count);
+        Self::of(genesis(count))
+    }
+
+    fn of(genesis: Genesis) -> Self {
+        let count = genesis.producers.len();
         let mut world = Self {
             nodes: (0..count).map(|_| None).collect(),
             genesis,
@@ -109,6 +119,8 @@ impl World {
             now: Instant::from_millis(10),
             told: Vec::new(),
             finals: Vec::new(),
+            tamper: None,
+            closed: Vec::new(),
         };
         for index in 0..count {
             let folder = MemoryFolder::new();
@@ -212,6 +224,12 @@ impl World {
                     self.hear(&message);
                 }
             }
+            Output::Card(Command::Close { session: with }) => {
+                let other = with.index as usize;
+                self.closed.push((index, other));
+                self.give(index, Input::Closed { session: with });
+                self.give(other, Input::Closed { session: session(index) });
+            }
             Output::Card(_) => {}
             Output::Verify(request) => {
                 let verdicts = self.nodes[index].as_mut().unwrap().verify.judge(vec![request]);
@@ -223,6 +241,10 @@ impl World {
                 self.nodes[index].as_mut().unwrap().log.append(&batch).unwrap();
                 self.fly(SYNC, index, Input::Synced { number });
             }
+            Output::Read(read) => {
+                let served = read.finish(&mut self.nodes[index].as_mut().unwrap().log);
+                self.fly(SYNC, index, Input::Served(served));
+            }
             Output::Commit(batch) => {
                 let commit = batch.point.commit;
                 self.nodes[index].as_mut().unwrap().disk.commit(&batch).unwrap();
@@ -233,7 +255,14 @@ impl World {
     }
 
     fn deliver(&mut self, from: usize, to: usize, message: &[u8]) {
-        let input = Input::Message { session: session(from), kind: message[4], body: message[5..].to_vec() };
+        let mut body = message[5..].to_vec();
+        if let Some(tamper) = &mut self.tamper {
+            let mut whole = vec![message[4]];
+            whole.append(&mut body);
+            tamper(from, to, &mut whole);
+            body = whole.split_off(1);
+        }
+        let input = Input::Message { session: session(from), kind: message[4], body };
         if self.nodes[to].is_some() {
             self.fly(DELAY, to, input);
         }
@@ -558,4 +587,126 @@ fn one_that_was_away_catches_up() {
     world.run_for(Duration::from_secs(5));
     assert_eq!(world.core(3).stats().final_transactions, 20);
     assert_eq!(world.roots().len(), 1, "{:?}", world.roots());
+}
+
+/// Four validators, the last away from the start, with epochs of eight slots, and the three others for `seconds`, with
+/// some transactions on the way.
+fn without_the_last(seconds: u64) -> (World, MemoryFolder, SharedStore) {
+    let mut world = World::of(Genesis { epoch_slots: 8, ..genesis(4) });
+    let (folder, disk) = world.kill(3);
+    for salt in 0..seconds {
+        let transaction = world.transfer(salt);
+        world.submit(&transaction);
+        world.run_for(Duration::from_secs(1));
+    }
+    (world, folder, disk)
+}
+
+impl World {
+    /// Runs until a node has caught up, and some seconds on. How long it took.
+    fn catch_up(&mut self, index: usize) -> Duration {
+        let since = self.now;
+        for _ in 0..600 {
+            self.run_for(Duration::from_millis(100));
+            if self.core(index).stats().sync.finished > 0 && !self.core(index).is_catching_up() {
+                break;
+            }
+        }
+        let took = self.now.since(since);
+        self.run_for(Duration::from_secs(4));
+        took
+    }
+
+    fn assert_level(&self, index: usize) {
+        let (own, others) = (self.core(index), self.core(0));
+        let stats = own.stats();
+        let behind = others.last_final().height.slot.0.saturating_sub(own.last_final().height.slot.0);
+        assert!(behind <= 2, "{behind} slots behind: {stats:?}");
+        assert_eq!(stats.final_transactions, others.stats().final_transactions);
+        let at = own.ledger.final_slice();
+        if let Ok(root) = others.ledger.state_root(&at.id) {
+            assert_eq!(own.ledger.state_root(&at.id).unwrap(), root);
+        }
+    }
+}
+
+#[test]
+fn one_that_is_new_catches_up_over_epochs_from_the_logs_of_the_others() {
+    let (mut world, folder, disk) = without_the_last(100);
+    let slices = world.core(0).stats().final_slices;
+    assert!(slices > FINAL_SLICES_KEPT_MAX as u64 + 300, "{slices}: only the log has them all");
+    let in_force = world.core(0).engine.in_force().epoch;
+    assert!(in_force.0 >= 10, "{in_force:?}");
+    let now = world.now;
+    world.start(3, folder, disk);
+    world.mesh();
+    let took = world.catch_up(3);
+    world.assert_level(3);
+    let sync = &world.core(3).stats().sync;
+    assert!(sync.slices > slices - 100 && sync.banned == 0 && sync.rounds == 1, "{sync:?}");
+    assert!(took < Duration::from_secs(20), "{took:?} since {now:?}");
+    let served: Vec<u64> = (0..3).map(|index| world.core(index).stats().served).collect();
+    assert!(served.iter().all(|count| *count > slices / 10), "all take part: {served:?}");
+    assert!(world.core(3).bodies.len() < 2 * FINAL_SLICES_KEPT_MAX, "{}", world.core(3).bodies.len());
+}
+
+#[test]
+fn one_that_lies_in_the_middle_is_closed_and_the_rest_comes_from_the_others() {
+    let (mut world, folder, disk) = without_the_last(60);
+    world.start(3, folder, disk);
+    let mut lies = 0;
+    world.tamper = Some(Box::new(move |from, to, message| {
+        // One byte in the middle of every fourth piece of validator 1.
+        if (from, to, message[0]) == (1, 3, kind::CHAIN_PIECE) && message.len() > 2_000 {
+            lies += 1;
+            let at = message.len() / 2;
+            message[at] ^= u8::from(lies % 4 == 2);
+        }
+    }));
+    world.mesh();
+    world.catch_up(3);
+    world.assert_level(3);
+    assert!(world.closed.contains(&(3, 1)) && world.closed.iter().all(|with| *with == (3, 1)), "{:?}", world.closed);
+    assert!(world.core(3).stats().sync.finished == 1);
+}
+
+#[test]
+fn one_that_is_cut_off_while_it_catches_up_goes_on_from_its_disk() {
+    let (mut world, folder, disk) = without_the_last(60);
+    world.start(3, folder, disk);
+    world.mesh();
+    let part = world.core(0).last_final().height.slot.0 / 4;
+    while world.core(3).last_final().height.slot.0 < part {
+        world.run_for(Duration::from_micros(200));
+    }
+    assert!(world.core(3).is_catching_up());
+    let taken = world.core(3).stats().sync.slices;
+    let (folder, disk) = world.kill(3);
+    world.flying.clear();
+    world.run_for(Duration::from_secs(2));
+    world.start(3, folder, disk);
+    let kept = world.core(3).last_final().height.slot.0;
+    assert!(kept >= part, "{kept} of {part}");
+    world.mesh();
+    world.catch_up(3);
+    let again = world.core(3).stats().sync.slices;
+    assert!(taken > 100 && again < world.core(0).stats().final_slices - taken / 2, "{taken} and {again}");
+    let behind = world.core(0).last_final().height.slot.0.saturating_sub(world.core(3).last_final().height.slot.0);
+    assert!(behind <= 2);
+}
+
+#[test]
+fn while_one_catches_up_the_others_go_on() {
+    let (mut world, folder, disk) = without_the_last(20);
+    let before = world.core(0).last_final().height.slot.0;
+    world.start(3, folder, disk);
+    world.mesh();
+    for salt in 1_000..1_020 {
+        let transaction = world.transfer(salt);
+        world.submit(&transaction);
+        world.run_for(Duration::from_millis(100));
+    }
+    world.run_for(Duration::from_secs(4));
+    assert!(world.core(0).last_final().height.slot.0 >= before + 8);
+    world.assert_level(3);
 }

@@ -203,7 +203,8 @@ impl<S: Store> ChainWorker<S> {
                     let verifier = verifier_of(&request, self.verifiers.len());
                     self.verifiers[verifier].requests.put(request);
                 }
-                Output::Log { number, batch } => self.log.put(LogEntry { number, batch }),
+                Output::Log { number, batch } => self.log.put(LogEntry::Write { number, batch }),
+                Output::Read(read) => self.log.put(LogEntry::Read(read)),
                 Output::Commit(batch) => self.store.put(batch),
                 Output::Stop(text) => {
                     self.stopped = true;
@@ -312,7 +313,11 @@ fn verifier_of(request: &Request, count: usize) -> usize {
         Request::Transactions(Origin::Terminal(SessionId { index, .. }), _) if count > 1 => {
             1 + *index as usize % (count - 1)
         }
-        Request::Transactions(..) | Request::Slice(..) | Request::Confirm(_) | Request::Schedules(_) => 0,
+        Request::Transactions(..)
+        | Request::Slice(..)
+        | Request::Final(..)
+        | Request::Confirm(_)
+        | Request::Schedules(_) => 0,
     }
 }
 

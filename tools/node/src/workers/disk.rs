@@ -1,6 +1,8 @@
 //! The two workers that wait for the disk: the log's and the store's. They live on service executors, where blocking
 //! holds nobody up.
 //!
+//! The log's also reads for peers that were away, a step at a time between its writes.
+//!
 //! Both stop at the first refusal and end the runtime with its words: what was not made durable is never answered, so
 //! nothing that rests on it is ever told.
 
@@ -15,13 +17,19 @@ use super::outlet::Outlet;
 use super::readout::Publisher;
 use crate::core::Input;
 use crate::runtime::{Activity, Receiver, Sender, Worker};
+use crate::serve::{Read, Step};
 
-/// What the log is to make durable.
-pub struct LogEntry {
-    /// The number that the answer carries.
-    pub number: u64,
-    /// What to write.
-    pub batch: Box<LogBatch>,
+/// What the log is asked for.
+pub enum LogEntry {
+    /// To make a batch durable.
+    Write {
+        /// The number that the answer carries.
+        number: u64,
+        /// What to write.
+        batch: Box<LogBatch>,
+    },
+    /// To read a piece for a peer.
+    Read(Box<Read>),
 }
 
 /// What a log did so far.
@@ -44,6 +52,8 @@ pub struct LogWorker {
     answers: Outlet<Input>,
     fail: Fail,
     stopped: bool,
+    /// What is being read for a peer. Writes come first, and wait for one step of it at most.
+    reading: Option<Box<Read>>,
     /// Whether the next segment may still want something done.
     preparing: bool,
     publisher: Publisher<LogReadout>,
@@ -59,11 +69,27 @@ impl LogWorker {
         fail: Fail,
         publisher: Publisher<LogReadout>,
     ) -> Self {
-        Self { log, entries, answers: Outlet::new(answers), fail, stopped: false, preparing: true, publisher }
+        Self {
+            log,
+            entries,
+            answers: Outlet::new(answers),
+            fail,
+            stopped: false,
+            reading: None,
+            preparing: true,
+            publisher,
+        }
     }
 
     fn append(&mut self) -> bool {
-        let Some(LogEntry { number, batch }) = self.entries.pop() else { return false };
+        let (number, batch) = match self.entries.pop() {
+            None => return false,
+            Some(LogEntry::Read(read)) => {
+                self.reading = Some(read);
+                return true;
+            }
+            Some(LogEntry::Write { number, batch }) => (number, batch),
+        };
         match self.log.append(&batch) {
             Ok(_) => {
                 self.answers.put(Input::Synced { number });
@@ -73,6 +99,16 @@ impl LogWorker {
                 self.stopped = true;
                 (self.fail)(error.to_string());
             }
+        }
+        true
+    }
+
+    /// Goes on reading.
+    fn read(&mut self) -> bool {
+        let Some(read) = self.reading.take() else { return false };
+        match read.step(&mut self.log) {
+            Step::Reading(read) => self.reading = Some(read),
+            Step::Served(served) => self.answers.put(Input::Served(served)),
         }
         true
     }
@@ -107,7 +143,7 @@ impl Worker for LogWorker {
         let mut busy = self.answers.flush();
         if !self.stopped && self.answers.is_clear() {
             let appended = self.append();
-            busy |= appended || self.prepare();
+            busy |= appended || self.read() || self.prepare();
         }
         if busy {
             self.publisher.touch();

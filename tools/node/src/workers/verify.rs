@@ -128,7 +128,7 @@ impl VerifyWorker {
 fn signatures_of(request: &Request) -> usize {
     match request {
         Request::Transactions(_, list) => list.len().max(1),
-        Request::Slice(_, bundle) => 1 + bundle.transactions.len(),
+        Request::Slice(_, bundle) | Request::Final(_, bundle) => 1 + bundle.transactions.len(),
         Request::Confirm(_) => 1,
         Request::Schedules(_) => 0,
     }

@@ -1,0 +1,450 @@
+#![allow(clippy::unwrap_used)]
+
+use hpb_types::{
+    Beacon, Certificate, ChainId, NextSchedule, ResultsCommitment, Signature, Slice, SliceBody, transactions_root,
+};
+
+use super::*;
+
+/// How a peer answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Manner {
+    Honest,
+    /// Not at all.
+    Silent,
+    /// With a bad slice at that place of the chain.
+    BadAt(usize),
+    /// Leaves out the slice at that place, and says that it is not there.
+    Omits(usize),
+    /// Honest up to that place, then a fork of its own, as if that were final.
+    Fork(usize),
+    /// Has nothing above that slot, whatever it says.
+    Boasts(u64),
+    /// It never has what it says.
+    Denies,
+    /// Sends what nobody asked for.
+    Unasked,
+    /// Sends slices from beyond the range.
+    Beyond,
+}
+
+struct Peer {
+    manner: Manner,
+    standing: Standing,
+    session: SessionId,
+    open: bool,
+}
+
+struct World {
+    sync: Sync,
+    chain: Vec<Slice>,
+    fork: Vec<Slice>,
+    peers: Vec<Peer>,
+    now: Instant,
+    around: Surroundings,
+    /// Answers on their way.
+    flying: VecDeque<(Instant, SessionId, ChainPiece)>,
+    judging: VecDeque<(u64, Slice)>,
+    taken: Vec<Slice>,
+    bans: Vec<(usize, Fault)>,
+    asked: Vec<(usize, RangeRequest)>,
+    final_at: usize,
+    waiting_max: usize,
+    piece_slices: usize,
+}
+
+const SLICES: u32 = 3;
+
+fn genesis() -> SliceRef {
+    SliceRef { height: Height::default(), id: Hash::ZERO }
+}
+
+fn slice(slot: u64, index: u32, parent: Hash, epoch: u64, salt: u8) -> Slice {
+    let body = SliceBody {
+        version: SliceBody::VERSION,
+        chain: ChainId(Hash::ZERO),
+        epoch: Epoch(epoch),
+        slot: Slot(slot),
+        index,
+        last: false,
+        parent,
+        producer: "alice".parse().unwrap(),
+        transactions_root: transactions_root([]),
+        results: ResultsCommitment { scheme: 0, hash: Hash([salt; 32]) },
+        source: Certificate::genesis(genesis()),
+        beacon: Beacon::None,
+        next: NextSchedule::None,
+    };
+    Slice { body, signature: Signature([0; 64]) }
+}
+
+/// Three slices a slot, every fifth slot empty; epochs of 50 slots.
+fn chain_of(slots: u64, from: Option<&Slice>, salt: u8) -> Vec<Slice> {
+    let mut chain: Vec<Slice> = Vec::new();
+    let (first, mut parent) = from.map_or((1, Hash::ZERO), |slice| (slice.body.slot.0 + 1, slice.id()));
+    for slot in (first..=slots).filter(|slot| slot % 5 != 0) {
+        for index in 0..SLICES {
+            let slice = slice(slot, index, parent, slot / 50, salt);
+            parent = slice.id();
+            chain.push(slice);
+        }
+    }
+    chain
+}
+
+fn key(index: usize) -> PublicKey {
+    PublicKey([index as u8 + 1; 32])
+}
+
+impl World {
+    fn new(slots: u64, manners: &[Manner]) -> Self {
+        let chain = chain_of(slots, None, 0);
+        let around = Surroundings { slot: Slot(slots + 1), epoch: Epoch(0), has_room: true };
+        let tip = chain.last().unwrap().reference();
+        let mut sync = Sync::new(genesis(), around, Instant::ZERO);
+        let peers: Vec<Peer> = manners
+            .iter()
+            .enumerate()
+            .map(|(index, manner)| {
+                let session = SessionId { index: index as u32, generation: 0 };
+                let mut standing = Standing { final_slice: tip, from: Slot(0) };
+                if let Manner::Boasts(slot) = manner {
+                    standing.final_slice.height.slot.0 = slot + 40;
+                }
+                sync.handle(Instant::ZERO, Input::Standing { session, peer: key(index), standing });
+                Peer { manner: *manner, standing, session, open: true }
+            })
+            .collect();
+        let fork = match manners.iter().find(|manner| matches!(manner, Manner::Fork(_))) {
+            Some(Manner::Fork(at)) => {
+                let mut fork = chain[..=*at].to_vec();
+                fork.extend(chain_of(slots, Some(&chain[*at]), 7));
+                fork
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            sync,
+            chain,
+            fork,
+            peers,
+            now: Instant::ZERO,
+            around,
+            flying: VecDeque::new(),
+            judging: VecDeque::new(),
+            taken: Vec::new(),
+            bans: Vec::new(),
+            asked: Vec::new(),
+            final_at: 0,
+            waiting_max: 0,
+            piece_slices: 7,
+        }
+    }
+
+    fn answer(&mut self, session: SessionId, request: RangeRequest) {
+        let index = session.index as usize;
+        self.asked.push((index, request));
+        let manner = self.peers[index].manner;
+        let chain = if matches!(manner, Manner::Fork(_)) { &self.fork } else { &self.chain };
+        let in_range = |slice: &Slice| slice.body.height() >= request.from && slice.body.slot <= request.to;
+        let mut slices: Vec<Slice> = chain
+            .iter()
+            .enumerate()
+            .filter(|(_, slice)| in_range(slice))
+            .filter(|(at, _)| manner != Manner::Omits(*at))
+            .map(|(at, slice)| {
+                let mut slice = slice.clone();
+                if manner == Manner::BadAt(at) {
+                    slice.signature = Signature([66; 64]);
+                }
+                slice
+            })
+            .collect();
+        let mut number = request.request;
+        match manner {
+            Manner::Silent => return,
+            Manner::Boasts(slot) => slices.retain(|slice| slice.body.slot.0 <= slot),
+            Manner::Unasked => number += 1_000,
+            Manner::Beyond => slices.push(slice(request.to.0 + 1, 0, Hash::ZERO, 0, 3)),
+            _ => {}
+        }
+        let denied = manner == Manner::Denies;
+        let mut pieces: Vec<Vec<Slice>> = slices.chunks(self.piece_slices).map(<[Slice]>::to_vec).collect();
+        if pieces.is_empty() || denied {
+            pieces = vec![Vec::new()];
+        }
+        // An answer of three pieces at most.
+        let cut = pieces.len() > 3;
+        pieces.truncate(3);
+        let count = pieces.len();
+        for (at, piece) in pieces.into_iter().enumerate() {
+            let end = match (at + 1 < count, cut, denied) {
+                (.., true) => PieceEnd::NotHere,
+                (true, ..) => PieceEnd::More,
+                (false, true, _) => PieceEnd::Cut,
+                (false, false, _) => PieceEnd::Done,
+            };
+            let bundles = piece.into_iter().map(|slice| SliceBundle { slice, transactions: Vec::new() });
+            let piece = ChainPiece { request: number, slices: bundles.collect(), end };
+            self.flying.push_back((self.now + Duration::from_millis(20), session, piece));
+        }
+    }
+
+    fn settle(&mut self) {
+        self.sync.look(self.around);
+        while let Some(output) = self.sync.poll(self.now) {
+            match output {
+                Output::Ask { session, request } => self.answer(session, request),
+                Output::Judge { number, bundle } => self.judging.push_back((number, bundle.slice)),
+                Output::Ban { session, fault } => {
+                    self.bans.push((session.index as usize, fault));
+                    self.peers[session.index as usize].open = false;
+                    self.sync.handle(self.now, Input::Closed { session });
+                }
+            }
+        }
+        let held: usize = self.sync.ranges.bytes_expected();
+        self.waiting_max = self.waiting_max.max(held);
+    }
+
+    /// Judges one slice that was handed on; the chain is final six slices behind what was taken of it.
+    fn judge(&mut self) -> bool {
+        let Some((number, slice)) = self.judging.pop_front() else { return false };
+        if !self.sync.expects(number) {
+            return true;
+        }
+        if slice.signature.0[0] == 66 {
+            self.sync.handle(self.now, Input::Refused { number, fault: Fault::Unverified });
+            return true;
+        }
+        self.sync.handle(self.now, Input::Taken { number });
+        let at = self.chain.iter().position(|known| *known == slice);
+        if !self.taken.contains(&slice) {
+            self.taken.push(slice);
+        }
+        if let Some(at) = at
+            && at >= self.final_at + 6
+        {
+            let newly = self.chain[self.final_at..at - 5].iter().map(Slice::reference).collect();
+            self.final_at = at - 5;
+            self.around.epoch = Epoch(self.chain[self.final_at - 1].body.slot.0 / 50 + 1);
+            self.sync.handle(self.now, Input::Final(newly));
+        }
+        true
+    }
+
+    fn run(&mut self, span: Duration) {
+        let until = self.now + span;
+        loop {
+            self.settle();
+            while self.judge() {
+                self.settle();
+            }
+            let next = self.flying.front().map(|(at, ..)| *at).into_iter().chain(self.sync.wake_at()).min();
+            let Some(at) = next.filter(|at| *at <= until) else { break };
+            self.now = self.now.max(at);
+            while let Some((_, session, piece)) = self.flying.pop_front_if(|(at, ..)| *at <= self.now) {
+                if self.peers[session.index as usize].open {
+                    self.sync.handle(self.now, Input::Piece { session, piece: Box::new(piece) });
+                }
+            }
+        }
+        self.now = until;
+    }
+
+    /// The slices taken are the chain's, in its order, without a hole, up to the slot before the last.
+    fn assert_caught_up(&self) {
+        let last = self.chain.last().unwrap().body.slot;
+        let expected: Vec<&Slice> = self.chain.iter().filter(|slice| slice.body.slot < last).collect();
+        let taken: Vec<&Slice> = self.taken.iter().filter(|slice| slice.body.results.hash == Hash::ZERO).collect();
+        assert_eq!(taken.len(), expected.len(), "{:?} {:?}", self.bans, self.sync.stats());
+        assert_eq!(taken, expected);
+        assert!(!self.sync.is_active() && self.sync.stats().finished >= 1, "{:?}", self.sync.stats());
+    }
+
+    fn banned(&self) -> Vec<usize> {
+        self.bans.iter().map(|(index, _)| *index).collect()
+    }
+}
+
+#[test]
+fn a_gap_closes_with_all_peers_at_work() {
+    let mut world = World::new(500, &[Manner::Honest; 3]);
+    world.run(Duration::from_secs(60));
+    world.assert_caught_up();
+    assert!(world.bans.is_empty());
+    for index in 0..3 {
+        assert!(world.asked.iter().filter(|(peer, _)| *peer == index).count() > 5, "peer {index}");
+    }
+    assert_eq!(world.sync.stats().unanswered, 0);
+}
+
+#[test]
+fn whoever_is_not_behind_asks_for_nothing() {
+    let mut world = World::new(4, &[Manner::Honest; 3]);
+    world.run(Duration::from_secs(5));
+    assert!(world.asked.is_empty() && world.sync.wake_at().is_none());
+}
+
+/// What each manner of one peer among three comes to: the fault that it is closed for, if it is.
+#[test]
+fn one_of_three_that_misbehaves_is_found_out_and_the_gap_closes() {
+    let cases = [
+        (Manner::Silent, None),
+        (Manner::Denies, None),
+        (Manner::BadAt(200), Some(Fault::Unverified)),
+        (Manner::BadAt(0), Some(Fault::Unverified)),
+        (Manner::Omits(301), Some(Fault::Link)),
+        // The last of its slot and the first of the next: nothing in one answer shows it.
+        (Manner::Omits(302), Some(Fault::Untrue)),
+        (Manner::Omits(303), Some(Fault::Untrue)),
+        (Manner::Fork(250), Some(Fault::Untrue)),
+        (Manner::Unasked, Some(Fault::Unasked)),
+        (Manner::Beyond, Some(Fault::Range)),
+    ];
+    let mut found_out = std::collections::BTreeSet::new();
+    for place in 0..3 {
+        for (manner, fault) in cases {
+            let mut manners = [Manner::Honest; 3];
+            manners[place] = manner;
+            let mut world = World::new(500, &manners);
+            world.run(Duration::from_secs(120));
+            world.assert_caught_up();
+            let honest = world.bans.iter().find(|(index, _)| *index != place);
+            assert_eq!(honest, None, "{manner:?} at {place}: {:?}", world.bans);
+            if let (Some((_, found)), Some(_)) = (world.bans.first(), fault) {
+                let within_one = [Fault::Link, Fault::Untrue].contains(found) && fault >= Some(Fault::Link);
+                assert!(Some(*found) == fault || within_one, "{manner:?} at {place}: {found:?}");
+            }
+            found_out.extend(world.bans.first().map(|_| format!("{manner:?}")));
+            if fault.is_none() {
+                assert!(world.bans.is_empty(), "{manner:?} at {place}");
+            }
+        }
+    }
+    for (manner, _) in cases.into_iter().filter(|(_, fault)| fault.is_some()) {
+        assert!(found_out.contains(&format!("{manner:?}")), "{manner:?} went unseen at every place");
+    }
+}
+
+#[test]
+fn what_came_before_a_bad_slice_is_kept_and_what_follows_comes_from_others() {
+    let mut world = World::new(300, &[Manner::BadAt(100)]);
+    world.run(Duration::from_secs(3));
+    assert_eq!((world.taken.len(), &world.bans[..]), (100, &[(0, Fault::Unverified)][..]));
+    world.run(Duration::from_secs(20));
+    assert_eq!((world.sync.stats().without_peer, world.sync.is_active()), (1, false), "nobody is left");
+    let session = SessionId { index: 1, generation: 0 };
+    let standing = world.peers[0].standing;
+    world.peers.push(Peer { manner: Manner::Honest, standing, session, open: true });
+    world.sync.handle(world.now, Input::Standing { session, peer: key(1), standing });
+    world.run(Duration::from_secs(30));
+    world.assert_caught_up();
+    let from = world.asked.iter().find(|(peer, _)| *peer == 1).unwrap().1.from;
+    assert!(from >= world.chain[90].body.height(), "it goes on where it was: {from:?}");
+}
+
+#[test]
+fn nobody_who_answers_ends_the_round_and_is_tried_again() {
+    let mut world = World::new(300, &[Manner::Silent; 2]);
+    world.run(Duration::from_secs(30));
+    let stats = world.sync.stats().clone();
+    assert!(stats.unanswered >= 2 && stats.without_peer >= 1, "{stats:?}");
+    world.peers.iter_mut().for_each(|peer| peer.manner = Manner::Honest);
+    world.run(Duration::from_secs(300));
+    world.assert_caught_up();
+}
+
+#[test]
+fn when_all_have_pruned_the_round_says_so() {
+    let mut world = World::new(300, &[Manner::Honest; 2]);
+    for index in 0..2 {
+        let standing = Standing { from: Slot(100), ..world.peers[index].standing };
+        let session = world.peers[index].session;
+        world.sync.handle(world.now, Input::Standing { session, peer: key(index), standing });
+    }
+    world.run(Duration::from_secs(15));
+    assert_eq!((world.sync.stats().pruned, world.asked.len()), (1, 0));
+}
+
+#[test]
+fn a_boaster_is_doubted_and_makes_nobody_deaf() {
+    let mut world = World::new(100, &[Manner::Honest, Manner::Boasts(100), Manner::Honest]);
+    world.around.slot = Slot(200);
+    world.run(Duration::from_secs(8));
+    assert_eq!(world.sync.stats().doubted, 1, "{:?}", world.sync.stats());
+    assert!(!world.sync.is_active() && world.bans.is_empty());
+    let asked = world.asked.len();
+    world.run(Duration::from_secs(60));
+    assert!(world.sync.stats().doubted <= 4 && world.asked.len() < asked + 40, "less and less often");
+    assert!(!world.sync.is_beyond(Slot(101 + 20)), "what comes by itself is read");
+    let mut world = World::new(100, &[Manner::Boasts(100)]);
+    world.run(Duration::from_secs(8));
+    assert!(world.asked.is_empty(), "a slot that has not come");
+}
+
+#[test]
+fn a_slow_host_is_given_no_more_than_it_can_hold() {
+    let mut world = World::new(4_000, &[Manner::Honest; 3]);
+    world.around.epoch = Epoch(100);
+    world.piece_slices = 200;
+    for _ in 0..2_000 {
+        world.settle();
+        world.now += Duration::from_millis(1);
+        while let Some((_, session, piece)) = world.flying.pop_front() {
+            world.sync.handle(world.now, Input::Piece { session, piece: Box::new(piece) });
+        }
+    }
+    assert_eq!(world.judging.len(), SYNC_HANDED_MAX, "nothing is judged, nothing more is handed on");
+    let asked = world.asked.len();
+    assert!(asked < 100 && world.waiting_max <= SYNC_WAITING_BYTES_MAX + (16 << 20), "{asked}");
+    world.around.has_room = false;
+    for _ in 0..100 {
+        world.judge();
+    }
+    world.settle();
+    assert_eq!(world.judging.len(), SYNC_HANDED_MAX - 100, "a disk that is behind holds it up");
+    world.around.has_room = true;
+    world.run(Duration::from_secs(120));
+    world.assert_caught_up();
+}
+
+#[test]
+fn a_full_engine_is_tried_again() {
+    let mut world = World::new(60, &[Manner::Honest; 2]);
+    while world.judging.is_empty() {
+        world.settle();
+        world.now += Duration::from_millis(5);
+        while let Some((_, session, piece)) = world.flying.pop_front() {
+            world.sync.handle(world.now, Input::Piece { session, piece: Box::new(piece) });
+        }
+    }
+    let number = world.judging[0].0;
+    world.sync.handle(world.now, Input::Delayed { number });
+    world.run(Duration::from_secs(30));
+    world.assert_caught_up();
+    assert!(world.bans.is_empty());
+}
+
+#[test]
+fn a_schedule_that_the_chain_does_not_make_known_is_a_fault() {
+    let mut world = World::new(500, &[Manner::Honest]);
+    let cut = world.chain.iter().position(|slice| slice.body.slot.0 > 20).unwrap();
+    let parent = world.chain[cut - 1].id();
+    let forged = slice(world.chain[cut].body.slot.0, 0, parent, 9, 0);
+    world.chain[cut] = forged;
+    world.run(Duration::from_secs(4));
+    assert_eq!((world.taken.len(), &world.bans[..]), (cut, &[(0, Fault::Invalid)][..]));
+}
+
+#[test]
+fn a_closed_session_s_ranges_go_to_others() {
+    let mut world = World::new(300, &[Manner::Silent, Manner::Honest]);
+    world.run(Duration::from_millis(100));
+    let session = world.peers[0].session;
+    world.sync.handle(world.now, Input::Closed { session });
+    world.run(Duration::from_secs(3));
+    world.assert_caught_up();
+    assert_eq!(world.sync.stats().unanswered, 0);
+    assert!(world.banned().is_empty());
+}
