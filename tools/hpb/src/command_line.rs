@@ -63,9 +63,15 @@ pub(crate) enum Verb {
 /// Options of `hpb devnet`.
 #[derive(Args, Debug)]
 pub(crate) struct Devnet {
-    /// Validators, each with a card, an address, a ledger and a disk folder of its own
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) validators: usize,
+    /// Validators, each with a card, an address, a ledger and a disk folder of its own; with `--byzantine` so many more
+    /// that the chain can spare those [default: 4]
+    #[arg(long, value_name = "N")]
+    pub(crate) validators: Option<usize>,
+
+    /// How many of them, those with the highest numbers, lie by script: each makes two slices of one (slot, index), for
+    /// one half of the others each, and is expelled for it. Fewer than a third
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) byzantine: usize,
 
     /// Terminals
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -591,7 +597,8 @@ mod tests {
             }
         };
         let all = devnet("devnet").unwrap();
-        assert_eq!((all.validators, all.sessions, all.seconds, all.slot_ms), (4, 10_000, 30, 3_000));
+        assert_eq!((all.validators, all.byzantine), (None, 0));
+        assert_eq!((all.sessions, all.seconds, all.slot_ms), (10_000, 30, 3_000));
         assert_eq!(all.rate, Pace::Fixed(NonZeroU64::new(1_000).unwrap()));
         assert_eq!(devnet("devnet --rate max --virtual").unwrap().rate, Pace::Max);
         assert!(devnet("devnet --rate 0").unwrap_err().contains("or `max`"));

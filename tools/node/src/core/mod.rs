@@ -30,7 +30,7 @@ use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
 use hpb_types::{ChainId, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
 pub use chain::context_of;
-pub use io::{Input, Output};
+pub use io::{Input, Outgoing, Output};
 pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
 pub use report::Reporter;
