@@ -126,3 +126,6 @@ fn place_of(evidence: &Evidence) -> Height {
         Evidence::Surround { outer, .. } => outer.body.target.height,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,7 +165,8 @@ impl Drop for RunFolder {
     }
 }
 
-/// Takes validator `index`'s disk from the data folder that a run has left, as a start would, and makes nothing there.
+/// Takes validator `index`'s disk from the data folder that a run has left, as a start would; a folder without a chain is
+/// left as it is.
 pub(crate) fn hold(path: &Path, index: usize) -> Result<Held, DevnetError> {
     let refuse = |reason: String| DevnetError::Folder { path: path.display().to_string(), reason };
     let genesis_path = path.join(GENESIS_FILE);
