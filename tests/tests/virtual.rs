@@ -13,6 +13,7 @@ use hpb_devnet::terminals::Pace;
 fn arguments(seed: u64) -> Arguments {
     Arguments {
         validators: 4,
+        byzantine: 0,
         sessions: 100,
         pace: Pace::Fixed(NonZeroU64::new(100).unwrap()),
         seconds: 2,

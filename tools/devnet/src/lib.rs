@@ -3,7 +3,9 @@
 //!
 //! [`run`] is the main job; [`virtual_time`] runs the same machines on virtual time from a seed.
 
+mod byzantine;
 pub mod plan;
+pub mod producers;
 pub mod report;
 pub mod run;
 pub mod terminals;

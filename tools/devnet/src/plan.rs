@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hpb_base::limits::TRANSACTION_LEN_MAX;
 use hpb_base::{Duration, UnixMillis};
 use hpb_consensus::{Authority, Dpos, Engine};
-use hpb_node::core::{Producer, Reporter};
+use hpb_node::core::{Outgoing, Producer, Reporter};
 use hpb_toe::{Call, Class, Identity, LaneConfig};
 use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::{
@@ -16,6 +16,7 @@ use hpb_types::{
     Hash, KeyPair, NameError, PublicKey, VrfSecret,
 };
 
+use crate::byzantine::Equivocator;
 use crate::terminals::{Pace, TerminalsConfig};
 use crate::terminals::{party_keys, share, transfer_fee_max};
 use crate::workload::{Assignment, Source, Workload, WorkloadError};
@@ -131,6 +132,8 @@ pub struct Plan {
     pub validators: Vec<ValidatorPlan>,
     /// The emulated cards, by number.
     pub cards: Vec<CardPlan>,
+    /// How many of the validators, those with the highest numbers, lie by script.
+    pub liars: usize,
 }
 
 /// Why a devnet can't be planned.
@@ -234,7 +237,7 @@ impl Plan {
             terminals: share(terminals, count, card),
             secret: secret(seed, "terminal card", card as usize),
         });
-        Self { seed, validators: validators.collect(), cards: cards.collect(), genesis }
+        Self { seed, validators: validators.collect(), cards: cards.collect(), liars: 0, genesis }
     }
 
     /// The chain.
@@ -254,10 +257,26 @@ impl Plan {
         Producer::new(own.name, Arc::new(own.producer_keys.clone()), own.beacon.clone())
     }
 
-    /// The account by which validator `index` reports faults.
-    pub fn reporter(&self, index: usize) -> Reporter {
+    /// The account by which validator `index` reports faults; one that lies reports none.
+    pub fn reporter(&self, index: usize) -> Option<Reporter> {
         let own = &self.validators[index];
-        Reporter { name: own.name, signer: Arc::new(own.account_keys.clone()), fee_limit: REPORT_FEE_MAX }
+        let reporter =
+            Reporter { name: own.name, signer: Arc::new(own.account_keys.clone()), fee_limit: REPORT_FEE_MAX };
+        (!self.lies(index)).then_some(reporter)
+    }
+
+    /// Whether validator `index` lies by script.
+    pub fn lies(&self, index: usize) -> bool {
+        index + self.liars >= self.validators.len()
+    }
+
+    /// What the words of validator `index` pass on their way to its card; none for an honest one.
+    pub fn outgoing(&self, index: usize) -> Option<Box<dyn Outgoing>> {
+        let lies = self.lies(index);
+        lies.then(|| {
+            let signer = self.validators[index].producer_keys.clone();
+            Box::new(Equivocator::new(signer, &self.peers_of(index))) as Box<dyn Outgoing>
+        })
     }
 
     /// How validator `index`'s lane is set up.

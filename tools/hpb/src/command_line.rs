@@ -49,6 +49,14 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Tell who produces on a devnet's chain, who does not, and why
+    ///
+    /// Reads the final state that one validator's data folder holds (`hpb devnet --data`). A folder that a run holds is
+    /// refused: it can be read when the run has ended.
+    Producer {
+        #[command(subcommand)]
+        what: Producer,
+    },
     /// Simulate whole chains on virtual time, with faults drawn from seeds, and check after every step what must hold
     ///
     /// The same seed gives the same run on every machine. A seed that fails is told with the checker that found it and
@@ -64,9 +72,15 @@ pub(crate) enum Verb {
 /// Options of `hpb devnet`.
 #[derive(Args, Debug)]
 pub(crate) struct Devnet {
-    /// Validators, each with a card, an address, a ledger and a disk folder of its own
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) validators: usize,
+    /// Validators, each with a card, an address, a ledger and a disk folder of its own; with `--byzantine` so many more
+    /// that the chain can spare those [default: 4]
+    #[arg(long, value_name = "N")]
+    pub(crate) validators: Option<usize>,
+
+    /// How many of them, those with the highest numbers, lie by script: each makes two slices of one (slot, index), for
+    /// one half of the others each, and is expelled for it. Fewer than a third
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) byzantine: usize,
 
     /// Terminals
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -138,6 +152,37 @@ pub(crate) struct Devnet {
     pub(crate) virtual_time: bool,
 
     /// Print the report as JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Producer {
+    /// All registered producers by rank: status, votes, bond, and what they did up to the last settled epoch
+    List(ProducerSource),
+    /// One producer in full
+    Show {
+        /// Its account
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        #[command(flatten)]
+        source: ProducerSource,
+    },
+}
+
+/// Where producers are read from.
+#[derive(Args, Debug)]
+pub(crate) struct ProducerSource {
+    /// The data folder of a devnet that has ended
+    #[arg(long, value_name = "DIR", default_value = "report/chain")]
+    pub(crate) data: PathBuf,
+
+    /// Whose disk is read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) validator: usize,
+
+    /// Print JSON instead of a table
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -597,11 +642,33 @@ mod tests {
             }
         };
         let all = devnet("devnet").unwrap();
-        assert_eq!((all.validators, all.sessions, all.seconds, all.slot_ms), (4, 10_000, 30, 3_000));
+        assert_eq!((all.validators, all.byzantine), (None, 0));
+        assert_eq!((all.sessions, all.seconds, all.slot_ms), (10_000, 30, 3_000));
         assert_eq!(all.rate, Pace::Fixed(NonZeroU64::new(1_000).unwrap()));
         assert_eq!(devnet("devnet --rate max --virtual").unwrap().rate, Pace::Max);
         assert!(devnet("devnet --rate 0").unwrap_err().contains("or `max`"));
         assert!(devnet("devnet --virtual --final-fd 3").is_err());
+    }
+
+    #[test]
+    fn options_of_producer() {
+        let producer = |text: &str| {
+            let words = ["hpb", "producer"].into_iter().chain(text.split_whitespace());
+            match CommandLine::try_parse_from(words).map(|line| line.verb) {
+                Ok(Verb::Producer { what }) => Ok(what),
+                Ok(_) => panic!("another verb"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let Producer::List(source) = producer("list").unwrap() else { panic!() };
+        assert_eq!((source.data.to_str(), source.validator, source.json), (Some("report/chain"), 0, false));
+        let Producer::Show { name, source } = producer("show alice --data x --validator 2 --json").unwrap() else {
+            panic!()
+        };
+        assert_eq!((name.as_str(), source.data.to_str()), ("alice", Some("x")));
+        assert_eq!((source.validator, source.json), (2, true));
+        assert!(producer("show").unwrap_err().contains("<NAME>"));
+        assert!(producer("list --validator x").unwrap_err().contains("'x' for '--validator <N>'"));
     }
 
     #[test]

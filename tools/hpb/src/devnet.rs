@@ -8,13 +8,17 @@ use hpb_devnet::run::{Arguments, Network, run_live, run_virtual};
 use crate::command_line::Devnet;
 use crate::failure::Failure;
 
+/// Validators of a devnet that is not told how many.
+const VALIDATORS: usize = 4;
+
 pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
     if options.port != Network::Wire {
         // Before any thread: an ordinary user gets a network of his own in a user namespace of his own.
         hpb_sandbox::become_root().map_err(Failure::input)?;
     }
     let arguments = Arguments {
-        validators: options.validators,
+        validators: options.validators.unwrap_or_else(|| validators_of(options.byzantine)),
+        byzantine: options.byzantine,
         sessions: options.sessions,
         pace: options.rate,
         seconds: options.seconds,
@@ -43,4 +47,9 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::work(error)),
         _ => Ok(()),
     }
+}
+
+/// So many that the chain can spare those that lie: as many as usual are left, and those that lie are fewer than a third.
+fn validators_of(byzantine: usize) -> usize {
+    VALIDATORS.saturating_add(byzantine).max(byzantine.saturating_mul(3).saturating_add(1))
 }

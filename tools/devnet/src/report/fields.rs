@@ -116,6 +116,17 @@ pub const FIELDS: &[Field] = &[
     field("digest_interval_ms", Unit::Millis, "longest interval between two digests that the run stretched to"),
     field("supply.genesis", Unit::Amount, "all balances at genesis"),
     field("supply.now", Unit::Amount, "all balances at the end, fees on their way included"),
+    field("liars.*.producer", Unit::Text, "producer that lied by script, or whose bond was cut"),
+    field("liars.*.scripted", Unit::Text, "whether it lied by script (--byzantine)"),
+    field("liars.*.offences.*.fault", Unit::Text, "what it was expelled for"),
+    field("liars.*.offences.*.slot", Unit::Count, "slot in which it did so"),
+    field("liars.*.offences.*.index", Unit::Count, "index of the slice there"),
+    field("liars.*.offences.*.reported_by", Unit::Text, "account that brought the evidence"),
+    field("liars.*.offences.*.epoch", Unit::Count, "epoch in which it was reported"),
+    field("liars.*.offences.*.cut", Unit::Amount, "what was cut of its bond"),
+    field("liars.*.offences.*.evidence", Unit::Text, "hash of the evidence"),
+    field("liars.*.out_from_epoch", Unit::Count, "epoch of the first schedule without it; none if the last one has it"),
+    field("liars.*.too_few_left", Unit::Text, "whether fewer producers are left than a schedule has at least"),
 ];
 
 const fn field(path: &'static str, unit: Unit, meaning: &'static str) -> Field {

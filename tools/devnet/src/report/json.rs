@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::producers::{Offence, consequence};
+
 /// The version of the form of `report.json`; it rises when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -26,6 +28,8 @@ pub struct Report {
     pub fdatasync_us: Fdatasync,
     pub digest_interval_ms: u64,
     pub supply: Supply,
+    #[serde(default)]
+    pub liars: Vec<Liar>,
 }
 
 /// What was run, and where.
@@ -150,6 +154,17 @@ pub struct Supply {
     pub now: u128,
 }
 
+/// What became of a producer that lied by script, or whose bond was cut.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Liar {
+    pub producer: String,
+    pub scripted: bool,
+    pub offences: Vec<Offence>,
+    pub out_from_epoch: Option<u64>,
+    pub too_few_left: bool,
+}
+
 /// One sentence about a run, and whether it is what one hopes for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
@@ -177,6 +192,7 @@ impl Default for Report {
             fdatasync_us: Fdatasync::default(),
             digest_interval_ms: 0,
             supply: Supply::default(),
+            liars: Vec::new(),
         }
     }
 }
@@ -195,7 +211,8 @@ impl Report {
         use super::format::{counted, grouped};
         let (sessions, transactions) = (&self.sessions, &self.transactions);
         let finding = |good, yes: String, no: String| Finding { good, text: if good { yes } else { no } };
-        vec![
+        let liars = self.liars.iter().map(Liar::finding);
+        let findings = [
             finding(
                 sessions.established == sessions.target && sessions.lost == 0,
                 format!("{} established, none lost", counted(sessions.established, "session")),
@@ -220,7 +237,21 @@ impl Report {
                 "Supply unchanged".to_owned(),
                 "The supply differs from genesis".to_owned(),
             ),
-        ]
+        ];
+        findings.into_iter().chain(liars).collect()
+    }
+}
+
+impl Liar {
+    /// What the chain made of it: well if one that lied by script, and no other, was expelled for it.
+    fn finding(&self) -> Finding {
+        let Self { producer, scripted, offences, out_from_epoch, too_few_left } = self;
+        let Some(offence) = offences.first() else {
+            return Finding { good: false, text: format!("{producer} lied by script and was not expelled") };
+        };
+        let consequence = consequence(*out_from_epoch, *too_few_left);
+        let good = *scripted && (out_from_epoch.is_some() || *too_few_left);
+        Finding { good, text: format!("{producer} was expelled: {offence}; {consequence}") }
     }
 }
 
@@ -232,14 +263,14 @@ impl Latencies {
 }
 
 /// Amounts pass the 53 bits that many readers of JSON keep of a number: they are decimal strings.
-mod decimal {
+pub(crate) mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

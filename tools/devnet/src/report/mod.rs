@@ -21,8 +21,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use html::page;
+pub(crate) use json::decimal;
 pub use json::{
-    Blocks, Broadcast, Fdatasync, Finding, Latencies, Quantiles, Report, Run, SCHEMA_VERSION, Sessions, Supply,
+    Blocks, Broadcast, Fdatasync, Finding, Latencies, Liar, Quantiles, Report, Run, SCHEMA_VERSION, Sessions, Supply,
     Transactions, WorkloadFacts,
 };
 pub use recorder::{Charts, CurvePoint, LATENCY_US_MAX, LATENCY_US_MIN, LatencyRecorder, Level, Measurements, Second};

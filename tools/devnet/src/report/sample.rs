@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use hpb_base::{Duration, Instant, Random};
 
 use super::{
-    Blocks, Broadcast, Charts, Fdatasync, Level, Measurements, Report, Run, Sessions, Supply, Transactions,
+    Blocks, Broadcast, Charts, Fdatasync, Level, Liar, Measurements, Report, Run, Sessions, Supply, Transactions,
     WorkloadFacts,
 };
+use crate::producers::Offence;
 
 const SECONDS: u64 = 30;
 const RATE_TPS: u64 = 1_000;
@@ -63,6 +64,21 @@ pub(super) fn run() -> (Report, Charts) {
         rss_bytes: 231_735_296,
         fdatasync_us: Fdatasync { p50: 71, p99: 158 },
         digest_interval_ms: 50,
+        liars: vec![Liar {
+            producer: "validator-3".to_owned(),
+            scripted: true,
+            offences: vec![Offence {
+                fault: "two slices".to_owned(),
+                slot: Some(12),
+                index: Some(3),
+                reported_by: Some("validator-0".to_owned()),
+                epoch: 1,
+                cut: 5_000 * 10u128.pow(18),
+                evidence: "b3".repeat(32),
+            }],
+            out_from_epoch: Some(3),
+            too_few_left: false,
+        }],
         supply: Supply { genesis: 100_000_000 * 10u128.pow(18), now: 100_000_000 * 10u128.pow(18) },
         ..Report::default()
     };

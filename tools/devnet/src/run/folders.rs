@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use hpb_base::Instant;
 use hpb_ledger::chainlog::{ChainLog, LogOptions};
 use hpb_ledger::folder::{DataFolder, sync_folder};
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
@@ -25,6 +26,13 @@ const DRAFT_FILE: &str = "genesis.draft";
 pub(super) struct RunFolder {
     pub(super) path: PathBuf,
     temporary: bool,
+}
+
+/// One validator's disk, held by whoever reads it after a run.
+pub(crate) struct Held {
+    pub(crate) genesis: Genesis,
+    pub(crate) recovered: Recovered<LmdbStore>,
+    pub(crate) log: ChainLog,
 }
 
 /// One validator's disk, opened.
@@ -159,6 +167,40 @@ impl Drop for RunFolder {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// Takes validator `index`'s disk from the data folder that a run has left, as a start would; a folder without a chain is
+/// left as it is.
+pub(crate) fn hold(path: &Path, index: usize) -> Result<Held, DevnetError> {
+    let refuse = |reason: String| DevnetError::Folder { path: path.display().to_string(), reason };
+    let genesis_path = path.join(GENESIS_FILE);
+    let bytes = match fs::read(&genesis_path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.join(DRAFT_FILE).exists() => {
+            return Err(refuse("its chain has not begun".to_owned()));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_dir() => {
+            return Err(refuse("it holds no devnet's chain: `hpb devnet --data` leaves one".to_owned()));
+        }
+        Err(error) => return Err(failed("reading", &genesis_path)(error)),
+    };
+    let genesis =
+        Genesis::from_bytes(&bytes).map_err(|error| refuse(format!("its genesis does not read back: {error}")))?;
+    let Some(producer) = genesis.producers.get(index) else {
+        return Err(refuse(format!("it has validators 0 to {}, not {index}", genesis.producers.len() - 1)));
+    };
+    let place = path.join(producer.name.as_str());
+    if !place.is_dir() {
+        return Err(refuse(format!("it lacks the folder of {}", producer.name)));
+    }
+    let folder = DataFolder::open(&place)?;
+    let store = LmdbStore::open(&folder, &genesis.chain_id(), LmdbOptions::default())?;
+    let plain = LogIo::Plain { reason: "nothing is written".to_owned() };
+    let segments = log_folder(&folder.log_path(), &plain).map_err(failed("opening", &folder.log_path()))?;
+    let options = LogOptions::new(genesis.chain_id());
+    let (mut log, _) = ChainLog::open(Box::new(segments), options, Box::new(|| Instant::ZERO))?;
+    let recovered = Recovered::read(&genesis, store, &mut log, None)?;
+    Ok(Held { genesis, recovered, log })
 }
 
 /// 32 bytes of the operating system's randomness.

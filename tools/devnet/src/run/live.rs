@@ -27,9 +27,10 @@ use super::card::{CardEnds, CardReadout, CardView, CardWorker, Finished, Order};
 use super::folders::{RunFolder, os_random};
 use super::host;
 use super::network::{Joined, Network};
-use super::summary::Ends;
+use super::summary::{Ends, liars_of};
 use super::{Arguments, DevnetError, Outcome, Prepared};
 use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
+use crate::producers;
 use crate::report::Report;
 use crate::terminals::Terminals;
 
@@ -75,7 +76,7 @@ struct Stage {
     memory_before: u64,
     running: Running,
     /// Outlives the workers, and goes with the run if nobody named it.
-    _folder: RunFolder,
+    folder: RunFolder,
     /// The cards' network goes with the run too.
     _hosts: Vec<hpb_sandbox::Host>,
 }
@@ -99,7 +100,7 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let prepared = arguments.prepare()?;
     let stage = Stage::set(arguments, &prepared)?;
     let played = stage.play(arguments, &mut recorder)?;
-    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, _folder, _hosts, .. } = stage;
+    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, folder, _hosts, .. } = stage;
     running.stop();
     let runtime = running.backend().to_string();
     let executors = running.join()?;
@@ -131,6 +132,11 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     report.sessions.bytes_per_session =
         played.memory_open.saturating_sub(memory_before) / (2 * u64::from(arguments.sessions)).max(1);
     note(report, &played, &finished, &executors);
+    let found = nodes.iter().any(|node| node.chain.read().stats.evidence > 0);
+    if found || plan.liars > 0 {
+        // The workers are gone, and their disks with them.
+        report.liars = liars_of(&plan, &producers::read(&folder.path, 0)?);
+    }
     Ok(outcome)
 }
 
@@ -146,7 +152,8 @@ impl Stage {
         let started_ms = clock.wall(clock.now()).0;
         let folder = RunFolder::open(arguments)?;
         let (plan, fresh) = if let Some((genesis, fresh)) = folder.genesis(arguments, prepared)? {
-            (Plan::of(arguments.seed, genesis, arguments.sessions), fresh)
+            let plan = Plan::of(arguments.seed, genesis, arguments.sessions);
+            (Plan { liars: arguments.byzantine, ..plan }, fresh)
         } else {
             let plan = arguments.plan(prepared, started_ms + GENESIS_AHEAD_MS)?;
             folder.keep(&plan.genesis)?;
@@ -182,7 +189,7 @@ impl Stage {
             cards,
             memory_before,
             running,
-            _folder: folder,
+            folder,
             _hosts: hosts,
         })
     }
@@ -317,7 +324,7 @@ fn workers(
             core: CoreConfig {
                 genesis: plan.genesis.clone(),
                 producer: Some(plan.producer(index)),
-                reporter: Some(plan.reporter(index)),
+                reporter: plan.reporter(index),
                 validators: plan.peers_of(index),
                 wall_at_zero,
                 commit_every: COMMIT_EVERY,
@@ -330,6 +337,7 @@ fn workers(
                 Box::new(move || clock.now())
             }),
             digests: std::mem::take(&mut digest_taps),
+            outgoing: plan.outgoing(index),
         };
         nodes.push(node(builder, index, parts)?);
     }

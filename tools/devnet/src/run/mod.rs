@@ -13,9 +13,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hpb_ledger::StoreError;
 use hpb_ledger::chainlog::LogError;
 use hpb_ledger::folder::FolderError;
+use hpb_ledger::{ExecuteError, StoreError};
 use hpb_net::OpenError;
 use hpb_net::wire::WireError;
 use hpb_node::core::RecoverError;
@@ -31,6 +31,7 @@ use crate::terminals::{Pace, TerminalsError};
 use crate::virtual_time::VirtualError;
 use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
 
+pub(crate) use folders::{Held, hold};
 pub use live::run_live;
 pub use network::Network;
 pub use offline::run_virtual;
@@ -48,6 +49,8 @@ const RUNS_ENDOWED: u64 = 64;
 pub struct Arguments {
     /// Validators, 1 to 101.
     pub validators: usize,
+    /// How many of them lie by script, those with the highest numbers: fewer than a third.
+    pub byzantine: usize,
     /// Terminals, at least 1.
     pub sessions: u32,
     /// Transactions a second.
@@ -104,7 +107,7 @@ pub enum DevnetError {
     /// The report.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A data folder of another devnet.
+    /// A data folder of another devnet, or of none.
     #[error("the data folder {path} does not fit: {reason}")]
     Folder {
         /// The folder.
@@ -124,6 +127,9 @@ pub enum DevnetError {
     /// What the disk holds does not fit together.
     #[error(transparent)]
     Recover(Box<RecoverError>),
+    /// The ledger's state can't be read.
+    #[error(transparent)]
+    State(Box<ExecuteError>),
     /// The operating system refused.
     #[error("{action} {path} failed: {error}")]
     Io {
@@ -175,6 +181,7 @@ boxed! {
     Store(StoreError),
     Log(LogError),
     Recover(RecoverError),
+    State(ExecuteError),
     Start(StartError),
     Run(RunError),
     Topology(TopologyError),
@@ -220,6 +227,11 @@ impl Arguments {
         let cards = self.sessions.div_ceil(TERMINALS_PER_CARD_MAX) as usize;
         if !(1..=PRODUCERS_MAX).contains(&self.validators) {
             return refuse("validators", &self.validators, format!("1 to {PRODUCERS_MAX}"));
+        }
+        if self.byzantine >= self.validators.div_ceil(3) {
+            let most = (self.validators - 1) / 3;
+            let expected = format!("0 to {most} of {} validators: fewer than a third", self.validators);
+            return refuse("byzantine", &self.byzantine, expected);
         }
         let ports_max = self.network.ports_max();
         if self.sessions == 0 || cards + self.validators > ports_max {
@@ -267,7 +279,10 @@ impl Arguments {
     pub(crate) fn plan(&self, prepared: &Prepared, genesis_ms: u64) -> Result<Plan, DevnetError> {
         let times = Times { genesis_ms, slot_ms: self.slot_ms, slice_ms: self.slice_ms, epoch_slots: self.epoch_slots };
         let transfers_max = self.transfers().saturating_mul(RUNS_ENDOWED);
-        Ok(Plan::new(self.seed, self.validators, self.sessions, times, self.engine, &prepared.workload, transfers_max)?)
+        let workload = &prepared.workload;
+        let (validators, sessions) = (self.validators, self.sessions);
+        let plan = Plan::new(self.seed, validators, sessions, times, self.engine, workload, transfers_max)?;
+        Ok(Plan { liars: self.byzantine, ..plan })
     }
 
     /// The arguments by name, for the report.
@@ -289,6 +304,9 @@ impl Arguments {
         ];
         let mut named: std::collections::BTreeMap<String, String> =
             named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if self.byzantine > 0 {
+            named.insert("byzantine".to_owned(), self.byzantine.to_string());
+        }
         if let Some(workload) = &self.workload {
             named.insert("workload".to_owned(), path(workload));
         }

@@ -2,8 +2,9 @@
 
 use hpb_base::{Duration, Instant};
 
-use super::summary::Ends;
+use super::summary::{Ends, liars_of};
 use super::{Arguments, DevnetError, Outcome};
+use crate::producers::Producers;
 use crate::terminals::Terminals;
 use crate::virtual_time::{Card, Validator, VirtualDevnet, WALL_AT_ZERO};
 
@@ -61,9 +62,17 @@ pub fn run_virtual(arguments: &Arguments) -> Result<Outcome, DevnetError> {
         handshakes: lanes().map(|lane| lane.counters().handshakes).sum(),
         diffie_hellmans: lanes().map(|lane| lane.counters().diffie_hellmans).sum(),
     };
+    let found = ends.cores.iter().any(|core| core.evidence > 0);
+    let liars = if found || plan.liars > 0 {
+        let history = devnet.validators[0].history(&plan.genesis)?;
+        liars_of(&plan, &Producers::new(devnet.validators[0].core.ledger(), &history)?)
+    } else {
+        Vec::new()
+    };
     let cards: Vec<&Terminals> = devnet.cards.iter().map(|card| &card.terminals).collect();
     let mut outcome = Outcome::new(arguments, &prepared, &cards, &ends);
     let seconds = devnet.now().since(begin_at).as_millis();
+    outcome.report.liars = liars;
     outcome.report.run.virtual_time = true;
     outcome.report.run.trace_hash = Some(devnet.trace_hash().to_hex());
     "virtual time, one thread".clone_into(&mut outcome.report.run.runtime);

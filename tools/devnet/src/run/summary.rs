@@ -7,7 +7,9 @@ use hpb_node::core::CoreStats;
 use hpb_types::{Amount, SliceRef};
 
 use super::{Arguments, Prepared};
-use crate::report::{Blocks, Charts, Measurements, Report, Run, Sessions, Supply, Transactions, WorkloadFacts};
+use crate::plan::Plan;
+use crate::producers::Producers;
+use crate::report::{Blocks, Charts, Liar, Measurements, Report, Run, Sessions, Supply, Transactions, WorkloadFacts};
 use crate::terminals::{Counters, Terminals, broadcast_us};
 
 /// What a run came to.
@@ -36,6 +38,23 @@ pub(super) struct Ends {
     pub(super) handshakes: u64,
     /// Their Diffie-Hellman operations.
     pub(super) diffie_hellmans: u64,
+}
+
+/// What became of those who lied by script, and of every other producer whose bond was cut.
+pub(super) fn liars_of(plan: &Plan, producers: &Producers) -> Vec<Liar> {
+    let scripted = |name: &str| {
+        let place = plan.validators.iter().position(|validator| validator.name.as_str() == name);
+        place.is_some_and(|index| plan.lies(index))
+    };
+    let too_few_left = producers.are_too_few();
+    let liars = producers.producers.iter().map(|row| Liar {
+        producer: row.name.clone(),
+        scripted: scripted(&row.name),
+        offences: row.offences.clone(),
+        out_from_epoch: row.out_from_epoch,
+        too_few_left,
+    });
+    liars.filter(|liar| liar.scripted || !liar.offences.is_empty()).collect()
 }
 
 impl Outcome {

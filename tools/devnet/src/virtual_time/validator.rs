@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use hpb_base::{Duration, Instant, Machine};
-use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
+use hpb_ledger::chainlog::{ChainLog, LogError, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{SharedStore, Store};
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::WirePort;
-use hpb_node::core::{Core, CoreConfig, Input, Output, Recovered};
+use hpb_node::core::{Core, CoreConfig, Input, Outgoing, Output, Recovered};
 use hpb_node::verify::Verify;
 use hpb_node::workers::digest_of;
 use hpb_toe::{Class, Command, EventBatch, Lane};
-use hpb_types::Hash;
+use hpb_types::{Genesis, Hash};
 
 use super::{FRAMES, Trace, VirtualError, WALL_AT_ZERO};
 use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
+use crate::producers::History;
 
 /// What a data sync takes on the virtual disk.
 const SYNC: Duration = Duration::from_micros(150);
@@ -39,6 +40,7 @@ pub struct Validator {
     pub verify: Verify,
     log: ChainLog,
     disk: SharedStore,
+    outgoing: Option<Box<dyn Outgoing>>,
     /// Answers of the disk that are on their way.
     answers: BTreeMap<(Instant, u64), Input>,
     asked: u64,
@@ -70,7 +72,7 @@ impl Validator {
         let config = CoreConfig {
             genesis: plan.genesis.clone(),
             producer: Some(plan.producer(index)),
-            reporter: Some(plan.reporter(index)),
+            reporter: plan.reporter(index),
             validators: plan.peers_of(index),
             wall_at_zero: WALL_AT_ZERO,
             commit_every: COMMIT_EVERY,
@@ -85,6 +87,7 @@ impl Validator {
             verify: Verify::new(&plan.genesis),
             log,
             disk,
+            outgoing: plan.outgoing(index),
             answers: BTreeMap::new(),
             asked: 0,
             digests: Vec::new(),
@@ -95,6 +98,14 @@ impl Validator {
     /// The card's lane.
     pub fn lane(&self) -> &Lane {
         &self.lane
+    }
+
+    /// What its log says of the producers.
+    ///
+    /// # Errors
+    /// A log that can't be read.
+    pub fn history(&mut self, genesis: &Genesis) -> Result<History, LogError> {
+        History::read(genesis, &mut self.log)
     }
 
     pub(super) fn stopped(&self) -> Option<&str> {
@@ -113,6 +124,9 @@ impl Validator {
         busy |= !self.events.is_empty();
         for input in self.events.iter().filter_map(|event| Input::of(&event)) {
             trace.input(now, &input);
+            if let Some(outgoing) = &mut self.outgoing {
+                outgoing.heard(&input);
+            }
             self.core.handle(now, input);
         }
         while let Some(entry) = self.answers.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -139,7 +153,14 @@ impl Validator {
         match output {
             Output::Card(command) => {
                 self.digests.extend(digest_of(&command).map(|digest| (digest, now)));
-                self.lane.handle(now, command);
+                match &mut self.outgoing {
+                    Some(outgoing) => {
+                        for command in outgoing.leaving(command) {
+                            self.lane.handle(now, command);
+                        }
+                    }
+                    None => self.lane.handle(now, command),
+                }
             }
             Output::Verify(request) => {
                 for verdict in self.verify.judge(vec![request]) {

@@ -75,6 +75,16 @@ pub enum Output {
     Stop(String),
 }
 
+/// What stands between a core and its card, and may say other than the core: for nodes that lie on purpose, so that a
+/// devnet shows what becomes of them. A node that has none sends its core's own words.
+pub trait Outgoing: Send {
+    /// Learns what the core is told.
+    fn heard(&mut self, input: &Input);
+
+    /// What the card is told in place of `command`, in this order.
+    fn leaving(&mut self, command: Command) -> Vec<Command>;
+}
+
 impl Input {
     /// The input that an event of the card becomes; `None` for one that says nothing to the core.
     pub fn of(event: &Event<'_>) -> Option<Self> {

@@ -33,7 +33,7 @@ use hpb_types::{ChainId, Epoch, Genesis, Hash, PublicKey, RejectReason, Schedule
 
 pub use chain::context_of;
 pub(crate) use io::framed;
-pub use io::{Input, Output};
+pub use io::{Input, Outgoing, Output};
 pub use producer::Producer;
 pub use recover::{RecoverError, Recovered};
 pub use report::Reporter;

@@ -19,7 +19,7 @@ use super::disk::LogEntry;
 use super::lane::lane_of;
 use super::outlet::Outlet;
 use super::readout::Publisher;
-use crate::core::{Core, CoreStats, Input, Output};
+use crate::core::{Core, CoreStats, Input, Outgoing, Output};
 use crate::runtime::{Activity, Receiver, Sender, Worker};
 use crate::verify::{Origin, Request};
 
@@ -135,6 +135,7 @@ pub struct ChainWorker<S> {
     /// What is left of [`OUTPUTS_PER_TURN`].
     outputs_left: usize,
     digests: Vec<SyncSender<DigestSent>>,
+    outgoing: Option<Box<dyn Outgoing>>,
     publisher: Publisher<ChainReadout>,
 }
 
@@ -162,6 +163,7 @@ impl<S: Store> ChainWorker<S> {
             stopped: false,
             outputs_left: 0,
             digests: Vec::new(),
+            outgoing: None,
             publisher,
         }
     }
@@ -170,6 +172,13 @@ impl<S: Store> ChainWorker<S> {
     #[must_use]
     pub fn noting_digests(mut self, digests: Vec<SyncSender<DigestSent>>) -> Self {
         self.digests = digests;
+        self
+    }
+
+    /// Has what the core says to its card pass `outgoing`.
+    #[must_use]
+    pub fn speaking_through(mut self, outgoing: Option<Box<dyn Outgoing>>) -> Self {
+        self.outgoing = outgoing;
         self
     }
 
@@ -197,7 +206,14 @@ impl<S: Store> ChainWorker<S> {
             match output {
                 Output::Card(command) => {
                     self.note(now, &command);
-                    self.command(command);
+                    match &mut self.outgoing {
+                        Some(outgoing) => {
+                            for command in outgoing.leaving(command) {
+                                self.command(command);
+                            }
+                        }
+                        None => self.command(command),
+                    }
                 }
                 Output::Verify(request) => {
                     let verifier = verifier_of(&request, self.verifiers.len());
@@ -222,6 +238,9 @@ impl<S: Store> ChainWorker<S> {
             for _ in 0..INPUTS_PER_TURN {
                 let Some(input) = self.pop(source) else { break };
                 busy = true;
+                if let Some(outgoing) = &mut self.outgoing {
+                    outgoing.heard(&input);
+                }
                 self.core.handle(now, input);
                 if !self.settle(now) {
                     return true;

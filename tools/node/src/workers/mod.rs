@@ -31,7 +31,7 @@ pub use lane::{LaneLinks, LaneReadout, LaneSetup, LaneWorker};
 pub use readout::{Publisher, Readout};
 pub use verify::{VerifyLinks, VerifyReadout, VerifyWorker};
 
-use crate::core::{Core, CoreConfig, Input, Recovered};
+use crate::core::{Core, CoreConfig, Input, Outgoing, Recovered};
 use crate::runtime::{Clock, Context, Receiver, RuntimeBuilder, Sender, StartError};
 use crate::topology::{Role, Seat};
 use crate::verify::Verify;
@@ -67,6 +67,8 @@ pub struct NodeParts<P, S> {
     pub store: StoreWriter<S>,
     /// Who is told when a digest leaves: whoever measures that.
     pub digests: Vec<SyncSender<DigestSent>>,
+    /// What its core's words pass on their way to the card; none for an honest node.
+    pub outgoing: Option<Box<dyn Outgoing>>,
 }
 
 /// Reads what a validator's workers show, from any thread, also after their end.
@@ -155,7 +157,7 @@ where
     P: Port + 'static,
     S: Store + Send + 'static,
 {
-    let NodeParts { lanes, core, recovered, log, store, digests } = parts;
+    let NodeParts { lanes, core, recovered, log, store, digests, outgoing } = parts;
     let lanes_count = builder.topology().lanes();
     if lanes.len() != lanes_count {
         return Err(StartError::Worker {
@@ -183,7 +185,8 @@ where
     let links = ends.chain;
     builder.worker(index, Role::Chain, move |context| {
         let core = Core::new(core, recovered, context.clock().now());
-        Ok(ChainWorker::new(core, links, fail_of(context), publisher).noting_digests(digests))
+        let worker = ChainWorker::new(core, links, fail_of(context), publisher);
+        Ok(worker.noting_digests(digests).speaking_through(outgoing))
     })?;
     let (publisher, log_readout) = Publisher::new(LogReadout::default());
     let (entries, answers) = ends.log;

@@ -442,6 +442,7 @@ fn parts(index: usize, port: WirePort) -> NodeParts<WirePort, Disk> {
         log,
         store: StoreWriter::new(disk, Box::new(|| Instant::ZERO)),
         digests: Vec::new(),
+        outgoing: None,
     }
 }
 
