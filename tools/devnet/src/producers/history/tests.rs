@@ -10,7 +10,7 @@ use hpb_types::{
 };
 
 use super::*;
-use crate::plan::{Plan, Times};
+use crate::plan::{EngineKind, Plan, Times};
 use crate::workload::{FITTED, Workload};
 
 /// A chain of four that a log is written for.
@@ -23,7 +23,8 @@ struct Writer {
 impl Writer {
     fn new() -> Self {
         let times = Times { genesis_ms: 1, slot_ms: 600, slice_ms: 50, epoch_slots: None };
-        let genesis = Plan::new(1, 4, 1, times, &Workload::drawn(&FITTED, 1, 1).unwrap(), 1).unwrap().genesis;
+        let genesis =
+            Plan::new(1, 4, 1, times, EngineKind::Dpos, &Workload::drawn(&FITTED, 1, 1).unwrap(), 1).unwrap().genesis;
         let mark = Watermark::never_confirmed(name(0), genesis.genesis_slice());
         let log = ChainLog::create(
             Box::new(MemoryFolder::new()),
