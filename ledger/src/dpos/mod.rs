@@ -2,7 +2,7 @@
 //! produce, the pool pays for work, evidence cuts bonds.
 //!
 //! Two halves over the same records. Actions run within transactions, as those of every contract do, and refuse what
-//! breaks a rule. What time brings runs before a slice's first transaction ([`begin`]): an epoch that has ended is
+//! breaks a rule. What time brings runs before a slice's first transaction: an epoch that has ended is
 //! settled, the next one's schedule fixed, work counted. Votes are tallied as they change, on the records of the
 //! producers whom they are for; only the slice that fixes a schedule reads all producers, once an epoch.
 //!

@@ -6,8 +6,8 @@ use crate::faults::Schedule;
 /// Runs that one schedule may cost.
 const RUNS_MAX: u32 = 100;
 
-/// A part of `schedule` of which no fault can be left out, as far as [`RUNS_MAX`] runs show. `run` says which checker
-/// fails under a schedule.
+/// A part of `schedule` of which no fault can be left out, as far as a bounded number of runs shows. `run` says which
+/// checker fails under a schedule.
 pub fn minimise(schedule: &Schedule, checker: Checker, mut run: impl FnMut(&Schedule) -> Option<Checker>) -> Schedule {
     let mut least = schedule.clone();
     let mut runs_left = RUNS_MAX;
