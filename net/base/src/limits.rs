@@ -137,6 +137,8 @@ pub const WORKLOAD_TRANSFERS_MAX: usize = 4 << 20;
 pub const WORKLOAD_LINE_LEN_MAX: usize = 1_024;
 /// Seconds of a run that a report's time series hold; later ones are in the totals only.
 pub const REPORT_SECONDS_MAX: usize = 86_400;
+/// Epochs that a report tells of: the last ones of its run.
+pub const REPORT_EPOCHS_MAX: usize = 256;
 /// A slice's canonical bytes with its signature, two quorums of 101 and a schedule of 101; transactions not.
 pub const SLICE_LEN_MAX: usize = 32 << 10;
 /// Quorums of one certificate: two at a change of the producers.

@@ -1,5 +1,6 @@
-//! What the log knows of producers that the state does not keep: who reported a fault, where it happened, and which of the
-//! schedules that were fixed have whom. Only what is final counts.
+//! What the log knows of producers that the state does not keep: who reported a fault, where it happened, which of the
+//! schedules that were fixed have whom, and who had which slot. Only what is final counts, but for the slices that never
+//! became final, which are counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +8,11 @@ use hpb_ledger::chainlog::{ChainLog, LogError, Record};
 use hpb_ledger::dpos::{REPORT, ReportArguments};
 use hpb_ledger::key::DPOS;
 use hpb_types::{
-    AccountName, Canonical as _, Epoch, Evidence, Genesis, Hash, Height, NextSchedule, Schedule, Slice, SliceRef,
-    Transaction,
+    AccountName, Canonical as _, Epoch, Evidence, Genesis, Hash, Height, NextSchedule, Schedule, Slice, SliceBody,
+    SliceRef, Transaction,
 };
+
+use super::Rotation;
 
 /// Who reported a fault, and where it happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +24,7 @@ pub struct Reported {
 }
 
 /// The final chain of a log, as far as it is about producers.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct History {
     /// By the hash of the evidence.
     reports: BTreeMap<Hash, Reported>,
@@ -29,13 +32,12 @@ pub struct History {
     scheduled: BTreeSet<AccountName>,
     /// Of those who are not in the last one, the first epoch without them.
     out_from: BTreeMap<AccountName, Epoch>,
+    rotation: Rotation,
 }
 
 /// A slice that is not final.
 struct Open {
-    height: Height,
-    parent: Hash,
-    next: Option<Schedule>,
+    body: SliceBody,
     reports: Vec<(Hash, Reported)>,
 }
 
@@ -45,8 +47,12 @@ impl History {
     /// # Errors
     /// A log that can't be read, or has no beginning any more.
     pub fn read(genesis: &Genesis, log: &mut ChainLog) -> Result<Self, LogError> {
-        let scheduled = genesis.producers.iter().map(|producer| producer.name).collect();
-        let mut history = Self { scheduled, ..Self::default() };
+        let mut history = Self {
+            reports: BTreeMap::new(),
+            scheduled: genesis.producers.iter().map(|producer| producer.name).collect(),
+            out_from: BTreeMap::new(),
+            rotation: Rotation::new(genesis),
+        };
         let mut open = BTreeMap::new();
         log.replay(None, &mut |entry| match entry.record {
             Record::Slice { slice, transactions } => {
@@ -69,23 +75,39 @@ impl History {
         self.out_from.get(name).copied()
     }
 
+    /// Who had which slot.
+    pub fn rotation(&self) -> &Rotation {
+        &self.rotation
+    }
+
     /// Takes the chain that ends with `reference`, and forgets what did not become final.
     fn finalise(&mut self, reference: SliceRef, open: &mut BTreeMap<Hash, Open>) {
         let mut chain = Vec::new();
         let mut id = reference.id;
         while let Some(slice) = open.remove(&id) {
-            id = slice.parent;
+            id = slice.body.parent;
             chain.push(slice);
         }
-        for slice in chain.into_iter().rev() {
-            for (evidence, reported) in slice.reports {
+        for Open { body, reports } in chain.into_iter().rev() {
+            for (evidence, reported) in reports {
                 self.reports.entry(evidence).or_insert(reported);
             }
-            if let Some(schedule) = slice.next {
-                self.fixed(&schedule);
+            let next = match &body.next {
+                NextSchedule::None => None,
+                NextSchedule::Fixed(schedule) => Some(schedule),
+            };
+            self.rotation.finalised(&body, next);
+            if let Some(schedule) = next {
+                self.fixed(schedule);
             }
         }
-        open.retain(|_, slice| slice.height > reference.height);
+        open.retain(|_, slice| {
+            let may_become_final = slice.body.height() > reference.height;
+            if !may_become_final {
+                self.rotation.lost(slice.body.slot);
+            }
+            may_become_final
+        });
     }
 
     fn fixed(&mut self, schedule: &Schedule) {
@@ -107,15 +129,7 @@ impl Open {
                 let hash = Hash::of_parts("evidence", &[&evidence.to_bytes()]);
                 Some((hash, Reported { reporter, place: place_of(&evidence) }))
             });
-        Self {
-            height: slice.body.height(),
-            parent: slice.body.parent,
-            reports: reports.collect(),
-            next: match slice.body.next {
-                NextSchedule::None => None,
-                NextSchedule::Fixed(schedule) => Some(schedule),
-            },
-        }
+        Self { body: slice.body, reports: reports.collect() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Refused are folders that hold no devnet's chain, and those that a run holds.
 
 mod history;
+mod rotation;
 mod text;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::report::decimal;
 use crate::run::{DevnetError, Held, hold};
 
 pub use history::{History, Reported};
+pub use rotation::{EpochTurns, Rotation, Turn};
 
 /// The producers at one final slice.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -114,9 +116,17 @@ pub struct Offence {
 /// # Errors
 /// No such folder, none of a devnet, one without that validator or in use; a disk that can't be read.
 pub fn read(data: &Path, validator: usize) -> Result<Producers, DevnetError> {
+    read_with_history(data, validator).map(|(producers, _)| producers)
+}
+
+/// As [`read`], with what the log knows.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_with_history(data: &Path, validator: usize) -> Result<(Producers, History), DevnetError> {
     let Held { genesis, recovered, mut log } = hold(data, validator)?;
     let history = History::read(&genesis, &mut log)?;
-    Ok(Producers::new(recovered.ledger(), &history)?)
+    Ok((Producers::new(recovered.ledger(), &history)?, history))
 }
 
 impl Producers {

@@ -127,6 +127,16 @@ pub const FIELDS: &[Field] = &[
     field("liars.*.offences.*.evidence", Unit::Text, "hash of the evidence"),
     field("liars.*.out_from_epoch", Unit::Count, "epoch of the first schedule without it; none if the last one has it"),
     field("liars.*.too_few_left", Unit::Text, "whether fewer producers are left than a schedule has at least"),
+    field("epochs.*.epoch", Unit::Count, "epoch of the chain, as far as it fell into the run"),
+    field("epochs.*.schedule", Unit::Count, "epoch that its schedule was fixed for"),
+    field("epochs.*.order.*", Unit::Text, "producer of the schedule; slot n belongs to number n modulo their count"),
+    field("epochs.*.first_slot", Unit::Count, "first slot counted"),
+    field("epochs.*.last_slot", Unit::Count, "last slot counted: the epoch's, or the last final one"),
+    field("epochs.*.filled", Unit::Count, "slots with a final slice"),
+    field("epochs.*.skipped", Unit::Count, "slots without"),
+    field("epochs.*.slices", Unit::Count, "final slices"),
+    field("epochs.*.lost_slices", Unit::Count, "slices that did not become final"),
+    field("epochs.*.shared_slots", Unit::Count, "slots with a final slice of another than their producer"),
 ];
 
 const fn field(path: &'static str, unit: Unit, meaning: &'static str) -> Field {

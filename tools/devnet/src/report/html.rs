@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 use super::fields::{Figure, figures};
 use super::format::{bytes, counted, grouped, micros, millis, seconds, significant, tokens, utc};
 use super::svg::{Axis, Chart, Column, Labels, Line, Scale};
+use super::turns;
 use super::{Charts, CurvePoint, Level, Quantiles, Report, Second};
+use crate::producers::EpochTurns;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -26,15 +28,21 @@ const PERCENTILES: [(f64, &str); 5] =
 /// # Errors
 /// If a figure is not a number of JSON.
 pub fn page(report: &Report, charts: &Charts) -> Result<String, serde_json::Error> {
-    let figures = figures(report)?;
+    let figures = listed(report)?;
+    let turns = &charts.turns;
     let charts = [tail_chart(report, charts), share_chart(charts), rate_chart(charts), confirmed_chart(report, charts)];
     let columns: Map<String, Value> = charts.iter().map(|chart| (chart.id.to_owned(), chart.columns())).collect();
     // Within a script element only `</` could end it early.
     let columns = serde_json::to_string(&columns)?.replace('<', "\\u003c");
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _ = write_page(&mut out, report, &charts, &figures, &columns);
+    let _ = write_page(&mut out, report, (&charts, turns), &figures, &columns);
     Ok(out)
+}
+
+/// The figures that the page lists: all but the epochs', which have a picture of their own.
+fn listed(report: &Report) -> Result<Vec<Figure>, serde_json::Error> {
+    Ok(figures(report)?.into_iter().filter(|figure| figure.path[0] != "epochs").collect())
 }
 
 /// Text for an element or a quoted attribute.
@@ -42,7 +50,13 @@ pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn write_page(out: &mut String, report: &Report, charts: &[Chart], figures: &[Figure], columns: &str) -> fmt::Result {
+fn write_page(
+    out: &mut String,
+    report: &Report,
+    (charts, turns): (&[Chart], &[EpochTurns]),
+    figures: &[Figure],
+    columns: &str,
+) -> fmt::Result {
     writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">")?;
@@ -56,6 +70,7 @@ fn write_page(out: &mut String, report: &Report, charts: &[Chart], figures: &[Fi
     }
     writeln!(out, "</div>\n</section>")?;
     write_levels(out, report)?;
+    turns::write_section(out, report, turns)?;
     write_figures(out, figures)?;
     writeln!(out, "</main>\n<script type=\"application/json\" id=\"columns\">{columns}</script>")?;
     writeln!(out, "<script>\n{SCRIPT}</script>\n</body>\n</html>")
@@ -161,7 +176,10 @@ fn supply(report: &Report) -> String {
 }
 
 fn write_figures(out: &mut String, figures: &[Figure]) -> fmt::Result {
-    writeln!(out, "<section>\n<h2>All figures</h2>\n<p class=\"lead\">As they stand in <code>report.json</code>.</p>")?;
+    writeln!(
+        out,
+        "<section>\n<h2>All figures</h2>\n<p class=\"lead\">As they stand in <code>report.json</code>, which has the epochs too.</p>"
+    )?;
     writeln!(out, "<div class=\"scroll\"><table class=\"figures\">\n<thead><tr><th scope=\"col\">Field</th>")?;
     writeln!(out, "<th scope=\"col\">Value</th><th scope=\"col\">In the file</th><th scope=\"col\">Meaning</th>")?;
     writeln!(out, "</tr></thead>")?;
@@ -452,7 +470,7 @@ mod tests {
     fn every_figure_is_on_the_page() {
         let (report, charts) = sample::run();
         let page = page(&report, &charts).unwrap();
-        let figures = figures(&report).unwrap();
+        let figures = listed(&report).unwrap();
         assert!(figures.len() > 80);
         for figure in figures {
             let head = format!("<code>{}</code></th>", escaped(&figure.name()));
@@ -482,7 +500,7 @@ mod tests {
         let page = page(&report, &charts).unwrap();
         assert_eq!(page.matches("<script").count(), 2);
         assert_eq!(page.matches("</script>").count(), 2);
-        assert_eq!(page.matches("</table>").count(), 2);
+        assert_eq!(page.matches("</table>").count(), 3);
         assert!(page.contains("&lt;/script&gt;&lt;b&gt;&quot;&amp;"));
     }
 

@@ -1,10 +1,10 @@
 //! `report.json`: the figures of one run. docs/report.md says what each means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::producers::{Offence, consequence};
+use crate::producers::{EpochTurns, Offence, Turn, consequence};
 
 /// The version of the form of `report.json`; it rises when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -30,6 +30,8 @@ pub struct Report {
     pub supply: Supply,
     #[serde(default)]
     pub liars: Vec<Liar>,
+    #[serde(default)]
+    pub epochs: Vec<EpochRow>,
 }
 
 /// What was run, and where.
@@ -165,6 +167,22 @@ pub struct Liar {
     pub too_few_left: bool,
 }
 
+/// One epoch of the chain that grew, as far as it fell into the run.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct EpochRow {
+    pub epoch: u64,
+    pub schedule: u64,
+    pub order: Vec<String>,
+    pub first_slot: u64,
+    pub last_slot: u64,
+    pub filled: u64,
+    pub skipped: u64,
+    pub slices: u64,
+    pub lost_slices: u64,
+    pub shared_slots: u64,
+}
+
 /// One sentence about a run, and whether it is what one hopes for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
@@ -193,6 +211,7 @@ impl Default for Report {
             digest_interval_ms: 0,
             supply: Supply::default(),
             liars: Vec::new(),
+            epochs: Vec::new(),
         }
     }
 }
@@ -212,6 +231,7 @@ impl Report {
         let (sessions, transactions) = (&self.sessions, &self.transactions);
         let finding = |good, yes: String, no: String| Finding { good, text: if good { yes } else { no } };
         let liars = self.liars.iter().map(Liar::finding);
+        let turns = (!self.epochs.is_empty()).then(|| self.turns());
         let findings = [
             finding(
                 sessions.established == sessions.target && sessions.lost == 0,
@@ -238,7 +258,43 @@ impl Report {
                 "The supply differs from genesis".to_owned(),
             ),
         ];
-        findings.into_iter().chain(liars).collect()
+        findings.into_iter().chain(turns).chain(liars).collect()
+    }
+
+    /// Whether each slot had one producer, and how often the order changed.
+    fn turns(&self) -> Finding {
+        use super::format::counted;
+        let shared = self.epochs.iter().map(|epoch| epoch.shared_slots).sum();
+        let orders: BTreeSet<&[String]> = self.epochs.iter().map(|epoch| &epoch.order[..]).collect();
+        let text = if shared > 0 {
+            format!("{} with slices of another than their producer", counted(shared, "slot"))
+        } else {
+            let (epochs, orders) = (self.epochs.len() as u64, orders.len() as u64);
+            let skipped: u64 = self.epochs.iter().map(|epoch| epoch.skipped).sum();
+            let (epochs, orders) = (counted(epochs, "epoch"), counted(orders, "order"));
+            format!("One producer a slot: {epochs} in {orders}, {} skipped", counted(skipped, "slot"))
+        };
+        Finding { good: shared == 0, text }
+    }
+}
+
+impl EpochRow {
+    /// What an epoch's turns came to.
+    pub fn new(turns: &EpochTurns) -> Self {
+        let slots = &turns.slots;
+        let count = |is: fn(&Turn) -> bool| slots.iter().filter(|turn| is(turn)).count() as u64;
+        Self {
+            epoch: turns.epoch.0,
+            schedule: turns.schedule.0,
+            order: turns.order.iter().map(ToString::to_string).collect(),
+            first_slot: slots.first().map_or(0, |turn| turn.slot.0),
+            last_slot: slots.last().map_or(0, |turn| turn.slot.0),
+            filled: count(|turn| turn.finals > 0),
+            skipped: count(|turn| turn.finals == 0),
+            slices: slots.iter().map(|turn| u64::from(turn.finals)).sum(),
+            lost_slices: slots.iter().map(|turn| u64::from(turn.lost)).sum(),
+            shared_slots: count(|turn| !turn.is_its_producers_alone()),
+        }
     }
 }
 

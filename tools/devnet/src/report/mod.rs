@@ -15,6 +15,7 @@ mod recorder;
 mod sample;
 mod svg;
 mod terminal;
+mod turns;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -23,8 +24,8 @@ use std::path::{Path, PathBuf};
 pub use html::page;
 pub(crate) use json::decimal;
 pub use json::{
-    Blocks, Broadcast, Fdatasync, Finding, Latencies, Liar, Quantiles, Report, Run, SCHEMA_VERSION, Sessions, Supply,
-    Transactions, WorkloadFacts,
+    Blocks, Broadcast, EpochRow, Fdatasync, Finding, Latencies, Liar, Quantiles, Report, Run, SCHEMA_VERSION, Sessions,
+    Supply, Transactions, WorkloadFacts,
 };
 pub use recorder::{Charts, CurvePoint, LATENCY_US_MAX, LATENCY_US_MIN, LatencyRecorder, Level, Measurements, Second};
 pub use terminal::summary;

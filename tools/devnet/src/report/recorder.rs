@@ -10,6 +10,7 @@ use hpb_base::limits::REPORT_SECONDS_MAX;
 use hpb_base::{Duration, Instant};
 
 use super::json::{Latencies, Quantiles};
+use crate::producers::EpochTurns;
 
 /// The least latency that is told apart, in microseconds.
 pub const LATENCY_US_MIN: u64 = 1;
@@ -109,6 +110,8 @@ pub struct Charts {
     pub curves: [Vec<CurvePoint>; 5],
     /// The run by seconds from the start of submission.
     pub seconds: Vec<Second>,
+    /// Who had which slot.
+    pub turns: Vec<EpochTurns>,
 }
 
 impl LatencyRecorder {
@@ -268,7 +271,11 @@ impl Measurements {
 
     /// What the charts show.
     pub fn charts(&self) -> Charts {
-        Charts { curves: Level::ALL.map(|level| self.level(level).curve()), seconds: self.seconds.clone() }
+        Charts {
+            curves: Level::ALL.map(|level| self.level(level).curve()),
+            seconds: self.seconds.clone(),
+            turns: Vec::new(),
+        }
     }
 
     fn second(&mut self, at: Instant) -> Option<&mut Second> {

@@ -1,14 +1,17 @@
 //! A run that never was, for the tests of the reports.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use hpb_base::{Duration, Instant, Random};
+use hpb_types::{AccountName, Epoch, Slot};
 
 use super::{
-    Blocks, Broadcast, Charts, Fdatasync, Level, Liar, Measurements, Report, Run, Sessions, Supply, Transactions,
-    WorkloadFacts,
+    Blocks, Broadcast, Charts, EpochRow, Fdatasync, Level, Liar, Measurements, Report, Run, Sessions, Supply,
+    Transactions, WorkloadFacts,
 };
-use crate::producers::Offence;
+use crate::producers::{EpochTurns, Offence, Turn};
 
 const SECONDS: u64 = 30;
 const RATE_TPS: u64 = 1_000;
@@ -80,9 +83,26 @@ pub(super) fn run() -> (Report, Charts) {
             too_few_left: false,
         }],
         supply: Supply { genesis: 100_000_000 * 10u128.pow(18), now: 100_000_000 * 10u128.pow(18) },
+        epochs: turns().iter().map(EpochRow::new).collect(),
         ..Report::default()
     };
-    (report, measurements.charts())
+    (report, Charts { turns: turns(), ..measurements.charts() })
+}
+
+/// Two epochs of seven slots: slot 6 was skipped, and a slice of slot 9 was lost.
+fn turns() -> Vec<EpochTurns> {
+    let name = |index| AccountName::new(&format!("validator-{index}")).unwrap();
+    let epoch = |number: u64, order: [usize; 4]| {
+        let slots = (1 + 7 * number..8 + 7 * number).map(|slot| {
+            let producer = name(order[(slot % 4) as usize]);
+            let finals = if slot == 6 { 0 } else { 60 };
+            let senders = if finals == 0 { Vec::new() } else { vec![producer] };
+            Turn { slot: Slot(slot), producer, finals, lost: u32::from(slot == 9), senders }
+        });
+        let slots = slots.collect();
+        EpochTurns { epoch: Epoch(number), schedule: Epoch(number), order: order.map(name).to_vec(), slots }
+    };
+    vec![epoch(0, [0, 1, 2, 3]), epoch(1, [2, 0, 3, 1])]
 }
 
 fn facts() -> Run {

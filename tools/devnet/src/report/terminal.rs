@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::format::{bytes, counted, grouped, micros, millis, seconds, significant, tokens};
-use super::{Level, Report};
+use super::{Level, Report, turns};
 
 const LABEL_WIDTH: usize = 14;
 const COLUMN_WIDTH: usize = 10;
@@ -96,6 +96,9 @@ fn rows(report: &Report) -> Vec<(&'static str, String)> {
             grouped(blocks.final_index)
         ),
     ));
+    for (place, line) in turns::lines(report).into_iter().enumerate() {
+        rows.push((if place == 0 { "epochs" } else { "" }, line));
+    }
     rows.push(("verified", by_validator(&report.verified)));
     rows.push(("executed", by_validator(&report.executed)));
     rows.push((

@@ -1,5 +1,6 @@
 //! The main job on this host: validators and terminals on the runtime, in real time.
 
+use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -21,7 +22,7 @@ use hpb_node::runtime::{
 use hpb_node::topology::{Demand, Role, Topology};
 use hpb_node::workers::{LaneParts, NodeHandle, NodeParts, Publisher, node};
 use hpb_toe::{Class, Command, Lane};
-use hpb_types::Hash;
+use hpb_types::{Hash, Slot};
 
 use super::card::{CardEnds, CardReadout, CardView, CardWorker, Finished, Order};
 use super::folders::{RunFolder, os_random};
@@ -132,11 +133,13 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     report.sessions.bytes_per_session =
         played.memory_open.saturating_sub(memory_before) / (2 * u64::from(arguments.sessions)).max(1);
     note(report, &played, &finished, &executors);
-    let found = nodes.iter().any(|node| node.chain.read().stats.evidence > 0);
-    if found || plan.liars > 0 {
-        // The workers are gone, and their disks with them.
-        report.liars = liars_of(&plan, &producers::read(&folder.path, 0)?);
-    }
+    // The workers are gone, and their disks with them. Of the honest ones' logs that of the furthest says most.
+    let honest = nodes.iter().enumerate().filter(|(index, _)| !plan.lies(*index));
+    let furthest = honest.max_by_key(|(index, node)| (node.chain.read().final_told.height, Reverse(*index)));
+    let index = furthest.map_or(0, |(index, _)| index);
+    let (producers, history) = producers::read_with_history(&folder.path, index)?;
+    report.liars = liars_of(&plan, &producers);
+    outcome.add_turns(&history, Slot(first_slot));
     Ok(outcome)
 }
 

@@ -1,6 +1,7 @@
 //! The main job on virtual time.
 
 use hpb_base::{Duration, Instant};
+use hpb_types::Slot;
 
 use super::summary::{Ends, liars_of};
 use super::{Arguments, DevnetError, Outcome};
@@ -62,17 +63,13 @@ pub fn run_virtual(arguments: &Arguments) -> Result<Outcome, DevnetError> {
         handshakes: lanes().map(|lane| lane.counters().handshakes).sum(),
         diffie_hellmans: lanes().map(|lane| lane.counters().diffie_hellmans).sum(),
     };
-    let found = ends.cores.iter().any(|core| core.evidence > 0);
-    let liars = if found || plan.liars > 0 {
-        let history = devnet.validators[0].history(&plan.genesis)?;
-        liars_of(&plan, &Producers::new(devnet.validators[0].core.ledger(), &history)?)
-    } else {
-        Vec::new()
-    };
+    let history = devnet.validators[0].history(&plan.genesis)?;
+    let liars = liars_of(&plan, &Producers::new(devnet.validators[0].core.ledger(), &history)?);
     let cards: Vec<&Terminals> = devnet.cards.iter().map(|card| &card.terminals).collect();
     let mut outcome = Outcome::new(arguments, &prepared, &cards, &ends);
     let seconds = devnet.now().since(begin_at).as_millis();
     outcome.report.liars = liars;
+    outcome.add_turns(&history, Slot(0));
     outcome.report.run.virtual_time = true;
     outcome.report.run.trace_hash = Some(devnet.trace_hash().to_hex());
     "virtual time, one thread".clone_into(&mut outcome.report.run.runtime);

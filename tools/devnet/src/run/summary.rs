@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use hpb_base::Duration;
 use hpb_node::core::CoreStats;
-use hpb_types::{Amount, SliceRef};
+use hpb_types::{Amount, SliceRef, Slot};
 
 use super::{Arguments, Prepared};
 use crate::plan::Plan;
-use crate::producers::Producers;
-use crate::report::{Blocks, Charts, Liar, Measurements, Report, Run, Sessions, Supply, Transactions, WorkloadFacts};
+use crate::producers::{History, Producers};
+use crate::report::{
+    Blocks, Charts, EpochRow, Liar, Measurements, Report, Run, Sessions, Supply, Transactions, WorkloadFacts,
+};
 use crate::terminals::{Counters, Terminals, broadcast_us};
 
 /// What a run came to.
@@ -58,6 +60,12 @@ pub(super) fn liars_of(plan: &Plan, producers: &Producers) -> Vec<Liar> {
 }
 
 impl Outcome {
+    /// Adds who had which slot, from `first` on.
+    pub(super) fn add_turns(&mut self, history: &History, first: Slot) {
+        self.charts.turns = history.rotation().since(first);
+        self.report.epochs = self.charts.turns.iter().map(EpochRow::new).collect();
+    }
+
     /// Puts the figures together; what only a host knows (CPU, memory, disk) is left at nothing.
     pub(super) fn new(arguments: &Arguments, prepared: &Prepared, cards: &[&Terminals], ends: &Ends) -> Self {
         let mut counters = Counters::default();
