@@ -20,6 +20,7 @@ fn arguments(seed: u64) -> Arguments {
         slot_ms: 600,
         slice_ms: 50,
         epoch_slots: None,
+        delay_ms: 0,
         engine: EngineKind::Dpos,
         workload: None,
         data: None,

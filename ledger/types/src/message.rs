@@ -82,6 +82,15 @@ pub struct Digest {
     pub interval_ms: u32,
 }
 
+impl Digest {
+    /// Slots from the last final slice's to the newest slice's. On a sound chain it is 0 or 1; a user who hears of more is
+    /// to know that nothing becomes final for that long, though the chain may grow.
+    pub fn unfinal_slots(&self) -> u64 {
+        let newest = self.slices.last().map_or(0, |status| status.reference.height.slot.0);
+        newest.saturating_sub(self.final_slice.height.slot.0)
+    }
+}
+
 /// Where a transaction stands. What follows `Included` (confirmed, justified, final) the digests say, slice by slice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {

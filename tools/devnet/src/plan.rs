@@ -8,9 +8,10 @@ use std::sync::Arc;
 use hpb_base::limits::TRANSACTION_LEN_MAX;
 use hpb_base::{Duration, UnixMillis};
 use hpb_consensus::{Authority, Dpos, Engine};
+use hpb_net::wire::{LinkConfig, WireBuilder};
 use hpb_node::core::{Outgoing, Producer, Reporter};
 use hpb_toe::{Call, Class, Identity, LaneConfig};
-use hpb_types::genesis::PRODUCERS_MIN;
+use hpb_types::genesis::{PRODUCERS_MIN, SLOT_DELTAS_MIN};
 use hpb_types::{
     AccountName, Amount, ChainId, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer,
     Hash, KeyPair, NameError, PublicKey, VrfSecret,
@@ -37,6 +38,8 @@ const VALIDATOR_BALANCE: Amount = Amount::ONE;
 const BOND: Amount = Amount(10_000 * Amount::ONE.0);
 /// What rewards are paid from.
 const REWARD_POOL: Amount = Amount(1_000_000 * Amount::ONE.0);
+/// What the scheduler of a host that runs all validators may delay a slice by.
+const SCHEDULER_MS: u32 = 50;
 /// The fewest slots of an epoch, unless the arguments say otherwise; else every validator has one.
 const EPOCH_SLOTS_MIN: u64 = 8;
 
@@ -89,6 +92,25 @@ pub struct Times {
     pub slice_ms: u32,
     /// Slots of an epoch; as many as validators, and at least 8, if nobody says.
     pub epoch_slots: Option<u64>,
+    /// How long the wire takes between two validators, one way, beside what it always takes.
+    pub delay_ms: u32,
+}
+
+impl Times {
+    /// Slots of an epoch of so many validators.
+    pub fn epoch_slots(&self, validators: usize) -> u64 {
+        epoch_slots(self.epoch_slots, validators)
+    }
+
+    /// The bound on the delay between producers: that of the wire, and what the scheduler of one host adds.
+    fn delta_ms(&self) -> u32 {
+        (self.delay_ms + SCHEDULER_MS).min(self.slot_ms / SLOT_DELTAS_MIN).max(1)
+    }
+}
+
+/// Slots of an epoch, if the arguments name none as many as validators.
+pub fn epoch_slots(named: Option<u64>, validators: usize) -> u64 {
+    named.unwrap_or(EPOCH_SLOTS_MIN.max(validators as u64))
 }
 
 /// One validator's own.
@@ -134,6 +156,8 @@ pub struct Plan {
     pub cards: Vec<CardPlan>,
     /// How many of the validators, those with the highest numbers, lie by script.
     pub liars: usize,
+    /// How much longer the wire takes between two validators, one way.
+    pub delay: Duration,
 }
 
 /// Why a devnet can't be planned.
@@ -191,9 +215,8 @@ impl Plan {
             time_ms: times.genesis_ms,
             slot_ms: times.slot_ms,
             slice_ms: times.slice_ms,
-            // The wire between the cards is in this process: what delays a slice is the scheduler.
-            delta_ms: (times.slot_ms / 6).clamp(1, 50),
-            epoch_slots: times.epoch_slots.unwrap_or(EPOCH_SLOTS_MIN.max(validators as u64)),
+            delta_ms: times.delta_ms(),
+            epoch_slots: times.epoch_slots(validators),
             fee_per_byte: FEE_PER_BYTE,
             engine: match engine {
                 EngineKind::Dpos => EngineChoice::Dpos(DposParameters {
@@ -237,7 +260,29 @@ impl Plan {
             terminals: share(terminals, count, card),
             secret: secret(seed, "terminal card", card as usize),
         });
-        Self { seed, validators: validators.collect(), cards: cards.collect(), liars: 0, genesis }
+        Self {
+            seed,
+            validators: validators.collect(),
+            cards: cards.collect(),
+            liars: 0,
+            delay: Duration::ZERO,
+            genesis,
+        }
+    }
+
+    /// The wire between all cards, each at its address, on which every frame takes `least`, and longer between validators
+    /// if the plan says so: terminals stand beside theirs.
+    pub fn wire(&self, least: Duration) -> WireBuilder {
+        let mut wire = WireBuilder::new(self.seed).default_link(LinkConfig { delay: least, ..LinkConfig::default() });
+        for address in self.addresses() {
+            wire.port(&[address]);
+        }
+        let far = LinkConfig { delay: least + self.delay, ..LinkConfig::default() };
+        let count = self.validators.len();
+        for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+            wire.link(from, to, far);
+        }
+        wire
     }
 
     /// The chain.

@@ -312,6 +312,11 @@ impl Terminals {
         self.digests.interval_ms_max()
     }
 
+    /// The most slots without finality that they were told of while they submitted and after.
+    pub fn unfinal_slots_max(&self) -> u64 {
+        self.digests.unfinal_slots_max()
+    }
+
     /// The producers, other than a slice's own, that make a transaction confirmed.
     pub fn confirm_k(&self) -> u16 {
         self.book.confirm_k()

@@ -25,6 +25,7 @@ fn arguments(validators: usize, byzantine: usize) -> Arguments {
         slot_ms: 400,
         slice_ms: 50,
         epoch_slots: None,
+        delay_ms: 0,
         engine: EngineKind::Dpos,
         workload: None,
         data: None,

@@ -90,9 +90,9 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "TPS", default_value = "1000", value_parser = rate)]
     pub(crate) rate: Pace,
 
-    /// How long the terminals submit; then at most two slots of drain
-    #[arg(long, value_name = "S", default_value_t = 30)]
-    pub(crate) seconds: u32,
+    /// How long the terminals submit; then at most two slots of drain [default: 30, or two epochs if one is longer]
+    #[arg(long, value_name = "S")]
+    pub(crate) seconds: Option<u32>,
 
     /// A slot's length in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 3_000)]
@@ -105,6 +105,11 @@ pub(crate) struct Devnet {
     /// Slots of an epoch, at whose end the producers' order changes; as many as validators, and at least 8, if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
     pub(crate) epoch_slots: Option<u64>,
+
+    /// How much longer a frame takes between two validators, one way, in milliseconds: as if they were far apart, each
+    /// with its terminals beside it
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) delay_ms: u32,
 
     /// Who decides: `dpos`, producers elected by votes, of whom up to a third may lie; or `authority`, the same
     /// validators for ever, a majority of whom decides, for members who do not lie
@@ -643,7 +648,7 @@ mod tests {
         };
         let all = devnet("devnet").unwrap();
         assert_eq!((all.validators, all.byzantine), (None, 0));
-        assert_eq!((all.sessions, all.seconds, all.slot_ms), (10_000, 30, 3_000));
+        assert_eq!((all.sessions, all.seconds, all.slot_ms), (10_000, None, 3_000));
         assert_eq!(all.rate, Pace::Fixed(NonZeroU64::new(1_000).unwrap()));
         assert_eq!(devnet("devnet --rate max --virtual").unwrap().rate, Pace::Max);
         assert!(devnet("devnet --rate 0").unwrap_err().contains("or `max`"));

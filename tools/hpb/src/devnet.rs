@@ -2,12 +2,15 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use hpb_devnet::plan::epoch_slots;
 use hpb_devnet::report;
-use hpb_devnet::run::{Arguments, Network, run_live, run_virtual};
+use hpb_devnet::run::{Arguments, Network, SECONDS_MAX, run_live, run_virtual};
 
 use crate::command_line::Devnet;
 use crate::failure::Failure;
 
+/// How long a devnet's terminals submit that is not told, if an epoch is not longer.
+const SECONDS: u32 = 30;
 /// Validators of a devnet that is not told how many.
 const VALIDATORS: usize = 4;
 
@@ -21,10 +24,11 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         byzantine: options.byzantine,
         sessions: options.sessions,
         pace: options.rate,
-        seconds: options.seconds,
+        seconds: options.seconds.unwrap_or_else(|| seconds_of(&options)),
         slot_ms: options.slot_ms,
         slice_ms: options.slice_ms,
         epoch_slots: options.epoch_slots,
+        delay_ms: options.delay_ms,
         engine: options.engine,
         workload: options.workload,
         data: options.data,
@@ -47,6 +51,14 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::work(error)),
         _ => Ok(()),
     }
+}
+
+/// Half a minute, or two epochs where one is longer: then the order of the producers is seen to change.
+fn seconds_of(options: &Devnet) -> u32 {
+    let validators = options.validators.unwrap_or_else(|| validators_of(options.byzantine));
+    let epoch_ms = epoch_slots(options.epoch_slots, validators).saturating_mul(options.slot_ms.into());
+    let seconds = if epoch_ms > 1_000 * u64::from(SECONDS) { (2 * epoch_ms).div_ceil(1_000) } else { SECONDS.into() };
+    seconds.min(SECONDS_MAX.into()) as u32
 }
 
 /// So many that the chain can spare those that lie: as many as usual are left, and those that lie are fewer than a third.

@@ -160,7 +160,7 @@ mod tests {
     const EPOCH_SLOTS: u64 = 4;
 
     fn genesis() -> Genesis {
-        let times = Times { genesis_ms: 1, slot_ms: 600, slice_ms: 50, epoch_slots: Some(EPOCH_SLOTS) };
+        let times = Times { genesis_ms: 1, slot_ms: 600, slice_ms: 50, epoch_slots: Some(EPOCH_SLOTS), delay_ms: 0 };
         Plan::new(1, 4, 1, times, EngineKind::Dpos, &Workload::drawn(&FITTED, 1, 1).unwrap(), 1).unwrap().genesis
     }
 

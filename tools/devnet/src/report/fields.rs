@@ -108,6 +108,11 @@ pub const FIELDS: &[Field] = &[
     field("blocks.skipped", Unit::Count, "slots without, up to the last final one"),
     field("blocks.final_height", Unit::Count, "slot of the last final slice"),
     field("blocks.final_index", Unit::Count, "index of the last final slice in its slot"),
+    field(
+        "blocks.unfinal_slots_max",
+        Unit::Count,
+        "most slots between the newest slice and the last final one, as terminals were told",
+    ),
     field("rate_tps", Unit::PerSecond, "transactions told final, divided by the seconds of submission"),
     field("cpu_seconds", Unit::Seconds, "processor time of the whole process, user and system"),
     field("rss_bytes", Unit::Bytes, "largest resident memory of the process"),

@@ -9,6 +9,9 @@ use crate::producers::{EpochTurns, Offence, Turn, consequence};
 /// The version of the form of `report.json`; it rises when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Slots between the newest slice and the last final one that need no word: a slot is final in the next one.
+const UNFINAL_SLOTS_SOUND: u64 = 2;
+
 /// Everything that a run reports. The fields' meanings and units stand in [`fields`](super::fields).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -136,6 +139,8 @@ pub struct Blocks {
     pub skipped: u64,
     pub final_height: u64,
     pub final_index: u32,
+    #[serde(default)]
+    pub unfinal_slots_max: u64,
 }
 
 /// How long a data sync of the log takes.
@@ -231,6 +236,7 @@ impl Report {
         let (sessions, transactions) = (&self.sessions, &self.transactions);
         let finding = |good, yes: String, no: String| Finding { good, text: if good { yes } else { no } };
         let liars = self.liars.iter().map(Liar::finding);
+        let lag = (self.blocks.unfinal_slots_max > UNFINAL_SLOTS_SOUND).then(|| self.lag());
         let turns = (!self.epochs.is_empty()).then(|| self.turns());
         let findings = [
             finding(
@@ -258,7 +264,12 @@ impl Report {
                 "The supply differs from genesis".to_owned(),
             ),
         ];
-        findings.into_iter().chain(turns).chain(liars).collect()
+        findings.into_iter().chain(lag).chain(turns).chain(liars).collect()
+    }
+
+    fn lag(&self) -> Finding {
+        let slots = super::format::counted(self.blocks.unfinal_slots_max, "slot");
+        Finding { good: false, text: format!("Nothing became final for up to {slots}, as terminals were told") }
     }
 
     /// Whether each slot had one producer, and how often the order changed.

@@ -61,7 +61,7 @@ pub(super) fn run() -> (Report, Charts) {
         executed: vec![29_991, 29_992, 29_993, 29_994],
         latency_us: measurements.latencies(),
         broadcast_us: Broadcast { first: 61, last: 19_402 },
-        blocks: Blocks { produced: 13, skipped: 1, final_height: 14, final_index: 57 },
+        blocks: Blocks { produced: 13, skipped: 1, final_height: 14, final_index: 57, unfinal_slots_max: 1 },
         rate_tps: 999.9,
         cpu_seconds: 58.31,
         rss_bytes: 231_735_296,

@@ -155,8 +155,7 @@ impl Stage {
         let started_ms = clock.wall(clock.now()).0;
         let folder = RunFolder::open(arguments)?;
         let (plan, fresh) = if let Some((genesis, fresh)) = folder.genesis(arguments, prepared)? {
-            let plan = Plan::of(arguments.seed, genesis, arguments.sessions);
-            (Plan { liars: arguments.byzantine, ..plan }, fresh)
+            (arguments.play(Plan::of(arguments.seed, genesis, arguments.sessions)), fresh)
         } else {
             let plan = arguments.plan(prepared, started_ms + GENESIS_AHEAD_MS)?;
             folder.keep(&plan.genesis)?;

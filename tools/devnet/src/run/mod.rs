@@ -22,7 +22,9 @@ use hpb_node::core::RecoverError;
 use hpb_node::runtime::{LimitError, RunError, StartError};
 use hpb_node::topology::{Role, TopologyError};
 use hpb_sandbox::SandboxError;
+use hpb_types::genesis::SLOT_DELTAS_MIN;
 
+use hpb_base::Duration;
 use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX};
 
 use crate::plan::{EngineKind, Plan, PlanError, TERMINALS_PER_CARD_MAX, Times};
@@ -44,6 +46,9 @@ const TRANSFERS_UNKNOWN: u64 = 20_000_000;
 /// How many runs one data folder's accounts can pay.
 const RUNS_ENDOWED: u64 = 64;
 
+/// How long terminals submit at most, in seconds.
+pub const SECONDS_MAX: u32 = 86_400;
+
 /// What the user asks for.
 #[derive(Clone, Debug)]
 pub struct Arguments {
@@ -63,6 +68,8 @@ pub struct Arguments {
     pub slice_ms: u32,
     /// Slots of an epoch; as many as validators, and at least 8, if none are named.
     pub epoch_slots: Option<u64>,
+    /// How long a frame takes between two validators, one way, in milliseconds.
+    pub delay_ms: u32,
     /// Which engine the chain runs by.
     pub engine: EngineKind,
     /// A file of transfers.
@@ -238,14 +245,22 @@ impl Arguments {
             let most = (ports_max - self.validators) as u32 * TERMINALS_PER_CARD_MAX;
             return refuse("sessions", &self.sessions, format!("1 to {most} beside {} validators", self.validators));
         }
-        if self.seconds == 0 || self.seconds > 86_400 {
-            return refuse("seconds", &self.seconds, "1 to 86400".to_owned());
+        if self.seconds == 0 || self.seconds > SECONDS_MAX {
+            return refuse("seconds", &self.seconds, format!("1 to {SECONDS_MAX}"));
         }
         if !(100..=60_000).contains(&self.slot_ms) {
             return refuse("slot-ms", &self.slot_ms, "100 to 60000 milliseconds".to_owned());
         }
         if let Some(slots) = self.epoch_slots.filter(|slots| *slots < EPOCH_SLOTS_MIN) {
             return refuse("epoch-slots", &slots, format!("at least {EPOCH_SLOTS_MIN}"));
+        }
+        let delay_max = self.slot_ms.div_ceil(SLOT_DELTAS_MIN) - 1;
+        if self.delay_ms > delay_max {
+            let expected = format!("0 to {delay_max} milliseconds (below a sixth of the slot)");
+            return refuse("delay-ms", &self.delay_ms, expected);
+        }
+        if self.delay_ms > 0 && self.network != Network::Wire {
+            return refuse("delay-ms", &self.delay_ms, "0 beside --port: only the wire can delay".to_owned());
         }
         let slice_min = self.slot_ms.div_ceil(SLICES_PER_SLOT_MAX).max(5);
         if !(slice_min..=self.slot_ms / 2).contains(&self.slice_ms) {
@@ -277,12 +292,23 @@ impl Arguments {
     }
 
     pub(crate) fn plan(&self, prepared: &Prepared, genesis_ms: u64) -> Result<Plan, DevnetError> {
-        let times = Times { genesis_ms, slot_ms: self.slot_ms, slice_ms: self.slice_ms, epoch_slots: self.epoch_slots };
+        let times = Times {
+            genesis_ms,
+            slot_ms: self.slot_ms,
+            slice_ms: self.slice_ms,
+            epoch_slots: self.epoch_slots,
+            delay_ms: self.delay_ms,
+        };
         let transfers_max = self.transfers().saturating_mul(RUNS_ENDOWED);
         let workload = &prepared.workload;
         let (validators, sessions) = (self.validators, self.sessions);
         let plan = Plan::new(self.seed, validators, sessions, times, self.engine, workload, transfers_max)?;
-        Ok(Plan { liars: self.byzantine, ..plan })
+        Ok(self.play(plan))
+    }
+
+    /// The plan with what is this run's alone.
+    pub(crate) fn play(&self, plan: Plan) -> Plan {
+        Plan { liars: self.byzantine, delay: Duration::from_millis(self.delay_ms.into()), ..plan }
     }
 
     /// The arguments by name, for the report.
@@ -306,6 +332,12 @@ impl Arguments {
             named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         if self.byzantine > 0 {
             named.insert("byzantine".to_owned(), self.byzantine.to_string());
+        }
+        if self.delay_ms > 0 {
+            named.insert("delay-ms".to_owned(), self.delay_ms.to_string());
+        }
+        if let Some(slots) = self.epoch_slots {
+            named.insert("epoch-slots".to_owned(), slots.to_string());
         }
         if let Some(workload) = &self.workload {
             named.insert("workload".to_owned(), path(workload));

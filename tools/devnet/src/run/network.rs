@@ -4,8 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hpb_base::Duration;
 use hpb_base::limits::WIRE_PORTS_MAX;
-use hpb_net::wire::WireBuilder;
 use hpb_net::{OpenOptions, Port, PortUrl};
 use hpb_node::runtime::RuntimeBuilder;
 use hpb_node::topology::{Role, Seat};
@@ -108,11 +108,7 @@ impl Network {
 
 /// The wire, with each port waking the executor at its other end.
 fn wire(plan: &Plan, builder: &RuntimeBuilder) -> Result<Joined, DevnetError> {
-    let mut wire = WireBuilder::new(plan.seed);
-    for address in plan.addresses() {
-        wire.port(&[address]);
-    }
-    let mut ports = wire.build()?;
+    let mut ports = plan.wire(Duration::ZERO).build()?;
     let validators = (0..plan.validators.len()).map(|node| Seat { node, role: Role::Lane(0) });
     let cards = (0..plan.cards.len()).map(|card| Seat { node: 0, role: Role::Terminals(card) });
     let seats: Vec<Seat> = validators.chain(cards).collect();

@@ -134,6 +134,7 @@ impl Outcome {
                 skipped: ends.slots.saturating_sub(ends.filled_slots),
                 final_height: ends.final_slice.height.slot.0,
                 final_index: ends.final_slice.height.index,
+                unfinal_slots_max: cards.iter().map(|card| card.unfinal_slots_max()).max().unwrap_or(0),
             },
             digest_interval_ms: cards.iter().map(|card| u64::from(card.digest_interval_ms_max())).max().unwrap_or(0),
             supply: Supply { genesis: ends.supply.0.0, now: ends.supply.1.0 },

@@ -96,6 +96,7 @@ pub(super) struct DigestWatch {
     measured: Vec<DigestTimes>,
     measure_from: Option<Instant>,
     interval_ms_max: u32,
+    unfinal_slots_max: u64,
     final_height: Height,
 }
 
@@ -108,6 +109,7 @@ impl DigestWatch {
             measured: Vec::new(),
             measure_from: None,
             interval_ms_max: 0,
+            unfinal_slots_max: 0,
             final_height: Height::default(),
         }
     }
@@ -143,6 +145,9 @@ impl DigestWatch {
         let digest = Digest::from_bytes(body)?;
         let hash = Hash::of(body);
         self.interval_ms_max = self.interval_ms_max.max(digest.interval_ms);
+        if self.measure_from.is_some() {
+            self.unfinal_slots_max = self.unfinal_slots_max.max(digest.unfinal_slots());
+        }
         self.final_height = self.final_height.max(digest.final_slice.height);
         let sent = self.sent.iter().position(|(sent, _)| *sent == hash).and_then(|place| self.sent.remove(place));
         if self.watched.len() == DIGESTS_WATCHED_MAX
@@ -180,6 +185,11 @@ impl DigestWatch {
 
     pub(super) fn interval_ms_max(&self) -> u32 {
         self.interval_ms_max
+    }
+
+    /// The most slots without finality that a digest told of.
+    pub(super) fn unfinal_slots_max(&self) -> u64 {
+        self.unfinal_slots_max
     }
 
     pub(super) fn final_height(&self) -> Height {

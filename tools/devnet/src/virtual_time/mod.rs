@@ -8,7 +8,7 @@ use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_ledger::chainlog::LogError;
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
-use hpb_net::wire::{WireBuilder, WireError, WirePort};
+use hpb_net::wire::{WireError, WirePort};
 use hpb_node::core::RecoverError;
 use hpb_toe::{EventBatch, Lane, LaneError};
 use hpb_types::Hash;
@@ -93,12 +93,7 @@ impl VirtualDevnet {
     /// # Errors
     /// What can't be set up.
     pub fn new(plan: &Plan, terminals: Vec<Terminals>) -> Result<Self, VirtualError> {
-        let link = hpb_net::wire::LinkConfig { delay: WIRE_DELAY, ..hpb_net::wire::LinkConfig::default() };
-        let mut builder = WireBuilder::new(plan.seed).default_link(link);
-        for address in plan.addresses() {
-            builder.port(&[address]);
-        }
-        let mut ports = builder.build()?.into_iter();
+        let mut ports = plan.wire(WIRE_DELAY).build()?.into_iter();
         let mut validators = Vec::new();
         for (index, port) in ports.by_ref().take(plan.validators.len()).enumerate() {
             validators.push(Validator::new(plan, index, port, START)?);

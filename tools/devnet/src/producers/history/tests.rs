@@ -22,7 +22,7 @@ struct Writer {
 
 impl Writer {
     fn new() -> Self {
-        let times = Times { genesis_ms: 1, slot_ms: 600, slice_ms: 50, epoch_slots: None };
+        let times = Times { genesis_ms: 1, slot_ms: 600, slice_ms: 50, epoch_slots: None, delay_ms: 0 };
         let genesis =
             Plan::new(1, 4, 1, times, EngineKind::Dpos, &Workload::drawn(&FITTED, 1, 1).unwrap(), 1).unwrap().genesis;
         let mark = Watermark::never_confirmed(name(0), genesis.genesis_slice());
