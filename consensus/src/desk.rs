@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use hpb_base::Instant;
+use hpb_base::canary::{self, Canary};
 use hpb_base::limits::TALLY_SLOTS_MAX;
 use hpb_types::{
     AccountName, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Height, SignedSlice, Slice, SliceRef,
@@ -93,7 +94,12 @@ impl Desk {
     /// Confirms an executed slice if this producer's vow allows it: first the vow goes to the disk.
     pub(super) fn consider(&mut self, source: SliceRef, slice: SliceRef, timely: bool, epoch: Epoch) {
         match self.voter.as_mut().map(|voter| voter.consider(source, slice, timely, epoch)) {
-            Some(Ok(mark)) => self.say(LinkOutput::Persist { slice, mark }),
+            Some(Ok(mark)) => {
+                self.say(LinkOutput::Persist { slice, mark });
+                if canary::is(Canary::WatermarkNotSynced) {
+                    self.persisted(&slice.id);
+                }
+            }
             Some(Err(reason)) => self.refuse(reason),
             None => {}
         }

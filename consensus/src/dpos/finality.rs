@@ -6,6 +6,8 @@
 //! the same slice (how many slots may pass without finality) asks the chain's carried certificates alone
 //! (`progress`).
 
+use hpb_base::canary::{self, Canary};
+
 use super::tree::{Key, Tree};
 
 /// The highest slice that is final because `key` is justified now: as the target of a link, or as the last missing slice
@@ -34,6 +36,9 @@ pub(super) fn proven_by(tree: &Tree, key: Key) -> Option<Key> {
 /// The source of justified `target`'s link, if it lies in the target's slot and all from one to the other are justified.
 fn dense_source(tree: &Tree, target: Key) -> Option<Key> {
     let source = tree.node(target).link_source();
+    if canary::is(Canary::FinalityAcrossGap) {
+        return tree.upward(target).find(|key| tree.node(*key).reference == source);
+    }
     if source.height.slot != tree.node(target).height().slot {
         return None;
     }

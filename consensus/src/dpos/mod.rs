@@ -23,6 +23,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hpb_base::canary::{self, Canary};
 use hpb_base::{Instant, Machine};
 use hpb_types::{
     AccountName, Certificate, ChainId, Confirm, ConfirmBody, Epoch, Evidence, Fault, Hash, Height, Schedule, Slice,
@@ -189,7 +190,10 @@ impl Dpos {
         let change = fork::grown(&mut self.tree, key);
         self.moved_head(change);
         let node = self.tree.node(key);
-        let (source, slice, timely, regime) = (node.link_source(), node.reference, node.timely, node.regime());
+        let (carried, slice, timely, regime) = (node.link_source(), node.reference, node.timely, node.regime());
+        let known = self.justified();
+        let is_local = canary::is(Canary::SourceFromLocalView) && known.height < slice.height;
+        let source = if is_local { known } else { carried };
         if self.desk.config.producer.is_some_and(|name| regime.includes(&name)) {
             self.desk.consider(source, slice, timely, regime.current.epoch);
         }

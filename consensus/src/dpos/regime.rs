@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use hpb_base::canary::{self, Canary};
 use hpb_types::{Certificate, Epoch, Epochs, Height, NextSchedule, Schedule, SliceBody, Slot};
 
 use super::progress::Progress;
@@ -98,7 +99,7 @@ impl Standing {
             return Arc::new(Regime { fixed: None, ..(**old).clone() });
         };
         // A schedule before the present one is no longer asked for: the fixing slice is final, and its epoch's.
-        let same = old.current.has_same_weights(successor);
+        let same = old.current.has_same_weights(successor) || canary::is(Canary::OldQuorumSkipped);
         Arc::new(Regime {
             current: Arc::clone(successor),
             since: epochs.start_of(successor.epoch),
