@@ -9,10 +9,11 @@ use std::sync::Arc;
 use hpb_base::Random;
 use hpb_toe::framing::framed;
 use hpb_types::message::{SliceBundle, kind};
-use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, Message, Slice, SliceRef};
+use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, Message, PublicKey, Slice, SliceRef};
 
 use crate::cast::{Cast, SLICE, SLOT};
 use crate::faults::Nodes;
+use crate::paper::{is_good_confirm, is_good_slice};
 
 /// A way to lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,13 +60,15 @@ const OLD_MAX: usize = 64;
 pub struct Liar {
     number: usize,
     random: Random,
+    /// Which of its keys its core signs with.
+    key: usize,
     old: Vec<Arc<[u8]>>,
 }
 
 impl Liar {
     /// The liar in node `number`.
     pub fn new(seed: u64, number: usize) -> Self {
-        Self { number, random: Random::stream(seed, 500 + number as u64), old: Vec::new() }
+        Self { number, random: Random::stream(seed, 500 + number as u64), key: 0, old: Vec::new() }
     }
 
     /// What leaves in place of `message`, which its core broadcasts.
@@ -74,11 +77,13 @@ impl Liar {
         let mut words = vec![(all, Arc::clone(message))];
         match decode(message) {
             Some(Message::SliceBundle(bundle)) => {
+                self.note_key(cast, |key| is_good_slice(&bundle.slice, key));
                 for behaviour in behaviours {
                     self.slice(cast, *behaviour, &bundle, &mut words);
                 }
             }
             Some(Message::Confirm(confirm)) => {
+                self.note_key(cast, |key| is_good_confirm(&confirm, key));
                 for behaviour in behaviours {
                     self.confirm(cast, *behaviour, &confirm, &mut words);
                 }
@@ -160,6 +165,12 @@ impl Liar {
         }
     }
 
+    /// Notes which of its keys a word of its core is signed with, to lie under the same.
+    fn note_key(&mut self, cast: &Cast, is_signed_with: impl Fn(&PublicKey) -> bool) {
+        let signers = &cast.nodes[self.number].signers;
+        self.key = signers.iter().position(|signer| is_signed_with(&signer.0)).unwrap_or(self.key);
+    }
+
     fn signed(&self, cast: &Cast, epoch: Epoch, source: SliceRef, target: SliceRef) -> Arc<[u8]> {
         let part = &cast.nodes[self.number];
         let body = ConfirmBody {
@@ -170,12 +181,12 @@ impl Liar {
             target,
             producer: part.name,
         };
-        encode(&Message::Confirm(Box::new(Confirm::sign(body, &*part.signer))))
+        encode(&Message::Confirm(Box::new(Confirm::sign(body, &*part.signers[self.key]))))
     }
 
     fn resigned(&self, cast: &Cast, bundle: SliceBundle) -> Arc<[u8]> {
         let SliceBundle { slice, transactions } = bundle;
-        let slice = Slice::sign(slice.body, &*cast.nodes[self.number].signer);
+        let slice = Slice::sign(slice.body, &*cast.nodes[self.number].signers[self.key]);
         encode(&Message::SliceBundle(Box::new(SliceBundle { slice, transactions })))
     }
 }

@@ -8,6 +8,7 @@ use hpb_types::{
     KeyPair, NameError, PublicKey, VrfSecret,
 };
 
+use crate::electorate::{Electorate, RELEASE_SLOTS};
 use crate::paper::PaperSigner;
 
 /// Slot 0 begins here on the true clock.
@@ -22,8 +23,10 @@ pub const SLICE: Duration = Duration::from_millis(50);
 pub const DELTA: Duration = Duration::from_millis(100);
 /// Slots of an epoch.
 pub const EPOCH_SLOTS: u64 = 8;
-/// What each producer has bonded.
-const BOND: Amount = Amount(10_000 * Amount::ONE.0);
+/// What each producer has bonded, or bonds.
+pub const BOND: Amount = Amount(10_000 * Amount::ONE.0);
+/// What each node's account holds beside: a bond, and the fees of reports.
+const NODE_BALANCE: Amount = Amount(BOND.0 + 100 * Amount::ONE.0);
 /// Nodes of a world: at least this many.
 pub const NODES_MIN: usize = 4;
 /// Nodes of a world: at most this many.
@@ -36,10 +39,11 @@ pub const USERS: usize = 8;
 pub struct Part {
     /// Its producer's name.
     pub name: AccountName,
-    /// Who signs its slices and confirms.
-    pub signer: Arc<PaperSigner>,
-    /// Who proves its part of the beacon; not on paper, because the chain draws from what is proven.
-    pub beacon: VrfSecret,
+    /// Who signs its slices and confirms, first and after a change.
+    pub signers: [Arc<PaperSigner>; 2],
+    /// Who proves its part of the beacon, first and after a change; not on paper, because the chain draws from what is
+    /// proven.
+    pub beacons: [VrfSecret; 2],
     /// The key of its account.
     pub account: PublicKey,
     /// Its node's identity.
@@ -78,17 +82,17 @@ pub enum CastError {
 }
 
 impl Cast {
-    /// The cast of a chain of `count` nodes, each a producer of weight 1.
+    /// The cast of a chain of `count` nodes, those of the electorate's founders producers of weight 1.
     ///
     /// # Errors
     /// A genesis that breaks a rule.
-    pub fn new(count: usize) -> Result<Self, CastError> {
+    pub fn new(count: usize, electorate: &Electorate) -> Result<Self, CastError> {
         let nodes = (0..count)
             .map(|index| {
                 let name = AccountName::new(&format!("node-{index}"))?;
-                let signer = Arc::new(PaperSigner(key("producer", index)));
-                let beacon = VrfSecret::from_seed(seed("beacon", index));
-                Ok(Part { name, signer, beacon, account: key("account", index), identity: key("identity", index) })
+                let signers = ["producer", "second producer"].map(|purpose| Arc::new(PaperSigner(key(purpose, index))));
+                let beacons = ["beacon", "second beacon"].map(|purpose| VrfSecret::from_seed(seed(purpose, index)));
+                Ok(Part { name, signers, beacons, account: key("account", index), identity: key("identity", index) })
             })
             .collect::<Result<Vec<_>, NameError>>()?;
         let users = (0..USERS)
@@ -97,7 +101,7 @@ impl Cast {
         let account = |name, key, balance| GenesisAccount { name, key, balance };
         let mut accounts: Vec<GenesisAccount> = nodes
             .iter()
-            .map(|node| account(node.name, node.account, Amount::ONE))
+            .map(|node| account(node.name, node.account, NODE_BALANCE))
             .chain(users.iter().map(|user| account(user.name, user.key, Amount(1_000_000 * Amount::ONE.0))))
             .collect();
         accounts.sort_by_key(|account| account.name);
@@ -111,16 +115,17 @@ impl Cast {
             epoch_slots: EPOCH_SLOTS,
             fee_per_byte: Amount(10),
             engine: EngineChoice::Dpos(DposParameters {
-                producers_max: count as u32,
+                producers_max: electorate.seats as u32,
+                release_slots: RELEASE_SLOTS,
                 reward_pool: Amount(1_000_000 * Amount::ONE.0),
                 ..DposParameters::preset()
             }),
-            producers: nodes
+            producers: nodes[..electorate.founders]
                 .iter()
                 .map(|node| GenesisProducer {
                     name: node.name,
-                    key: node.signer.0,
-                    beacon: node.beacon.public(),
+                    key: node.signers[0].0,
+                    beacon: node.beacons[0].public(),
                     bond: BOND,
                 })
                 .collect(),

@@ -5,11 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use hpb_base::Instant;
+use hpb_base::{Duration, Instant};
 use hpb_ledger::Store;
+use hpb_ledger::dpos::Status;
 use hpb_node::core::Core;
+use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::message::SliceBundle;
-use hpb_types::{AccountName, Hash, Height, SliceRef, Transaction};
+use hpb_types::{AccountName, Epoch, Genesis, Hash, Height, NextSchedule, Schedule, SliceRef, Transaction};
+
+use crate::cast::SLOT;
 
 /// What is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,6 +36,8 @@ pub enum Checker {
     Innocence,
     /// Two final chains convict producers of a third of the weight.
     Evidence,
+    /// Whoever is proven guilty loses its place, and nobody else does for that reason.
+    Expelled,
 }
 
 /// What did not hold.
@@ -50,6 +56,8 @@ struct Known {
     reference: SliceRef,
     parent: Hash,
     transactions: Vec<Hash>,
+    /// The members of the schedule that it fixes.
+    next: Option<(Epoch, BTreeSet<AccountName>)>,
 }
 
 /// How far one machine is.
@@ -76,7 +84,14 @@ pub struct Checkers {
     roots: BTreeMap<Height, Hash>,
     progress: Vec<Progress>,
     innocent: BTreeSet<AccountName>,
-    accused: BTreeSet<AccountName>,
+    /// Whom correct nodes accused, and when first.
+    accused: BTreeMap<AccountName, Instant>,
+    /// The members of each schedule on the final chain.
+    fixed: BTreeMap<Epoch, BTreeSet<AccountName>>,
+    schedule_min: usize,
+    /// At some look fewer could be scheduled than a schedule has at least.
+    too_few: bool,
+    overrun: bool,
     /// More than a third lie: two final chains are noted, and what follows from them is no failure.
     conspiracy: bool,
     conflict: Option<Failure>,
@@ -86,21 +101,38 @@ pub struct Checkers {
 impl Checkers {
     /// For `machines` machines of a chain that starts from `genesis`. Nobody may accuse the `innocent`; in a
     /// `conspiracy` there may be two final chains.
-    pub fn new(machines: usize, genesis: SliceRef, innocent: BTreeSet<AccountName>, conspiracy: bool) -> Self {
+    pub fn new(machines: usize, genesis: &Genesis, innocent: BTreeSet<AccountName>, conspiracy: bool) -> Self {
+        let (first, genesis_slice) = (genesis.schedule(), genesis.genesis_slice());
+        let schedule_min = first.producers.len().min(PRODUCERS_MIN as usize);
         Self {
+            fixed: BTreeMap::from([(first.epoch, members(&first))]),
+            schedule_min,
+            too_few: false,
+            overrun: false,
             known: BTreeMap::new(),
-            genesis,
+            genesis: genesis_slice,
             chain: Vec::new(),
-            places: BTreeMap::from([(genesis.id, 0)]),
+            places: BTreeMap::from([(genesis_slice.id, 0)]),
             final_transactions: BTreeSet::new(),
             roots: BTreeMap::new(),
             progress: vec![Progress::default(); machines],
             innocent,
-            accused: BTreeSet::new(),
+            accused: BTreeMap::new(),
             conspiracy,
             conflict: None,
             failure: None,
         }
+    }
+
+    /// Whether liars came to be a third of a schedule that was fixed, because others were silent: nothing is promised from
+    /// then on.
+    pub fn is_overrun(&self) -> bool {
+        self.overrun
+    }
+
+    /// Schedules on the final chain with other members than the one before.
+    pub fn changes_count(&self) -> usize {
+        self.fixed.values().zip(self.fixed.values().skip(1)).filter(|(one, other)| one != other).count()
     }
 
     /// Two final chains, in a conspiracy.
@@ -151,7 +183,16 @@ impl Checkers {
         let body = &bundle.slice.body;
         let reference = SliceRef { height: body.height(), id: body.id() };
         let transactions = bundle.transactions.iter().map(Transaction::id).collect();
-        self.known.insert(reference.id, Known { reference, parent: body.parent, transactions });
+        let next = match &body.next {
+            NextSchedule::None => None,
+            NextSchedule::Fixed(schedule) => {
+                let members = members(schedule);
+                let liars = members.iter().filter(|name| !self.innocent.contains(name)).count();
+                self.overrun |= !self.conspiracy && 3 * liars >= members.len();
+                Some((schedule.epoch, members))
+            }
+        };
+        self.known.insert(reference.id, Known { reference, parent: body.parent, transactions, next });
     }
 
     /// A machine starts on what its disk held; `forgotten` if that was nothing, for good reason.
@@ -187,7 +228,7 @@ impl Checkers {
         if accused.len() > progress.accused {
             self.progress[machine].accused = accused.len();
             for (name, fault) in accused {
-                self.accused.insert(*name);
+                self.accused.entry(*name).or_insert(now);
                 if self.innocent.contains(name) {
                     self.fail(Checker::Innocence, now, || format!("machine {machine} accuses {name} of {fault:?}"));
                 }
@@ -240,7 +281,11 @@ impl Checkers {
     fn extend(&mut self, now: Instant, slice: SliceRef) {
         self.chain.push(slice);
         self.places.insert(slice.id, self.chain.len());
-        let transactions = self.known.get(&slice.id).map(|known| known.transactions.clone()).unwrap_or_default();
+        let known = self.known.get(&slice.id);
+        if let Some((epoch, members)) = known.and_then(|known| known.next.clone()) {
+            self.fixed.insert(epoch, members);
+        }
+        let transactions = known.map(|known| known.transactions.clone()).unwrap_or_default();
         for id in transactions {
             if !self.final_transactions.insert(id) {
                 self.fail(Checker::FinalOnce, now, || format!("transaction {id} is final again in {slice}"));
@@ -257,6 +302,52 @@ impl Checkers {
         }
         self.progress[machine].rooted = turn;
         self.compare_state(now, machine, core);
+        self.look_at_producers(now, machine, core);
+    }
+
+    /// Looks at the registered producers at a machine's final slice: who is expelled was proven guilty, and has no place in
+    /// the schedules that were still to be fixed.
+    pub fn look_at_producers<S: Store>(&mut self, now: Instant, machine: usize, core: &Core<S>) {
+        let at = core.ledger().final_slice();
+        let producers = match core.ledger().producers(&at.id) {
+            Ok(producers) => producers,
+            Err(error) => return self.fail(Checker::Expelled, now, || format!("machine {machine} at {at}: {error}")),
+        };
+        let active = producers.iter().filter(|state| state.producer.status == Status::Active).count();
+        self.too_few |= active < self.schedule_min;
+        for state in &producers {
+            let (name, cuts) = (state.name, &state.producer.cuts);
+            let is_expelled = state.producer.status == Status::Expelled;
+            if is_expelled && self.innocent.contains(&name) {
+                self.fail(Checker::Expelled, now, || {
+                    format!("machine {machine} at {at} has {name} expelled: {cuts:?}")
+                });
+            }
+            // The next epoch's schedule may have been fixed before.
+            let out_from = cuts.iter().map(|cut| Epoch(cut.epoch.0 + 2)).min();
+            let still = out_from.and_then(|from| self.fixed.range(from..).find(|(_, members)| members.contains(&name)));
+            if let Some((epoch, _)) = still.filter(|_| !self.too_few) {
+                let epoch = *epoch;
+                self.fail(Checker::Expelled, now, || {
+                    format!("{name} was cut at {cuts:?}, and has a place in the schedule of epoch {}", epoch.0)
+                });
+            }
+        }
+    }
+
+    /// Whoever was proven guilty long enough ago, with no fault in force since `healed_at`, has lost its bond, or is no
+    /// producer any more.
+    pub fn look_at_guilty<S: Store>(&mut self, now: Instant, healed_at: Instant, machine: usize, core: &Core<S>) {
+        let at = core.ledger().final_slice();
+        let Ok(producers) = core.ledger().producers(&at.id) else { return };
+        for state in producers.iter().filter(|state| state.producer.cuts.is_empty()) {
+            let name = state.name;
+            if self.accused.get(&name).is_some_and(|since| healed_at.max(*since) + REPORTED_WITHIN <= now) {
+                self.fail(Checker::Expelled, now, || {
+                    format!("{name} was proven guilty, and machine {machine} at {at} has it unpunished")
+                });
+            }
+        }
     }
 
     /// Compares the state at a machine's final slice with that of others there.
@@ -281,6 +372,14 @@ impl Checkers {
     }
 }
 
+/// How long it takes at most, in good times, from the proof of a fault to the cut of the bond in a final state: some
+/// reporters may be down, and each waits for those before it.
+const REPORTED_WITHIN: Duration = SLOT.saturating_mul(12);
+
+fn members(schedule: &Schedule) -> BTreeSet<AccountName> {
+    schedule.producers.iter().map(|producer| producer.name).collect()
+}
+
 /// How often the whole state is looked at.
 const STATE_EVERY_SLOTS: u64 = 8;
 
@@ -296,6 +395,7 @@ impl fmt::Display for Checker {
             Self::Runs => "runs",
             Self::Innocence => "innocence",
             Self::Evidence => "evidence",
+            Self::Expelled => "expelled",
         })
     }
 }

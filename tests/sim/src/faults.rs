@@ -5,7 +5,10 @@ use std::fmt;
 use hpb_base::{Duration, Instant, Random};
 
 use crate::byzantine::Behaviour;
-use crate::cast::{DELTA, SLOT, slot_start};
+use hpb_types::{Epoch, Epochs, Slot};
+
+use crate::cast::{DELTA, EPOCH_SLOTS, SLOT, slot_start};
+use crate::electorate::{Campaign, Electorate};
 use crate::link::Weather;
 
 /// Slots of a seed.
@@ -90,6 +93,13 @@ pub enum Kind {
         node: usize,
         /// How far.
         by: Duration,
+    },
+    /// A node is started again by a clock that is set wrong, and again with the right hour at the fault's end.
+    WrongHour {
+        /// Which.
+        node: usize,
+        /// How far its clock is ahead, in milliseconds; negative is behind.
+        error_ms: i64,
     },
     /// A node lies.
     Byzantine {
@@ -177,9 +187,11 @@ impl Nodes {
 impl Schedule {
     /// The schedule of a seed for `count` nodes: calm, with faults, with faults and up to a third Byzantine, or with
     /// more than a third Byzantine.
-    pub fn draw(seed: u64, count: usize) -> Self {
+    pub fn draw(seed: u64, count: usize, electorate: &Electorate) -> Self {
         let random = &mut Random::stream(seed, 1);
-        let mut draw = Draw { random, count, power_left: (count - 1) / 3 };
+        // A third of the smallest schedule that there may be.
+        let least = if electorate.changes() { electorate.fewest() } else { count };
+        let mut draw = Draw { random, count, liars_max: (least - 1) / 3, power_left: (least - 1) / 3 };
         let mut faults = match draw.random.below(12) {
             0 => Vec::new(),
             1 => draw.conspiracy(),
@@ -187,6 +199,7 @@ impl Schedule {
                 let mut faults = if kind < 8 { draw.byzantine() } else { Vec::new() };
                 let number = draw.random.below(FAULTS_MAX + 1);
                 faults.extend((0..number).map(|_| draw.fault()));
+                faults.extend(electorate.campaigns.iter().filter_map(|campaign| draw.parting(campaign)));
                 faults
             }
         };
@@ -207,10 +220,26 @@ impl Schedule {
         3 * self.byzantine().count() >= count
     }
 
-    /// When the last fault has ended; what Byzantine nodes do does not count, as the others must live with it.
-    pub fn healed_at(&self) -> Instant {
-        let others = self.faults.iter().filter(|fault| !matches!(fault.kind, Kind::Byzantine { .. }));
-        others.map(|fault| fault.until).max().unwrap_or(slot_start(0))
+    /// The instants at which faults have ended after which none is in force for `span`, the last of them included; what
+    /// Byzantine nodes do does not count, as the others must live with it.
+    pub fn heals(&self, span: Duration) -> Vec<Instant> {
+        let mut faults: Vec<(Instant, Instant)> = self
+            .faults
+            .iter()
+            .filter(|fault| !matches!(fault.kind, Kind::Byzantine { .. }))
+            .map(|fault| (fault.from, fault.until))
+            .collect();
+        faults.sort_unstable();
+        let mut heals = Vec::new();
+        let mut until = slot_start(0);
+        for (from, to) in faults {
+            if from >= until + span {
+                heals.push(until);
+            }
+            until = until.max(to);
+        }
+        heals.push(until);
+        heals
     }
 
     /// The same without the faults at `indexes`.
@@ -224,6 +253,8 @@ impl Schedule {
 struct Draw<'a> {
     random: &'a mut Random,
     count: usize,
+    /// How many nodes may lie.
+    liars_max: usize,
     /// How many nodes may still lose power: more than a third that lose their watermark may be silent for good.
     power_left: usize,
 }
@@ -240,8 +271,9 @@ impl Draw<'_> {
 
     /// Up to a third of the nodes lie, each in up to three ways, for a part of the run or all of it.
     fn byzantine(&mut self) -> Vec<Fault> {
-        let most = (self.count as u64 - 1) / 3;
-        let number = 1 + self.random.below(most) as usize;
+        let number = 1 + self.random.below(self.liars_max as u64) as usize;
+        // Who lies and who forgets are a third together.
+        self.power_left -= number;
         let mut faults = Vec::new();
         for node in self.some(number).iter() {
             for _ in 0..=self.random.below(3) {
@@ -255,6 +287,27 @@ impl Draw<'_> {
             }
         }
         faults
+    }
+
+    /// Old and new producers part where the one set takes the other's place: after the new one is fixed, over the boundary.
+    fn parting(&mut self, campaign: &Campaign) -> Option<Fault> {
+        if self.random.below(2) == 0 {
+            return None;
+        }
+        let epochs = Epochs::new(EPOCH_SLOTS);
+        let mut epoch = epochs.of(Slot(campaign.slot));
+        if Slot(campaign.slot) >= epochs.fixing_from(epoch) {
+            epoch = Epoch(epoch.0 + 1);
+        }
+        let (fixed, boundary) = (epochs.fixing_from(epoch).0, epochs.start_of(Epoch(epoch.0 + 1)).0);
+        let span = slot_start(boundary).since(slot_start(fixed)).as_nanos();
+        let from = slot_start(fixed) + Duration::from_nanos(self.random.below(span));
+        let until = slot_start(boundary + 1 + self.random.below(5)).min(slot_start(FAULTS_UNTIL));
+        // Some of the new ones may be on the other side.
+        let new = (0..self.random.below(2)).fold(campaign.members, |new, _| new.without(Nodes::one(self.node())));
+        let (to, breaks) = (new.others(self.count), self.random.below(2) == 0);
+        let kind = Kind::Cut { from: new, to, both_ways: true, breaks };
+        (from < until).then_some(Fault { from, until, kind })
     }
 
     /// More than a third are twins, and the others are cut in two: each side with the twins is a quorum.
@@ -303,7 +356,12 @@ impl Draw<'_> {
     }
 
     fn kind(&mut self) -> Kind {
-        match self.random.below(10) {
+        match self.random.below(11) {
+            10 => {
+                let by = 1 + self.random.below(4 * SLOT.as_millis());
+                let error_ms = if self.random.below(2) == 0 { by.cast_signed() } else { -by.cast_signed() };
+                Kind::WrongHour { node: self.node(), error_ms }
+            }
             0..=2 => Kind::Crash { node: self.node(), loss: self.loss() },
             3 => Kind::FullDisk { node: self.node(), room: self.random.below(200_000) },
             4..=5 => self.cut(),
@@ -392,6 +450,7 @@ impl fmt::Display for Kind {
             Self::Weather { from, to, weather } => write!(f, "weather {from} -> {to}: {weather}"),
             Self::Slow { node, by } => write!(f, "node {node} is slow by {by:?}"),
             Self::Drift { node, ppm } => write!(f, "the clock of node {node} drifts by {ppm} ppm"),
+            Self::WrongHour { node, error_ms } => write!(f, "the clock of node {node} is {error_ms} ms ahead"),
             Self::Byzantine { node, behaviour } => write!(f, "node {node} {behaviour}"),
             Self::Leap { node, by } => write!(f, "the clock of node {node} leaps ahead by {by:?}"),
         }

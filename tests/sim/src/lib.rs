@@ -10,6 +10,7 @@ pub mod cast;
 pub mod checkers;
 pub mod clock;
 pub mod disk;
+pub mod electorate;
 pub mod faults;
 pub mod link;
 pub mod minimise;

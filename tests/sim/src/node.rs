@@ -143,7 +143,11 @@ impl Node {
         let others = cast.nodes.iter().enumerate().filter(|(other, _)| *other != self.number);
         let config = CoreConfig {
             genesis: cast.genesis.clone(),
-            producer: Some(Producer::new(part.name, Arc::clone(&part.signer) as _, part.beacon.clone())),
+            producer: Some(Producer {
+                name: part.name,
+                signers: part.signers.iter().map(|signer| Arc::clone(signer) as _).collect(),
+                beacons: part.beacons.to_vec(),
+            }),
             reporter: Some(Reporter {
                 name: part.name,
                 signer: Arc::new(PaperSigner(part.account)),

@@ -55,7 +55,8 @@ pub fn is_good_confirm(confirm: &Confirm, key: &PublicKey) -> bool {
     confirm.signature == sign(Domain::Confirm, &confirm.body.chain, &confirm.body.to_bytes(), key)
 }
 
-fn is_good_slice(slice: &Slice, key: &PublicKey) -> bool {
+/// Whether a slice is signed on paper under `key`.
+pub fn is_good_slice(slice: &Slice, key: &PublicKey) -> bool {
     slice.signature == sign(Domain::Slice, &slice.body.chain, &slice.body.statement().to_bytes(), key)
 }
 

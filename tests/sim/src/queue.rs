@@ -73,14 +73,14 @@ pub enum Event {
         /// Which session.
         generation: u32,
     },
+    /// All is to be well, a while after faults ended in this slot.
+    Judge(u64),
     /// A fault begins.
     Begin(usize),
     /// A fault ends.
     End(usize),
     /// A user submits a transaction.
     Submit,
-    /// Final must have advanced by now.
-    Judge,
 }
 
 struct Due {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -13,9 +12,9 @@ use std::time::Instant as RealInstant;
 use hpb_base::{Duration, Instant};
 use hpb_types::Hash;
 
-use crate::cast::{Cast, CastError, NODES_MAX, NODES_MIN};
+use crate::cast::{CastError, NODES_MAX, NODES_MIN};
 use crate::checkers::{Checker, Failure};
-use crate::faults::{SLOTS, Schedule};
+use crate::faults::SLOTS;
 use crate::minimise::minimise;
 use crate::world::{Outcome, Plan, World};
 
@@ -52,6 +51,10 @@ pub struct Summary {
     pub accused: u64,
     /// Seeds in which more than a third brought about two final chains, and were convicted.
     pub conflicts: u64,
+    /// Seeds that ended early because liars came to be a third of a schedule.
+    pub overruns: u64,
+    /// Schedules with other members than those before.
+    pub changes: u64,
     /// The hash over the traces of all, in the order of the seeds.
     pub trace: Hash,
     /// Real time that passed.
@@ -88,7 +91,7 @@ impl std::fmt::Display for Summary {
         write!(
             f,
             "{} seeds of {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final, {} producers \
-             accused, {} conspiracies; {} simulated seconds in \
+             accused, {} conspiracies, {} changes of the set, {} overrun; {} simulated seconds in \
              {} s ({} a second); trace {}",
             self.seeds,
             self.failed.len(),
@@ -97,6 +100,8 @@ impl std::fmt::Display for Summary {
             self.transactions,
             self.accused,
             self.conflicts,
+            self.changes,
+            self.overruns,
             self.simulated.as_millis() / 1_000,
             self.took.as_millis() / 1_000,
             self.speed(),
@@ -117,26 +122,24 @@ pub fn run(arguments: &Arguments, stop: &(dyn Fn() -> bool + Sync), out: &mut dy
     if seeds.is_empty() {
         return Err(RunError::Seeds(seeds.clone()));
     }
-    let cast = Arc::new(Cast::new(*nodes)?);
     let started = now();
     let next = AtomicU64::new(seeds.start);
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut telling = Telling::new(&cast, *nodes);
+    let mut telling = Telling::new(*nodes);
     // A failure to tell ends the run, so workers look at this flag too.
     let broken = AtomicBool::new(false);
     let mut told: Result<(), io::Error> = Ok(());
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..threads {
-            let (sender, next, broken, cast) = (sender.clone(), &next, &broken, &cast);
+            let (sender, next, broken) = (sender.clone(), &next, &broken);
             scope.spawn(move || {
                 while !stop() && !broken.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         break;
                     }
-                    let plan = Plan { seed, nodes: *nodes, schedule: Schedule::draw(seed, *nodes) };
-                    if sender.send((seed, run_one(cast, plan, *trace))).is_err() {
+                    if sender.send((seed, run_one(Plan::draw(seed, *nodes), *trace))).is_err() {
                         break;
                     }
                 }
@@ -161,27 +164,38 @@ pub fn run(arguments: &Arguments, stop: &(dyn Fn() -> bool + Sync), out: &mut dy
 }
 
 /// Runs one plan; a panic is a failure like another.
-pub fn run_one(cast: &Arc<Cast>, plan: Plan, trace: bool) -> Outcome {
-    let world = AssertUnwindSafe(|| World::new(Arc::clone(cast), plan, trace).run());
+pub fn run_one(plan: Plan, trace: bool) -> Outcome {
+    let world = AssertUnwindSafe(|| match plan.cast() {
+        Ok(cast) => World::new(cast, plan, trace).run(),
+        Err(error) => Outcome::failed(format!("no such chain: {error}")),
+    });
     catch_unwind(world).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             .unwrap_or_default();
-        let failure = Failure { checker: Checker::Runs, at: Instant::ZERO, what: format!("a panic: {what}") };
-        Outcome {
-            failure: Some(failure),
+        Outcome::failed(format!("a panic: {what}"))
+    })
+}
+
+impl Outcome {
+    /// That of a run that came to nothing.
+    fn failed(what: String) -> Self {
+        Self {
+            failure: Some(Failure { checker: Checker::Runs, at: Instant::ZERO, what }),
             trace: Hash::ZERO,
             slices: 0,
             finals: 0,
             transactions: 0,
             accused: 0,
             conflict: false,
+            overrun: false,
+            changes: 0,
             simulated: Duration::ZERO,
             lines: Vec::new(),
         }
-    })
+    }
 }
 
 /// The command that runs a seed again.
@@ -189,16 +203,15 @@ pub fn replay_command(seed: u64, nodes: usize) -> String {
     format!("hpb sim --nodes {nodes} --replay {seed} --trace")
 }
 
-struct Telling<'a> {
-    cast: &'a Arc<Cast>,
+struct Telling {
     nodes: usize,
     minimised: u32,
     hasher: blake3::Hasher,
     summary: Summary,
 }
 
-impl<'a> Telling<'a> {
-    fn new(cast: &'a Arc<Cast>, nodes: usize) -> Self {
+impl Telling {
+    fn new(nodes: usize) -> Self {
         let summary = Summary {
             seeds: 0,
             failed: Vec::new(),
@@ -208,10 +221,12 @@ impl<'a> Telling<'a> {
             transactions: 0,
             accused: 0,
             conflicts: 0,
+            overruns: 0,
+            changes: 0,
             trace: Hash::ZERO,
             took: Duration::ZERO,
         };
-        Self { cast, nodes, minimised: 0, hasher: blake3::Hasher::new(), summary }
+        Self { nodes, minimised: 0, hasher: blake3::Hasher::new(), summary }
     }
 
     fn tell(&mut self, seed: u64, outcome: Outcome, out: &mut dyn Write) -> io::Result<()> {
@@ -224,6 +239,8 @@ impl<'a> Telling<'a> {
         summary.transactions += outcome.transactions;
         summary.accused += outcome.accused;
         summary.conflicts += u64::from(outcome.conflict);
+        summary.overruns += u64::from(outcome.overrun);
+        summary.changes += outcome.changes;
         for line in &outcome.lines {
             writeln!(out, "{line}")?;
         }
@@ -232,11 +249,11 @@ impl<'a> Telling<'a> {
         writeln!(out, "seed {seed} failed: {failure}")?;
         if self.minimised < MINIMISED_MAX {
             self.minimised += 1;
-            let schedule = Schedule::draw(seed, self.nodes);
-            let all = schedule.faults.len();
-            let least = minimise(&schedule, failure.checker, |schedule| {
-                let plan = Plan { seed, nodes: self.nodes, schedule: schedule.clone() };
-                run_one(self.cast, plan, false).failure.map(|failure| failure.checker)
+            let drawn = Plan::draw(seed, self.nodes);
+            let all = drawn.schedule.faults.len();
+            let least = minimise(&drawn.schedule, failure.checker, |schedule| {
+                let plan = Plan { schedule: schedule.clone(), ..drawn.clone() };
+                run_one(plan, false).failure.map(|failure| failure.checker)
             });
             writeln!(out, "of its {all} faults, with these it still fails:")?;
             write!(out, "{least}")?;

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-
-use hpb_sim::cast::Cast;
+use hpb_sim::electorate::Electorate;
 use hpb_sim::faults::{SLOTS, Schedule};
 use hpb_sim::run;
 use hpb_sim::world::{Outcome, Plan, World};
 
 fn run(nodes: usize, seed: u64, schedule: Schedule) -> Outcome {
-    World::new(Arc::new(Cast::new(nodes).unwrap()), Plan { seed, nodes, schedule }, false).run()
+    run_plan(Plan { seed, nodes, electorate: Electorate::all(nodes), schedule })
+}
+
+fn run_plan(plan: Plan) -> Outcome {
+    World::new(plan.cast().unwrap(), plan, false).run()
 }
 
 #[test]
@@ -25,7 +27,7 @@ fn seven_calm_nodes_make_all_final() {
 
 #[test]
 fn a_seed_is_a_run_and_another_seed_another() {
-    let drawn = |seed| run(4, seed, Schedule::draw(seed, 4)).trace;
+    let drawn = |seed| run_plan(Plan::draw(seed, 4)).trace;
     assert_eq!(drawn(3), drawn(3));
     assert_ne!(drawn(3), drawn(4));
 }
@@ -43,4 +45,6 @@ fn what_must_hold_holds_in_every_seed() {
     // The faults are not idle: liars are caught, and a conspiracy brings about two final chains.
     assert!(summary.accused > 0 && summary.conflicts > 0, "{summary}");
     assert!(summary.finals < summary.slices, "{summary}");
+    // Sets change, and liars hardly ever come to be too many for it.
+    assert!(summary.changes > SEEDS && 20 * summary.overruns <= SEEDS, "{summary}");
 }

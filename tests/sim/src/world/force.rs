@@ -38,6 +38,11 @@ impl World {
                 self.nodes[node].clock.drift(self.now, ppm);
                 self.nodes[node].note_wake(self.now);
             }
+            Kind::WrongHour { node, error_ms } => {
+                self.nodes[node].clock.set_wall(error_ms);
+                self.crash(node, Loss::Kill);
+                self.restart(node);
+            }
             Kind::Leap { node, by } => {
                 self.nodes[node].clock.leap(self.now, by);
                 self.nodes[node].note_wake(self.now);
@@ -64,6 +69,11 @@ impl World {
             Kind::Drift { node, .. } => {
                 self.nodes[node].clock.drift(self.now, 0);
                 self.nodes[node].note_wake(self.now);
+            }
+            Kind::WrongHour { node, .. } => {
+                self.nodes[node].clock.set_wall(0);
+                self.crash(node, Loss::Kill);
+                self.restart(node);
             }
             Kind::Leap { node, .. } => {
                 self.crash(node, Loss::Kill);

@@ -19,9 +19,10 @@ use hpb_types::{Hash, Message, PublicKey};
 
 use crate::auditor::Auditor;
 use crate::byzantine::{Behaviour, Liar};
-use crate::cast::{Cast, SLOT, slot_start};
+use crate::cast::{Cast, CastError, SLOT, slot_start};
 use crate::checkers::{Checker, Checkers, Failure};
 use crate::clock::Clock;
+use crate::electorate::Electorate;
 use crate::faults::{Kind, Loss, Nodes, SLOTS, Schedule};
 use crate::link::Link;
 use crate::node::{COMMIT, Node, SYNC};
@@ -50,8 +51,29 @@ pub struct Plan {
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
+    /// Who produces, and how that changes.
+    pub electorate: Electorate,
     /// What goes wrong.
     pub schedule: Schedule,
+}
+
+impl Plan {
+    /// That of a seed for so many nodes.
+    pub fn draw(seed: u64, nodes: usize) -> Self {
+        let electorate = Electorate::draw(seed, nodes);
+        let schedule = Schedule::draw(seed, nodes, &electorate);
+        // A conspiracy is a third of those who are there from the start.
+        let electorate = if schedule.is_conspiracy(nodes) { Electorate::all(nodes) } else { electorate };
+        Self { seed, nodes, electorate, schedule }
+    }
+
+    /// Who takes part.
+    ///
+    /// # Errors
+    /// A genesis that breaks a rule.
+    pub fn cast(&self) -> Result<Arc<Cast>, CastError> {
+        Cast::new(self.nodes, &self.electorate).map(Arc::new)
+    }
 }
 
 /// What became of it.
@@ -71,6 +93,11 @@ pub struct Outcome {
     pub accused: u64,
     /// Whether two chains became final, as more than a third may bring about.
     pub conflict: bool,
+    /// Whether liars came to be a third of a schedule, because others were silent: nothing is promised then, and the run
+    /// ended.
+    pub overrun: bool,
+    /// Schedules on the final chain that have other members than the one before.
+    pub changes: u64,
     /// How long it ran, on virtual time.
     pub simulated: Duration,
     /// The last lines of the trace, if they were asked for.
@@ -140,13 +167,13 @@ impl World {
             checkers: {
                 let honest = byzantine.others(plan.nodes).iter().map(|node| cast.nodes[node].name).collect();
                 let conspiracy = plan.schedule.is_conspiracy(plan.nodes);
-                Checkers::new(count, cast.genesis.genesis_slice(), honest, conspiracy)
+                Checkers::new(count, &cast.genesis, honest, conspiracy)
             },
             now: START,
             queue: Queue::default(),
             dialing: vec![false; count * count],
             active: vec![false; plan.schedule.faults.len()],
-            workload: Workload::new(plan.seed),
+            workload: Workload::new(plan.seed, &plan.electorate.agenda),
             trace: Trace::new(lines),
             outputs: Vec::new(),
             cast,
@@ -168,14 +195,21 @@ impl World {
         }
         self.queue.put(START, Event::Mesh);
         self.queue.put(slot_start(1), Event::Submit);
-        let healed = self.plan.schedule.healed_at();
-        self.queue.put(healed + SLOT.saturating_mul(LIVENESS_SLOTS), Event::Judge);
         let end = slot_start(SLOTS);
-        self.queue.put(end, Event::Judge);
+        let within = SLOT.saturating_mul(LIVENESS_SLOTS);
+        let mut healed = 0;
+        for at in self.plan.schedule.heals(within) {
+            healed = at.since(slot_start(0)).as_nanos() / SLOT.as_nanos();
+            self.queue.put(at + within, Event::Judge(healed));
+        }
+        self.queue.put(end, Event::Judge(healed));
         let mut steps = 0;
         while self.checkers.failure().is_none() {
+            if self.checkers.is_overrun() {
+                break;
+            }
             if self.checkers.conflict().is_some_and(|conflict| conflict.at + CONFLICT_SLOTS <= self.now) {
-                self.judge();
+                self.judge(0);
                 break;
             }
             let wake = self.nodes.iter().enumerate().filter_map(|(index, node)| Some((node.wake_at?, index))).min();
@@ -204,6 +238,8 @@ impl World {
             transactions: self.checkers.final_transactions_count() as u64,
             accused: self.checkers.accused_count() as u64,
             conflict: self.checkers.conflict().is_some(),
+            overrun: self.checkers.is_overrun(),
+            changes: self.checkers.changes_count() as u64,
             simulated: self.now.since(START),
             lines: self.trace.into_lines(),
         }
@@ -233,7 +269,7 @@ impl World {
             Event::Begin(index) => self.begin(index),
             Event::End(index) => self.end(index),
             Event::Submit => self.submit(),
-            Event::Judge => self.judge(),
+            Event::Judge(healed) => self.judge(healed),
         }
     }
 
@@ -409,8 +445,9 @@ impl World {
     }
 
     /// In a conspiracy two final chains are no surprise, but they convict a third of the weight. Otherwise every
-    /// correct node runs, is beyond the last fault, and agrees on the state.
-    fn judge(&mut self) {
+    /// correct node runs, is beyond the slot in which the last faults ended, agrees on the state, and has expelled whom it
+    /// proved guilty.
+    fn judge(&mut self, healed: u64) {
         if let Some(auditor) = &self.auditor {
             if let Some(conflict) = self.checkers.conflict().cloned() {
                 let guilty = auditor.guilty();
@@ -422,7 +459,6 @@ impl World {
             }
             return;
         }
-        let healed = self.plan.schedule.healed_at().since(slot_start(0)).as_nanos() / SLOT.as_nanos();
         for index in self.byzantine.others(self.plan.nodes).iter() {
             let Some(core) = &self.nodes[index].core else {
                 self.checkers.fail(Checker::Liveness, self.now, || format!("node {index} is down"));
@@ -431,10 +467,12 @@ impl World {
             let told = core.last_final();
             if told.height.slot.0 <= healed {
                 self.checkers.fail(Checker::Liveness, self.now, || {
-                    format!("node {index} told {told} final; the last fault ended in slot {healed}")
+                    format!("node {index} told {told} final; the faults ended in slot {healed}")
                 });
             }
             self.checkers.compare_state(self.now, index, core);
+            self.checkers.look_at_producers(self.now, index, core);
+            self.checkers.look_at_guilty(self.now, slot_start(healed + 1), index, core);
         }
     }
 }
