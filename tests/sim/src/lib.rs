@@ -6,6 +6,8 @@
 
 pub mod auditor;
 pub mod byzantine;
+#[cfg(feature = "canary")]
+pub mod canaries;
 pub mod cast;
 pub mod checkers;
 pub mod clock;

@@ -123,23 +123,35 @@ pub fn run(arguments: &Arguments, stop: &(dyn Fn() -> bool + Sync), out: &mut dy
         return Err(RunError::Seeds(seeds.clone()));
     }
     let started = now();
-    let next = AtomicU64::new(seeds.start);
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut telling = Telling::new(*nodes);
-    // A failure to tell ends the run, so workers look at this flag too.
-    let broken = AtomicBool::new(false);
     let mut told: Result<(), io::Error> = Ok(());
+    in_order(seeds.clone(), stop, &|seed| run_one(Plan::draw(seed, *nodes), *trace), &mut |seed, outcome| {
+        told = telling.tell(seed, outcome, out);
+        told.is_ok()
+    });
+    told?;
+    Ok(telling.summary(now().duration_since(started)))
+}
+
+/// Does `work` for each seed, over all cores, and has `take` take what comes of it in the order of the seeds, until `take`
+/// has enough or `stop` says so.
+pub fn in_order<T: Send>(
+    seeds: Range<u64>,
+    stop: &(dyn Fn() -> bool + Sync),
+    work: &(dyn Fn(u64) -> T + Sync),
+    take: &mut dyn FnMut(u64, T) -> bool,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let enough = AtomicBool::new(false);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..threads {
-            let (sender, next, broken) = (sender.clone(), &next, &broken);
+            let (sender, next, enough) = (sender.clone(), &next, &enough);
             scope.spawn(move || {
-                while !stop() && !broken.load(Ordering::Relaxed) {
+                while !stop() && !enough.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    if sender.send((seed, run_one(Plan::draw(seed, *nodes), *trace))).is_err() {
+                    if seed >= seeds.end || sender.send((seed, work(seed))).is_err() {
                         break;
                     }
                 }
@@ -148,19 +160,16 @@ pub fn run(arguments: &Arguments, stop: &(dyn Fn() -> bool + Sync), out: &mut dy
         drop(sender);
         let mut waiting = BTreeMap::new();
         let mut due = seeds.start;
-        while let Ok((seed, outcome)) = receiver.recv() {
-            waiting.insert(seed, outcome);
-            while let Some(outcome) = waiting.remove(&due) {
-                if told.is_ok() {
-                    told = telling.tell(due, outcome, out);
-                    broken.store(told.is_err(), Ordering::Relaxed);
+        while let Ok((seed, done)) = receiver.recv() {
+            waiting.insert(seed, done);
+            while let Some(done) = waiting.remove(&due) {
+                if !enough.load(Ordering::Relaxed) && !take(due, done) {
+                    enough.store(true, Ordering::Relaxed);
                 }
                 due += 1;
             }
         }
     });
-    told?;
-    Ok(telling.summary(now().duration_since(started)))
 }
 
 /// Runs one plan; a panic is a failure like another.
