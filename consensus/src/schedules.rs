@@ -53,10 +53,10 @@ impl Schedules {
         }
     }
 
-    /// Forgets the schedules of epochs below `in_force` other than `previous`: no chain that may still become final has
-    /// one of them in force.
-    pub fn forget(&mut self, previous: Option<Epoch>, in_force: Epoch) {
-        self.known.retain(|epoch, _| *epoch >= in_force || Some(*epoch) == previous);
+    /// Forgets the schedules of epochs below `in_force` that `is_needed` does not name: no chain that may still become
+    /// final has one of them in force.
+    pub fn forget(&mut self, in_force: Epoch, is_needed: impl Fn(Epoch) -> bool) {
+        self.known.retain(|epoch, _| *epoch >= in_force || is_needed(*epoch));
     }
 
     /// The schedule of `epoch` if it can be in force in `slot`, and `name` is then that slot's producer.
@@ -149,7 +149,7 @@ mod tests {
     fn only_the_schedules_in_force_and_to_come_are_kept() {
         let mut schedules = schedules();
         schedules.learn(Arc::new(schedule(3, &[5])));
-        schedules.forget(Some(Epoch(0)), Epoch(3));
+        schedules.forget(Epoch(3), |epoch| epoch == Epoch(0));
         assert!(schedules.get(Epoch(0)).is_some() && schedules.get(Epoch(2)).is_none());
         assert_eq!(schedules.latest().epoch, Epoch(3));
         for epoch in 4..100 {

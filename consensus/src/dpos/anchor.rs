@@ -127,8 +127,7 @@ impl Anchor {
         if let Some(schedule) = regime.fixed_by(reference.height) {
             self.schedules.learn(Arc::clone(schedule));
         }
-        let previous = regime.previous.as_ref().map(|schedule| schedule.epoch);
-        self.schedules.forget(previous, regime.current.epoch);
+        let in_force = regime.current.epoch;
         self.trail.push_back(Link { reference, signature, source, regime });
         self.standing = standing;
         self.carried = carried;
@@ -137,6 +136,12 @@ impl Anchor {
         while self.trail[0].reference.height < source.height {
             self.trail.pop_front();
         }
+        // What follows may carry a certificate of any of these, signed by those who were in office there: who they are is
+        // part of what its execution comes to.
+        let trail = &self.trail;
+        self.schedules.forget(in_force, |epoch| {
+            trail.iter().any(|link| link.regime.schedules().any(|schedule| schedule.epoch == epoch))
+        });
     }
 
     /// The final slice at `height`, among those kept.
@@ -159,7 +164,7 @@ impl Anchor {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use hpb_types::Slot;
+    use hpb_types::{Epoch, Slot};
 
     use super::*;
     use crate::conformance::kit::schedules;
@@ -173,6 +178,21 @@ mod tests {
         let certificate = Certificate { source: at(0, 0), target: source, quorums: Vec::new() };
         let standing = anchor.standing.clone();
         anchor.push(slice, Signature([0; 64]), Arc::new(certificate), false, standing);
+    }
+
+    #[test]
+    fn a_schedule_is_known_as_long_as_a_certificate_under_it_may_be_carried() {
+        let mut anchor = Anchor::genesis(at(0, 0), schedules(4));
+        let first = Arc::clone(anchor.schedules.latest());
+        push(&mut anchor, at(1, 0), at(0, 0));
+        // The same producers, of another epoch: the one before is not asked for.
+        let second = Arc::new(hpb_types::Schedule { epoch: Epoch(1), ..(*first).clone() });
+        anchor.schedules.learn(Arc::clone(&second));
+        anchor.standing.regime = Arc::new(Regime::first(second));
+        push(&mut anchor, at(2, 0), at(1, 0));
+        assert!(anchor.schedules.get(first.epoch).is_some(), "the next slice may carry a certificate of 1.0");
+        push(&mut anchor, at(2, 1), at(2, 0));
+        assert!(anchor.schedules.get(first.epoch).is_none());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum Kind {
         node: usize,
         /// What its disk loses.
         loss: Loss,
+        /// Whether it ends when its next write is on its way to the disk, and all is said that it says meanwhile.
+        mid_write: bool,
     },
     /// A node's disk is full, but for `room` bytes. It stops when it finds out, and starts again at the fault's end.
     FullDisk {
@@ -199,6 +201,9 @@ impl Schedule {
                 let mut faults = if kind < 8 { draw.byzantine() } else { Vec::new() };
                 let number = draw.random.below(FAULTS_MAX + 1);
                 faults.extend((0..number).map(|_| draw.fault()));
+                if draw.random.below(4) == 0 {
+                    faults.extend(draw.storm());
+                }
                 faults.extend(electorate.campaigns.iter().filter_map(|campaign| draw.parting(campaign)));
                 faults
             }
@@ -264,9 +269,20 @@ impl Draw<'_> {
         let (first, last) = (slot_start(FAULTS_FROM), slot_start(FAULTS_UNTIL));
         let span = last.since(first).as_nanos();
         let from = first + Duration::from_nanos(self.random.below(span - SLOT.as_nanos()));
-        let length = Duration::from_millis(50 + self.random.below(8 * SLOT.as_millis()));
+        // Half of them are over within a slot.
+        let most = if self.random.below(2) == 0 { SLOT.as_millis() / 2 } else { 8 * SLOT.as_millis() };
+        let length = Duration::from_millis(20 + self.random.below(most));
         let until = (from + length).min(last);
         Fault { from, until, kind: self.kind() }
+    }
+
+    /// For some slots another part of the nodes is cut off in each: what one part knows the next one does not.
+    fn storm(&mut self) -> Vec<Fault> {
+        let slots = 4 + self.random.below(10);
+        let first = FAULTS_FROM + self.random.below(FAULTS_UNTIL - FAULTS_FROM - slots);
+        let offset = Duration::from_nanos(self.random.below(SLOT.as_nanos()));
+        let at = |slot: u64| (slot_start(slot) + offset).min(slot_start(FAULTS_UNTIL));
+        (first..first + slots).map(|slot| Fault { from: at(slot), until: at(slot + 1), kind: self.cut() }).collect()
     }
 
     /// Up to a third of the nodes lie, each in up to three ways, for a part of the run or all of it.
@@ -362,12 +378,17 @@ impl Draw<'_> {
                 let error_ms = if self.random.below(2) == 0 { by.cast_signed() } else { -by.cast_signed() };
                 Kind::WrongHour { node: self.node(), error_ms }
             }
-            0..=2 => Kind::Crash { node: self.node(), loss: self.loss() },
+            0..=2 => {
+                let (node, loss) = (self.node(), self.loss());
+                Kind::Crash { node, loss, mid_write: self.random.below(2) == 0 }
+            }
             3 => Kind::FullDisk { node: self.node(), room: self.random.below(200_000) },
             4..=5 => self.cut(),
             6..=7 => self.weather(),
             8 => {
-                let by = Duration::from_millis(1 + self.random.below(80));
+                // Faster than the slots' own time, or slower than many slices.
+                let most = if self.random.below(3) == 0 { 500 } else { 80 };
+                let by = Duration::from_millis(1 + self.random.below(most));
                 Kind::Slow { node: self.node(), by }
             }
             _ if self.random.below(2) == 0 => {
@@ -439,9 +460,14 @@ impl fmt::Display for Nodes {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Crash { node, loss: Loss::Kill } => write!(f, "node {node} is killed"),
-            Self::Crash { node, loss: Loss::Power } => write!(f, "node {node} loses power"),
-            Self::Crash { node, loss: Loss::Rot } => write!(f, "node {node} loses power, and its disk rots"),
+            Self::Crash { node, loss, mid_write } => {
+                let when = if *mid_write { ", while it writes" } else { "" };
+                match loss {
+                    Loss::Kill => write!(f, "node {node} is killed{when}"),
+                    Loss::Power => write!(f, "node {node} loses power{when}"),
+                    Loss::Rot => write!(f, "node {node} loses power{when}, and its disk rots"),
+                }
+            }
             Self::FullDisk { node, room } => write!(f, "the disk of node {node} is full but for {room} bytes"),
             Self::Cut { from, to, both_ways, breaks } => {
                 let (ways, what) = (if *both_ways { "<->" } else { "->" }, if *breaks { "lost" } else { "held" });

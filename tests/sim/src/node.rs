@@ -54,6 +54,8 @@ pub struct Node {
     pub told: Option<SliceRef>,
     /// Whether its disk was damaged as no crash damages it.
     pub rotten: bool,
+    /// What it loses when its next write is on its way.
+    pub doom: Option<Loss>,
     /// Whether it was ever started.
     begun: bool,
 }
@@ -98,6 +100,7 @@ impl Node {
             commits: VecDeque::new(),
             told: None,
             rotten: false,
+            doom: None,
             begun: false,
         }
     }

@@ -18,7 +18,8 @@ impl World {
         self.trace.note(self.now, Tag::Begun, 0, index as u64, &[]);
         self.trace.line(self.now, || format!("fault: {kind}"));
         match kind {
-            Kind::Crash { node, loss } => self.crash(node, loss),
+            Kind::Crash { node, loss, mid_write: false } => self.crash(node, loss),
+            Kind::Crash { node, loss, mid_write: true } => self.nodes[node].doom = Some(loss),
             Kind::FullDisk { node, room } => {
                 self.nodes[node].folder.set_room(Some(room));
                 self.nodes[node].store.set_full(true);
@@ -56,7 +57,10 @@ impl World {
         self.trace.note(self.now, Tag::Ended, 0, index as u64, &[]);
         self.trace.line(self.now, || format!("no longer: {kind}"));
         match kind {
-            Kind::Crash { node, .. } => self.restart(node),
+            Kind::Crash { node, .. } => {
+                self.nodes[node].doom = None;
+                self.restart(node);
+            }
             Kind::FullDisk { node, .. } => {
                 if !self.is_active(|kind| matches!(kind, Kind::FullDisk { node: other, .. } if *other == node)) {
                     self.nodes[node].folder.set_room(None);
