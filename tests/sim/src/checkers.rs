@@ -84,8 +84,10 @@ pub struct Checkers {
     roots: BTreeMap<Height, Hash>,
     progress: Vec<Progress>,
     innocent: BTreeSet<AccountName>,
-    /// Whom correct nodes accused, and when first.
-    accused: BTreeMap<AccountName, Instant>,
+    /// Whom correct nodes ever accused.
+    accused: BTreeSet<AccountName>,
+    /// Whom each machine has accused since its last start, and when: what it knew before, it has forgotten.
+    held_against: BTreeMap<(AccountName, usize), Instant>,
     /// The members of each schedule on the final chain.
     fixed: BTreeMap<Epoch, BTreeSet<AccountName>>,
     schedule_min: usize,
@@ -117,7 +119,8 @@ impl Checkers {
             roots: BTreeMap::new(),
             progress: vec![Progress::default(); machines],
             innocent,
-            accused: BTreeMap::new(),
+            accused: BTreeSet::new(),
+            held_against: BTreeMap::new(),
             conspiracy,
             conflict: None,
             failure: None,
@@ -206,6 +209,7 @@ impl Checkers {
         self.progress[machine].engine_final = None;
         self.progress[machine].told_final = None;
         self.progress[machine].accused = 0;
+        self.held_against.retain(|(_, other), _| *other != machine);
         self.stepped(now, machine, core);
         if self.progress[machine].told < told {
             let tip = self.chain.get(told - 1).copied();
@@ -228,7 +232,8 @@ impl Checkers {
         if accused.len() > progress.accused {
             self.progress[machine].accused = accused.len();
             for (name, fault) in accused {
-                self.accused.entry(*name).or_insert(now);
+                self.accused.insert(*name);
+                self.held_against.entry((*name, machine)).or_insert(now);
                 if self.innocent.contains(name) {
                     self.fail(Checker::Innocence, now, || format!("machine {machine} accuses {name} of {fault:?}"));
                 }
@@ -342,7 +347,8 @@ impl Checkers {
         let Ok(producers) = core.ledger().producers(&at.id) else { return };
         for state in producers.iter().filter(|state| state.producer.cuts.is_empty()) {
             let name = state.name;
-            if self.accused.get(&name).is_some_and(|since| healed_at.max(*since) + REPORTED_WITHIN <= now) {
+            let mut held = self.held_against.range((name, 0)..=(name, usize::MAX));
+            if held.any(|(_, since)| healed_at.max(*since) + REPORTED_WITHIN <= now) {
                 self.fail(Checker::Expelled, now, || {
                     format!("{name} was proven guilty, and machine {machine} at {at} has it unpunished")
                 });
