@@ -210,6 +210,11 @@ pub(crate) struct Sim {
     /// Print what happened
     #[arg(long, requires = "replay")]
     pub(crate) trace: bool,
+
+    /// Put a deliberate bug in, or `all` one after the other, and run seeds from 0 on until its checker finds it
+    #[cfg(feature = "canary")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["seeds", "replay"])]
+    pub(crate) canary: Option<String>,
 }
 
 /// Options of `hpb card`.
