@@ -283,16 +283,29 @@ impl Draw<'_> {
         let spell_ms_max = [150, 400, SLOT.as_millis()][self.random.below(3) as usize];
         let mut at = first + Duration::from_nanos(self.random.below(last.since(first).as_nanos() / 2));
         let end = (at + SLOT.saturating_mul(4 + self.random.below(10))).min(last);
+        // Cut off, or so far away that a slot is over before its slices are confirmed.
+        let is_slow = self.random.below(2) == 0;
         let mut faults = Vec::new();
         while at < end {
             let until = (at + Duration::from_millis(40 + self.random.below(spell_ms_max))).min(end);
-            faults.push(Fault { from: at, until, kind: self.cut() });
+            let kind = if is_slow { self.lag() } else { self.cut() };
+            faults.push(Fault { from: at, until, kind });
             if self.random.below(4) == 0 {
                 faults.extend(self.brownout(at, end));
             }
             at = until;
         }
         faults
+    }
+
+    /// Messages take up to most of a slot.
+    fn lag(&mut self) -> Kind {
+        let count = self.count;
+        let mut some = || if self.random.below(2) == 0 { Nodes::all(count) } else { Nodes::draw(self.random, count) };
+        let (from, to) = (some(), some());
+        let delay = Duration::from_millis(DELTA.as_millis() / 2 + self.random.below(4 * DELTA.as_millis()));
+        let jitter = Duration::from_millis(self.random.below(DELTA.as_millis()));
+        Kind::Weather { from, to, weather: Weather { delay, jitter, ..Weather::default() } }
     }
 
     /// A node's disk becomes slow, and then the node ends while many writes are on their way.
