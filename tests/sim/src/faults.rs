@@ -283,9 +283,14 @@ impl Draw<'_> {
         let spell_ms_max = [150, 400, SLOT.as_millis()][self.random.below(3) as usize];
         let mut at = first + Duration::from_nanos(self.random.below(last.since(first).as_nanos() / 2));
         let end = (at + SLOT.saturating_mul(4 + self.random.below(10))).min(last);
-        // Cut off, or so far away that a slot is over before its slices are confirmed.
-        let is_slow = self.random.below(2) == 0;
+        // Cut off, or so far away that a slot is over before its slices are confirmed, or both.
+        let (is_slow, is_far) = (self.random.below(3) == 0, self.random.below(2) == 0);
         let mut faults = Vec::new();
+        if is_far {
+            let all = Nodes::all(self.count);
+            let weather = Weather { delay: self.lag_delay(), ..Weather::default() };
+            faults.push(Fault { from: at, until: end, kind: Kind::Weather { from: all, to: all, weather } });
+        }
         while at < end {
             let until = (at + Duration::from_millis(40 + self.random.below(spell_ms_max))).min(end);
             let kind = if is_slow { self.lag() } else { self.cut() };
@@ -298,12 +303,16 @@ impl Draw<'_> {
         faults
     }
 
+    fn lag_delay(&mut self) -> Duration {
+        Duration::from_millis(DELTA.as_millis() / 2 + self.random.below(4 * DELTA.as_millis()))
+    }
+
     /// Messages take up to most of a slot.
     fn lag(&mut self) -> Kind {
         let count = self.count;
         let mut some = || if self.random.below(2) == 0 { Nodes::all(count) } else { Nodes::draw(self.random, count) };
         let (from, to) = (some(), some());
-        let delay = Duration::from_millis(DELTA.as_millis() / 2 + self.random.below(4 * DELTA.as_millis()));
+        let delay = self.lag_delay();
         let jitter = Duration::from_millis(self.random.below(DELTA.as_millis()));
         Kind::Weather { from, to, weather: Weather { delay, jitter, ..Weather::default() } }
     }
