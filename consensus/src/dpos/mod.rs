@@ -133,7 +133,7 @@ impl Dpos {
     ) -> Result<(SliceRef, Office), DropReason> {
         let body = &slice.body;
         let parent = self.tree.key(&body.parent).ok_or(DropReason::ConflictsFinal)?;
-        let checked = self.check_on(parent, slice)?;
+        let checked = self.check_on(parent, reference, slice)?;
         self.check_room(&reference, body.producer)?;
         if let Some(target) = checked.target {
             // What it proves final lies on this slice's own chain, so the parent stays.

@@ -17,6 +17,7 @@ use hpb_tune::cores::Cores;
 use hpb_tune::item;
 use hpb_tune::journal::STATE_PATH;
 use hpb_tune::plan::{HUGEPAGES_MIB, HUGEPAGES_MIB_MAX, QUEUES_MAX};
+use hpb_types::SliceRef;
 
 /// The highest rate that can be asked for.
 const RATE_TPS_MAX: u64 = 1_000_000;
@@ -142,6 +143,11 @@ pub(crate) struct Devnet {
         hide_default_value = true
     )]
     pub(crate) port: Network,
+
+    /// A slice that you know to be final, as `slot.index:id`, by another way than the chain's own word: no validator
+    /// takes a chain without it, and none starts on a log without it
+    #[arg(long, value_name = "SLICE", requires = "data", conflicts_with = "virtual_time")]
+    pub(crate) checkpoint: Option<SliceRef>,
 
     /// Write the id of each transaction that is told final to this open descriptor, a line each
     #[arg(long, value_name = "FD", conflicts_with = "virtual_time")]

@@ -22,6 +22,7 @@ use hpb_node::core::RecoverError;
 use hpb_node::runtime::{LimitError, RunError, StartError};
 use hpb_node::topology::{Role, TopologyError};
 use hpb_sandbox::SandboxError;
+use hpb_types::SliceRef;
 
 use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX};
 
@@ -77,6 +78,8 @@ pub struct Arguments {
     pub seed: u64,
     /// What the cards are joined by.
     pub network: Network,
+    /// A slice that every validator's chain must hold; one whose log contradicts it does not start.
+    pub checkpoint: Option<SliceRef>,
 }
 
 /// Why a devnet does not run.
