@@ -29,7 +29,7 @@ use hpb_types::{
     SliceRef,
 };
 
-pub use anchor::Anchor;
+pub use anchor::{Anchor, TrustError};
 
 pub use crate::engine::{LinkInput as Input, LinkOutput as Output};
 

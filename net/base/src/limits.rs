@@ -253,6 +253,8 @@ pub const SERVES_PER_PEER_MAX: usize = 4;
 pub const SERVES_MAX: usize = 256;
 /// Requests for slices without transactions that one node answers in a second, all peers together.
 pub const HEADERS_PER_SECOND_MAX: u32 = 500;
+/// Final slices whose references a light terminal remembers.
+pub const LIGHT_FINALS_MAX: usize = 4_096;
 /// Peers whose headers a node follows at once to its checkpoint.
 pub const SPINE_PEERS_MAX: usize = 8;
 /// Slices of the way to the checkpoint that are kept of each of them: where there would be more, every second goes.
