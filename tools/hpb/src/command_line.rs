@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use hpb_bench::{churn, flood, loss, reconnect, sessions};
+use hpb_bench::{churn, flood, loss, reconnect, sessions, sync};
 use hpb_devnet::plan::EngineKind;
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
@@ -350,6 +350,8 @@ pub(crate) enum Bench {
     Reconnect(Reconnect),
     /// Sessions that open and end in every way, on virtual time: whether memory, flows, timers or frames grow
     Churn(Churn),
+    /// A node without the chain that catches up with it from one peer, two and four, on virtual time
+    Sync(Sync),
     /// Every port that this machine can open, bare and under the card, beside the kernel's TCP over the same cables
     ///
     /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
@@ -489,6 +491,21 @@ pub(crate) struct Reconnect {
     /// How long the quiet sessions echo alone; the storm lasts until everyone is back
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
     pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sync {
+    /// Slots of the chain
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 500,
+        value_parser = RangedU64ValueParser::<u64>::new().range(20..=sync::SLOTS_MAX)
+    )]
+    pub(crate) slots: u64,
 
     #[command(flatten)]
     pub(crate) output: Output,
@@ -748,6 +765,7 @@ mod tests {
             ("bench sessions --scale 1 --count 1", "'--scale <N,N,N>' cannot be used with '--count <N>'"),
             ("bench reconnect --seconds 601", "601 is not in 1..=600"),
             ("bench churn --cycles 0", "0 is not in 1..=100000000"),
+            ("bench sync --slots 19", "19 is not in 20..=20000"),
             ("bench reconnect extra", "unexpected argument 'extra' found"),
         ];
         for (text, part) in table {
