@@ -128,7 +128,8 @@ impl Anchor {
             self.schedules.learn(Arc::clone(schedule));
         }
         let previous = regime.previous.as_ref().map(|schedule| schedule.epoch);
-        self.schedules.forget(previous, regime.current.epoch);
+        let present = self.schedules.epochs().of(reference.height.slot);
+        self.schedules.forget(previous, regime.current.epoch, present);
         self.trail.push_back(Link { reference, signature, source, regime });
         self.standing = standing;
         self.carried = carried;

@@ -91,7 +91,7 @@ pub(super) fn three_one(scale: &Scale, slots: u64, trace: bool) -> Result<Stage,
     for slot in FROM_SLOT + 1..healed {
         stage.to(slot + 1);
         let last = stage.final_slot_of(&three).unwrap_or(0);
-        let lag = (slot + 1).saturating_sub(last);
+        let lag = slot.saturating_sub(last);
         lag_max = lag_max.max(lag);
         stage.expect(lag <= LAG_SLOTS_MAX, || {
             format!("when slot {slot} ends, slot {last} is the three's last final one")

@@ -72,7 +72,7 @@ impl Stage {
     /// the start of slot `until`.
     pub(super) fn wait(&mut self, from: u64, until: u64, is_so: impl Fn(&Self) -> bool) -> Option<Duration> {
         let (from, until) = (self.times().slot_start(from), self.times().slot_start(until));
-        let mut at = from;
+        let mut at = from.max(self.world.now());
         while at <= until {
             self.world.go_on(at);
             if is_so(self) {

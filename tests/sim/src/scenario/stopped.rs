@@ -43,7 +43,7 @@ pub(super) fn one(scale: &Scale, slots: u64, trace: bool) -> Result<Stage, Scena
             continue;
         }
         let last = stage.final_slot_of(&others).unwrap_or(0);
-        let lag = (slot + 1).saturating_sub(last);
+        let lag = slot.saturating_sub(last);
         lag_max = lag_max.max(lag);
         stage.expect(lag <= LAG_SLOTS_MAX, || format!("when slot {slot} ends, slot {last} is the last final one"));
     }

@@ -1,5 +1,6 @@
 //! The users of a scripted world: what they send to their nodes, and what these tell them.
 
+use hpb_base::Instant;
 use hpb_node::core::Input;
 use hpb_types::message::kind;
 use hpb_types::{Message, Transaction};
@@ -15,6 +16,11 @@ impl World {
     /// Who takes part.
     pub fn cast(&self) -> &Cast {
         &self.cast
+    }
+
+    /// How far it is, on the true clock.
+    pub fn now(&self) -> Instant {
+        self.now
     }
 
     /// A node.
