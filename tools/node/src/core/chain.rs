@@ -80,7 +80,7 @@ impl<S: Store> Core<S> {
         self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
         self.engine.handle(now, EngineInput::Slice(slice));
         if self.engine.holds(&id) {
-            self.fetched(reference, &parent);
+            self.fetched(reference, &parent, None);
         } else {
             self.bodies.remove(&id);
         }

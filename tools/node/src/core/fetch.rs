@@ -75,11 +75,17 @@ impl Fetches {
         Some((session, above))
     }
 
-    /// A slice is here that follows `parent`. Gives what to ask for next, of whom and from where, where an answer ends.
-    fn came(&mut self, slice: SliceRef, parent: &Hash) -> Vec<(SessionId, Hash, SliceRef)> {
+    /// A slice is here that follows `parent`; `again` from whom, if it was here before. Gives what to ask for next, of whom
+    /// and from where, where an answer ends. An answer that begins with slices that are here, and have been since long,
+    /// need not follow the last final one: the peer may no longer keep those before.
+    fn came(&mut self, slice: SliceRef, parent: &Hash, again: Option<SessionId>) -> Vec<(SessionId, Hash, SliceRef)> {
         self.open.retain(|fetch| fetch.want != slice.id);
         let mut next = Vec::new();
-        for fetch in self.open.iter_mut().filter(|fetch| fetch.from.id == *parent) {
+        let follows = |fetch: &Fetch| {
+            let begins = fetch.count == 0 && again == Some(fetch.session) && slice.height > fetch.from.height;
+            fetch.from.id == *parent || begins
+        };
+        for fetch in self.open.iter_mut().filter(|fetch| follows(fetch)) {
             (fetch.from, fetch.moved, fetch.idle) = (slice, true, 0);
             fetch.count += 1;
             if fetch.count == SLICES_SERVED_MAX {
@@ -104,9 +110,9 @@ impl<S: Store> Core<S> {
         }
     }
 
-    /// A slice is here, now or since long: an answer may have come to its end with it.
-    pub(super) fn fetched(&mut self, slice: SliceRef, parent: &Hash) {
-        for (session, want, from) in self.fetches.came(slice, parent) {
+    /// A slice is here, now or since long and came `again`: an answer may have come to its end with it.
+    pub(super) fn fetched(&mut self, slice: SliceRef, parent: &Hash, again: Option<SessionId>) {
+        for (session, want, from) in self.fetches.came(slice, parent, again) {
             self.send(session, &Message::SliceRequest(SliceRequest { from, want }));
         }
     }
@@ -129,7 +135,7 @@ mod tests {
 
     /// The slices `from..to` come, each after the one before it.
     fn come(fetches: &mut Fetches, from: u64, to: u64) -> Vec<(SessionId, Hash, SliceRef)> {
-        (from..to).flat_map(|number| fetches.came(slice(number), &slice(number - 1).id)).collect()
+        (from..to).flat_map(|number| fetches.came(slice(number), &slice(number - 1).id, None)).collect()
     }
 
     #[test]
@@ -155,8 +161,19 @@ mod tests {
         assert_eq!(fetches.wanted(want, slice(0), session(2)), Some((session(2), slice(4))));
         assert_eq!(fetches.wanted(want, slice(0), session(3)), Some((session(3), slice(0))));
         // What leads elsewhere counts for nothing.
-        assert_eq!(fetches.came(slice(50), &slice(49).id), []);
+        assert_eq!(fetches.came(slice(50), &slice(49).id, None), []);
         assert_eq!(fetches.wanted(want, slice(2), session(1)), Some((session(1), slice(2))), "final went on");
+    }
+
+    #[test]
+    fn an_answer_may_begin_with_what_is_here_since_long() {
+        let (mut fetches, want) = (Fetches::default(), slice(999).id);
+        fetches.wanted(want, slice(0), session(1));
+        assert_eq!(fetches.came(slice(50), &slice(49).id, Some(session(2))), [], "not from whom it was asked");
+        assert_eq!(fetches.open[0].from, slice(0));
+        assert_eq!(fetches.came(slice(60), &slice(59).id, Some(session(1))), []);
+        assert_eq!(come(&mut fetches, 61, 64), []);
+        assert_eq!((fetches.open[0].from, fetches.open[0].count), (slice(63), 4));
     }
 
     #[test]

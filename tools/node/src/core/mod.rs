@@ -327,7 +327,7 @@ impl<S: Store> Core<S> {
                     return;
                 }
                 if self.bodies.contains_key(&slice.id) {
-                    return self.fetched(slice, &parent);
+                    return self.fetched(slice, &parent, Some(session));
                 }
                 if !self.bodies.contains_key(&parent) {
                     self.fetches.offered(parent, session);
