@@ -53,10 +53,12 @@ impl Schedules {
         }
     }
 
-    /// Forgets the schedules of epochs below `in_force` that `is_needed` does not name: no chain that may still become
-    /// final has one of them in force.
-    pub fn forget(&mut self, in_force: Epoch, is_needed: impl Fn(Epoch) -> bool) {
-        self.known.retain(|epoch, _| *epoch >= in_force || is_needed(*epoch));
+    /// Forgets all schedules up to the epoch `present` of the last final slice but the one in force there and those that
+    /// `is_needed` names: no chain that may still become final has another of them in force. That holds too for those above
+    /// `in_force`, whose epoch began before the chain proved them final: without finality they come epoch by epoch, and must
+    /// not crowd out the one that stays in force.
+    pub fn forget(&mut self, in_force: Epoch, present: Epoch, is_needed: impl Fn(Epoch) -> bool) {
+        self.known.retain(|epoch, _| *epoch > present || *epoch == in_force || is_needed(*epoch));
     }
 
     /// The schedule of `epoch` if it can be in force in `slot`, and `name` is then that slot's producer.
@@ -149,13 +151,24 @@ mod tests {
     fn only_the_schedules_in_force_and_to_come_are_kept() {
         let mut schedules = schedules();
         schedules.learn(Arc::new(schedule(3, &[5])));
-        schedules.forget(Epoch(3), |epoch| epoch == Epoch(0));
+        schedules.forget(Epoch(3), Epoch(3), |epoch| epoch == Epoch(0));
         assert!(schedules.get(Epoch(0)).is_some() && schedules.get(Epoch(2)).is_none());
         assert_eq!(schedules.latest().epoch, Epoch(3));
         for epoch in 4..100 {
             schedules.learn(Arc::new(schedule(epoch, &[5])));
         }
         assert_eq!(schedules.known.len(), SCHEDULES_MAX);
+    }
+
+    #[test]
+    fn what_stays_in_force_without_finality_outlives_all_that_lapse() {
+        let mut schedules = Schedules::new(schedule(0, &[0, 1]), 8);
+        for epoch in 1..100 {
+            schedules.learn(Arc::new(schedule(epoch, &[5])));
+            assert_eq!(schedules.known.len(), 2, "the one in force, and the one that may be next");
+            schedules.forget(Epoch(0), Epoch(epoch), |_| false);
+        }
+        assert_eq!(schedules.epochs_known(), Some((Epoch(0), Epoch(0))));
     }
 
     #[test]

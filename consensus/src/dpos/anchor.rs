@@ -203,6 +203,7 @@ impl Anchor {
             self.schedules.learn(Arc::clone(schedule));
         }
         let in_force = regime.current.epoch;
+        let present = self.schedules.epochs().of(reference.height.slot);
         self.trail.push_back(Link { reference, signature, source, regime });
         self.standing = standing;
         self.carried = carried;
@@ -214,7 +215,7 @@ impl Anchor {
         // What follows may carry a certificate of any of these, signed by those who were in office there: who they are is
         // part of what its execution comes to.
         let trail = &self.trail;
-        self.schedules.forget(in_force, |epoch| {
+        self.schedules.forget(in_force, present, |epoch| {
             trail.iter().any(|link| link.regime.schedules().any(|schedule| schedule.epoch == epoch))
         });
     }

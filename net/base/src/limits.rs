@@ -236,6 +236,10 @@ pub const VERIFIED_TRANSACTIONS_MAX: usize = 262_144;
 pub const VERIFY_REQUESTS_MAX: usize = 16_384;
 /// Slices that one request for missing ones is answered with.
 pub const SLICES_SERVED_MAX: usize = 256;
+/// Missing slices to which one core fetches the way at once.
+pub const FETCHES_MAX: usize = 8;
+/// Missing parents of which one core notes who sent a slice that follows them.
+pub const SLICE_OFFERS_MAX: usize = 64;
 /// Slices of one piece of an answer to a request for final ones.
 pub const CHAIN_PIECE_SLICES_MAX: usize = 1_024;
 /// Bytes of slices that fill a piece; the slice that reaches it is its last.

@@ -11,7 +11,7 @@ use hpb_toe::framing::framed;
 use hpb_types::message::{SliceBundle, kind};
 use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, Message, PublicKey, Slice, SliceRef};
 
-use crate::cast::{Cast, SLICE, SLOT};
+use crate::cast::Cast;
 use crate::faults::Nodes;
 use crate::paper::{is_good_confirm, is_good_slice};
 
@@ -121,7 +121,7 @@ impl Liar {
         let all = Nodes::all(cast.nodes.len());
         match behaviour {
             Behaviour::Withhold { last } => {
-                let most = (SLOT.as_nanos() / SLICE.as_nanos()) as u32;
+                let most = (cast.times.slot.as_nanos() / cast.times.slice.as_nanos()) as u32;
                 if bundle.slice.body.index + last >= most || bundle.slice.body.last {
                     words.clear();
                 }

@@ -1,28 +1,66 @@
-//! Who takes part in a simulated chain, and its short times: all of it follows from the number of nodes.
+//! Who takes part in a simulated chain, and its times: all of it follows from the number of nodes.
 
 use std::sync::Arc;
 
+use hpb_base::limits::LOG_SEGMENT_LEN;
 use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_types::{
     AccountName, Amount, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Hash,
     KeyPair, NameError, PublicKey, VrfSecret,
 };
 
-use crate::electorate::{Electorate, RELEASE_SLOTS};
+use crate::electorate::{Electorate, release_slots};
 use crate::paper::PaperSigner;
 
 /// Slot 0 begins here on the true clock.
 pub const GENESIS_AT: Instant = Instant::from_millis(1_000);
 /// The wall clock at true time zero.
 pub const WALL_AT_ZERO: UnixMillis = UnixMillis(1_800_000_000_000);
-/// A slot's length.
+/// A slot's length in a seed.
 pub const SLOT: Duration = Duration::from_millis(600);
-/// The time between slices.
+/// The time between slices in a seed.
 pub const SLICE: Duration = Duration::from_millis(50);
-/// The bound on the delay between nodes in good times.
+/// The bound on the delay between nodes in good times of a seed.
 pub const DELTA: Duration = Duration::from_millis(100);
-/// Slots of an epoch.
+/// Slots of an epoch of a seed.
 pub const EPOCH_SLOTS: u64 = 8;
+/// The times of a chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Times {
+    /// A slot's length.
+    pub slot: Duration,
+    /// The time between slices.
+    pub slice: Duration,
+    /// The bound on the delay between nodes in good times.
+    pub delta: Duration,
+    /// Slots of an epoch.
+    pub epoch_slots: u64,
+}
+
+impl Times {
+    /// Those of seeds: so short that a run has many slots.
+    pub const SHORT: Self = Self { slot: SLOT, slice: SLICE, delta: DELTA, epoch_slots: EPOCH_SLOTS };
+    /// Those that a chain has by default (PROTOCOL.md, "Words"), in epochs in which each of 21 has a slot.
+    pub const REAL: Self = Self {
+        slot: Duration::from_millis(3_000),
+        slice: Duration::from_millis(50),
+        delta: Duration::from_millis(100),
+        epoch_slots: 21,
+    };
+
+    /// When `slot` begins on the true clock.
+    pub fn slot_start(&self, slot: u64) -> Instant {
+        GENESIS_AT + self.slot.saturating_mul(slot)
+    }
+
+    /// Which slot it is at `now` on the true clock.
+    pub fn slot_at(&self, now: Instant) -> u64 {
+        now.since(GENESIS_AT).as_nanos() / self.slot.as_nanos()
+    }
+}
+
+/// The length of a log's segments in a seed: so short that a run fills several.
+const SEGMENT_LEN: u64 = 1 << 20;
 /// What each producer has bonded, or bonds.
 pub const BOND: Amount = Amount(10_000 * Amount::ONE.0);
 /// What each node's account holds beside: a bond, and the fees of reports.
@@ -64,6 +102,10 @@ pub struct User {
 pub struct Cast {
     /// The chain.
     pub genesis: Genesis,
+    /// Its times.
+    pub times: Times,
+    /// The length of the segments of its nodes' logs, in bytes.
+    pub segment_len: u64,
     /// The nodes, by number.
     pub nodes: Vec<Part>,
     /// The accounts that transfer.
@@ -87,6 +129,16 @@ impl Cast {
     /// # Errors
     /// A genesis that breaks a rule.
     pub fn new(count: usize, electorate: &Electorate) -> Result<Self, CastError> {
+        let cast = Self::with_times(count, electorate, Times::SHORT)?;
+        Ok(Self { segment_len: SEGMENT_LEN, ..cast })
+    }
+
+    /// The same with other times, and with the segments that logs have by default: a seed's hold no more than a batch of
+    /// its few slots.
+    ///
+    /// # Errors
+    /// A genesis that breaks a rule.
+    pub fn with_times(count: usize, electorate: &Electorate, times: Times) -> Result<Self, CastError> {
         let nodes = (0..count)
             .map(|index| {
                 let name = AccountName::new(&format!("node-{index}"))?;
@@ -109,14 +161,14 @@ impl Cast {
             version: Genesis::VERSION,
             label: "simulation".to_owned(),
             time_ms: WALL_AT_ZERO.0 + GENESIS_AT.as_millis(),
-            slot_ms: SLOT.as_millis() as u32,
-            slice_ms: SLICE.as_millis() as u32,
-            delta_ms: DELTA.as_millis() as u32,
-            epoch_slots: EPOCH_SLOTS,
+            slot_ms: times.slot.as_millis() as u32,
+            slice_ms: times.slice.as_millis() as u32,
+            delta_ms: times.delta.as_millis() as u32,
+            epoch_slots: times.epoch_slots,
             fee_per_byte: Amount(10),
             engine: EngineChoice::Dpos(DposParameters {
                 producers_max: electorate.seats as u32,
-                release_slots: RELEASE_SLOTS,
+                release_slots: release_slots(times.epoch_slots),
                 reward_pool: Amount(1_000_000 * Amount::ONE.0),
                 ..DposParameters::preset()
             }),
@@ -132,13 +184,13 @@ impl Cast {
             accounts,
         };
         genesis.validate()?;
-        Ok(Self { genesis, nodes, users })
+        Ok(Self { genesis, times, segment_len: LOG_SEGMENT_LEN, nodes, users })
     }
 }
 
-/// When `slot` begins on the true clock.
+/// When `slot` of the short times begins on the true clock.
 pub fn slot_start(slot: u64) -> Instant {
-    GENESIS_AT + SLOT.saturating_mul(slot)
+    Times::SHORT.slot_start(slot)
 }
 
 /// A real public key, as the genesis asks for; its secret is never used.

@@ -38,6 +38,8 @@ pub enum Checker {
     Evidence,
     /// Whoever is proven guilty loses its bond and its place.
     Expelled,
+    /// Users are told what is so, and of every transaction what became of it.
+    Told,
 }
 
 /// What did not hold.
@@ -52,10 +54,16 @@ pub struct Failure {
 }
 
 /// A slice that was sent by someone.
-struct Known {
-    reference: SliceRef,
-    parent: Hash,
-    transactions: Vec<Hash>,
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Which.
+    pub reference: SliceRef,
+    /// What it follows.
+    pub parent: Hash,
+    /// Whose it is.
+    pub producer: AccountName,
+    /// The ids of its transactions.
+    pub transactions: Vec<Hash>,
     /// The members of the schedule that it fixes.
     next: Option<(Epoch, BTreeSet<AccountName>)>,
 }
@@ -148,6 +156,31 @@ impl Checkers {
         self.failure.as_ref()
     }
 
+    /// The one final chain, without genesis.
+    pub fn final_chain(&self) -> &[SliceRef] {
+        &self.chain
+    }
+
+    /// Whether a slice is final anywhere.
+    pub fn is_final(&self, slice: &SliceRef) -> bool {
+        self.places.contains_key(&slice.id)
+    }
+
+    /// Whether a transaction is final anywhere.
+    pub fn is_transaction_final(&self, id: &Hash) -> bool {
+        self.final_transactions.contains(id)
+    }
+
+    /// The slice with that id, if it was sent.
+    pub fn sent(&self, id: &Hash) -> Option<&Known> {
+        self.known.get(id)
+    }
+
+    /// All slices that were sent.
+    pub fn all_sent(&self) -> impl Iterator<Item = &Known> {
+        self.known.values()
+    }
+
     /// Slices final anywhere.
     pub fn finals_count(&self) -> usize {
         self.chain.len()
@@ -195,7 +228,8 @@ impl Checkers {
                 Some((schedule.epoch, members))
             }
         };
-        self.known.insert(reference.id, Known { reference, parent: body.parent, transactions, next });
+        let (parent, producer) = (body.parent, body.producer);
+        self.known.insert(reference.id, Known { reference, parent, producer, transactions, next });
     }
 
     /// A machine starts on what its disk held; `forgotten` if that was nothing, for good reason.
@@ -401,6 +435,7 @@ impl fmt::Display for Checker {
             Self::Runs => "runs",
             Self::Innocence => "innocence",
             Self::Evidence => "evidence",
+            Self::Told => "told",
             Self::Expelled => "expelled",
         })
     }

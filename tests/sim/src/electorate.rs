@@ -133,7 +133,7 @@ impl Electorate {
             let node = random.below(count as u64) as usize;
             let slot = 2 + random.below(10);
             ask(slot, Deed::Retire(node));
-            let back = slot + RELEASE_SLOTS + 1;
+            let back = slot + release_slots(EPOCH_SLOTS) + 1;
             ask(back, Deed::Withdraw(node));
             ask(back + 1, Deed::Register(node, true));
         }
@@ -144,7 +144,9 @@ impl Electorate {
 }
 
 /// How long a bond is held after a farewell: a little more than two epochs.
-pub const RELEASE_SLOTS: u64 = 2 * EPOCH_SLOTS + 2;
+pub const fn release_slots(epoch_slots: u64) -> u64 {
+    2 * epoch_slots + 2
+}
 
 /// As many as there are places: any nodes, or such that were not there from the start before those that were.
 fn campaign(random: &mut Random, count: usize, founders: usize, seats: usize) -> Nodes {

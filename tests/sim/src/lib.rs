@@ -4,6 +4,7 @@
 //! step. The same seed gives the same trace on every machine. What fails is cut down to the few faults that matter and
 //! can be run again.
 
+pub mod audience;
 pub mod auditor;
 pub mod byzantine;
 #[cfg(feature = "canary")]
@@ -11,6 +12,7 @@ pub mod canaries;
 pub mod cast;
 pub mod checkers;
 pub mod clock;
+pub mod crowd;
 pub mod disk;
 pub mod electorate;
 pub mod faults;
@@ -20,6 +22,7 @@ pub mod node;
 pub mod paper;
 pub mod queue;
 pub mod run;
+pub mod scenario;
 pub mod trace;
 pub mod workload;
 pub mod world;

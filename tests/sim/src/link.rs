@@ -48,19 +48,21 @@ pub struct Link {
     /// What it does to messages.
     pub weather: Weather,
     base: Duration,
+    /// The most that it adds to its own delay in good times.
+    calm_jitter: Duration,
     last_due_at: Instant,
     held: Vec<Arc<[u8]>>,
     random: Random,
 }
 
-/// The most that a calm link adds to its own delay.
-const CALM_JITTER: Duration = Duration::from_millis(2);
+/// The most that a link adds to its own delay in good times, unless it was made otherwise.
+pub const CALM_JITTER: Duration = Duration::from_millis(2);
 /// How long a message that others pass is held back, at most.
 const REORDER: Duration = Duration::from_millis(60);
 
 impl Link {
-    /// A closed link whose messages take `base`; what becomes of them follows from `random`.
-    pub fn new(base: Duration, random: Random) -> Self {
+    /// A closed link whose messages take `base` and up to `calm_jitter` more; what becomes of them follows from `random`.
+    pub fn new(base: Duration, calm_jitter: Duration, random: Random) -> Self {
         Self {
             open: false,
             joined: false,
@@ -68,6 +70,7 @@ impl Link {
             stop: None,
             weather: Weather::default(),
             base,
+            calm_jitter,
             last_due_at: Instant::ZERO,
             held: Vec::new(),
             random,
@@ -85,7 +88,8 @@ impl Link {
         if self.random.chance(loss_ppm) {
             return;
         }
-        let spread = self.random.below((CALM_JITTER + jitter).as_nanos());
+        let spread = (self.calm_jitter + jitter).as_nanos();
+        let spread = if spread == 0 { 0 } else { self.random.below(spread) };
         let mut at = now + self.base + delay + Duration::from_nanos(spread);
         if self.random.chance(reorder_ppm) {
             at += Duration::from_nanos(self.random.below(REORDER.as_nanos()));

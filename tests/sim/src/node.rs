@@ -23,8 +23,6 @@ pub const SYNC: Duration = Duration::from_micros(300);
 pub const COMMIT: Duration = Duration::from_millis(5);
 /// How long final states gather before they are committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// The length of a log's segments: so short that a run fills several.
-const SEGMENT_LEN: u64 = 1 << 20;
 
 /// A node. See the module.
 pub struct Node {
@@ -130,7 +128,7 @@ impl Node {
 
     fn try_start(&mut self, cast: &Cast, now: Instant) -> Result<(), StartError> {
         let part = &cast.nodes[self.number];
-        let options = LogOptions { segment_len: SEGMENT_LEN, ..LogOptions::new(cast.genesis.chain_id()) };
+        let options = LogOptions { segment_len: cast.segment_len, ..LogOptions::new(cast.genesis.chain_id()) };
         let clock = || Box::new(|| Instant::ZERO);
         let mut folder: Box<SimFolder> = Box::new(self.folder.clone());
         let mut log = if ChainLog::exists(&mut *folder)? {

@@ -1,5 +1,6 @@
 //! Many seeds over all cores, told in the order of the seeds: what is printed is the same on every machine.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -178,14 +179,13 @@ pub fn run_one(plan: Plan, trace: bool) -> Outcome {
         Ok(cast) => World::new(cast, plan, trace).run(),
         Err(error) => Outcome::failed(format!("no such chain: {error}")),
     });
-    catch_unwind(world).unwrap_or_else(|panic| {
-        let what = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_default();
-        Outcome::failed(format!("a panic: {what}"))
-    })
+    catch_unwind(world).unwrap_or_else(|panic| Outcome::failed(panic_text(&*panic)))
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    format!("a panic: {}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default())
 }
 
 impl Outcome {

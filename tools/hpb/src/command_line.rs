@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use hpb_bench::{churn, flood, loss, reconnect, sessions, sync};
 use hpb_devnet::plan::EngineKind;
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_net::PortUrl;
+use hpb_sim::scenario::Scenario;
 use hpb_toe::registers::Register;
 use hpb_tune::cores::Cores;
 use hpb_tune::item;
@@ -62,6 +63,10 @@ pub(crate) enum Verb {
     ///
     /// The same seed gives the same run on every machine. A seed that fails is told with the checker that found it and
     /// the few faults that it needs, and can be run again. Ctrl-C ends the run after the seeds that are begun.
+    ///
+    /// With `--scenario` or `--scenarios` no faults are drawn: validators are stopped, parted or far apart as the name
+    /// says, under a chain's default times (3 s slots), and each scenario is one line of figures. What its users are told
+    /// is looked at too. One that does not come as expected says why, and the exit code is 1.
     Sim(Sim),
     /// Check what a validator needs of this host, apply what can be changed while it runs, and undo all of it
     Tune {
@@ -200,6 +205,9 @@ pub(crate) struct ProducerSource {
 
 /// Options of `hpb sim`.
 #[derive(Args, Debug)]
+#[group(skip)]
+#[command(group = ArgGroup::new("one_run").args(["replay", "scenario"]).multiple(true))]
+#[command(group = ArgGroup::new("played").args(["scenario", "scenarios"]).multiple(true))]
 pub(crate) struct Sim {
     /// The seeds, from the first to before the end
     #[arg(long, value_name = "FIRST..END", default_value = "0..1000", value_parser = seeds)]
@@ -214,13 +222,26 @@ pub(crate) struct Sim {
     pub(crate) replay: Option<u64>,
 
     /// Print what happened
-    #[arg(long, requires = "replay")]
+    #[arg(long, requires = "one_run")]
     pub(crate) trace: bool,
 
     /// Put a deliberate bug in, or `all` one after the other, and run seeds from 0 on until its checker finds it
     #[cfg(feature = "canary")]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["seeds", "replay"])]
     pub(crate) canary: Option<String>,
+
+    /// Play a scenario instead: one-stopped, two-stopped, split-2-2, split-3-1 or far-apart; may be given again
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["seeds", "nodes", "replay"])]
+    pub(crate) scenario: Vec<Scenario>,
+
+    /// Play all scenarios
+    #[arg(long, conflicts_with_all = ["scenario", "seeds", "nodes", "replay", "trace"])]
+    pub(crate) scenarios: bool,
+
+    /// Slots of what a scenario is about, in place of its own number: how long validators are stopped or parted, or of all
+    /// of far-apart
+    #[arg(long, value_name = "N", requires = "played")]
+    pub(crate) slots: Option<u64>,
 }
 
 /// Options of `hpb card`.
@@ -718,11 +739,19 @@ mod tests {
         assert_eq!((all.seeds, all.nodes, all.replay, all.trace), (0..1_000, 7, None, false));
         let one = sim("sim --nodes 4 --replay 17 --trace").unwrap();
         assert_eq!((one.nodes, one.replay, one.trace), (4, Some(17), true));
+        let played = sim("sim --scenario split-2-2 --scenario far-apart --slots 90 --trace").unwrap();
+        assert_eq!(played.scenario, [Scenario::SplitTwoTwo, Scenario::FarApart]);
+        assert_eq!((played.slots, played.trace, played.scenarios), (Some(90), true, false));
+        assert!(sim("sim --scenarios --slots 90").unwrap().scenarios);
         for (text, part) in [
             ("sim --seeds 5", "seeds are FIRST..END, as in 0..1000"),
             ("sim --seeds 1..x", "seeds are FIRST..END, as in 0..1000"),
             ("sim --trace", "--replay <SEED>"),
             ("sim --replay 1 --seeds 0..2", "cannot be used with"),
+            ("sim --scenario split-2-3", "scenarios are one-stopped, two-stopped"),
+            ("sim --scenario far-apart --nodes 4", "cannot be used with"),
+            ("sim --scenarios --trace", "cannot be used with"),
+            ("sim --slots 9", "--scenario <NAME>"),
         ] {
             let error = sim(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

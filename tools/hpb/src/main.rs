@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
-        Ok(CommandLine { verb: Verb::Sim(options) }) => sim::run_seeds(&options),
+        Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
         Ok(CommandLine { verb: Verb::Tune { what } }) => tune::run(what),
         Err(error) => Failure::of_command_line(&error),
     };

@@ -1,15 +1,36 @@
-//! `hpb sim`: the whole chain on virtual time, seed by seed.
+//! `hpb sim`: the whole chain on virtual time, seed by seed or by script.
 
 use std::io;
 
 use hpb_node::runtime::{StopFlag, stop_on_signals};
 use hpb_sim::run::{Arguments, RunError, replay_command, run};
+use hpb_sim::scenario::{Scale, Scenario, ScenarioError, play_all};
 
 use crate::bench::print;
 use crate::command_line::Sim;
 use crate::failure::Failure;
 
-pub(crate) fn run_seeds(options: &Sim) -> Result<(), Failure> {
+pub(crate) fn simulate(options: &Sim) -> Result<(), Failure> {
+    match (options.scenarios, options.scenario.as_slice()) {
+        (true, _) => play(&Scenario::ALL, options),
+        (false, []) => run_seeds(options),
+        (false, named) => play(named, options),
+    }
+}
+
+fn play(scenarios: &[Scenario], options: &Sim) -> Result<(), Failure> {
+    let scale = Scale { slots: options.slots, ..Scale::REAL };
+    match play_all(scenarios, &scale, options.trace, &mut io::stdout().lock()) {
+        Ok(failed) if failed.is_empty() => Ok(()),
+        Ok(failed) => Err(Failure::work(format_args!("not as expected: {}", failed.join(", ")))),
+        // Whoever read has read enough.
+        Err(ScenarioError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error @ ScenarioError::Write(_)) => Err(Failure::work(error)),
+        Err(error) => Err(Failure::input(error)),
+    }
+}
+
+fn run_seeds(options: &Sim) -> Result<(), Failure> {
     let stop = StopFlag::new().map_err(Failure::work)?;
     stop_on_signals(&stop).map_err(Failure::work)?;
     #[cfg(feature = "canary")]

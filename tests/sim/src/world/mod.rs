@@ -5,6 +5,7 @@
 
 mod force;
 mod sessions;
+mod users;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +18,16 @@ use hpb_toe::{Class, Command, Group, SessionId};
 use hpb_types::message::kind;
 use hpb_types::{Hash, Message, PublicKey};
 
+use crate::audience::Audience;
 use crate::auditor::Auditor;
 use crate::byzantine::{Behaviour, Liar};
-use crate::cast::{Cast, CastError, SLOT, slot_start};
+use crate::cast::{Cast, CastError};
 use crate::checkers::{Checker, Checkers, Failure};
 use crate::clock::Clock;
+use crate::crowd::Crowd;
 use crate::electorate::Electorate;
 use crate::faults::{Kind, Loss, Nodes, SLOTS, Schedule};
-use crate::link::Link;
+use crate::link::{CALM_JITTER, Link};
 use crate::node::{COMMIT, Node, SYNC};
 use crate::paper::JUDGE;
 use crate::queue::{Event, Queue};
@@ -33,8 +36,8 @@ use crate::workload::Workload;
 
 /// Slots after the last fault within which final must have passed it.
 pub const LIVENESS_SLOTS: u64 = 10;
-/// How long a world goes on after two final chains: what convicts was heard before, and no chain can grow together.
-const CONFLICT_SLOTS: Duration = Duration::from_millis(2 * SLOT.as_millis());
+/// Slots that a world goes on after two final chains: what convicts was heard before, and no chain can grow together.
+const CONFLICT_SLOTS: u64 = 2;
 /// How often nodes try to open sessions that they lack.
 const MESH_EVERY: Duration = Duration::from_millis(100);
 /// Machines start here.
@@ -74,6 +77,16 @@ impl Plan {
     pub fn cast(&self) -> Result<Arc<Cast>, CastError> {
         Cast::new(self.nodes, &self.electorate).map(Arc::new)
     }
+}
+
+/// What a scripted world has that a seed has not.
+pub struct Script {
+    /// What every message takes from node to node, exactly; none draws it, as for a seed.
+    pub delay: Option<Duration>,
+    /// Who submits what.
+    pub crowd: Crowd,
+    /// What they are told.
+    pub audience: Audience,
 }
 
 /// What became of it.
@@ -123,6 +136,7 @@ pub struct World {
     dialing: Vec<bool>,
     active: Vec<bool>,
     workload: Workload,
+    script: Option<Script>,
     random: Random,
     checkers: Checkers,
     trace: Trace,
@@ -132,6 +146,15 @@ pub struct World {
 impl World {
     /// A world at its start; `lines` keeps the trace for people.
     pub fn new(cast: Arc<Cast>, plan: Plan, lines: bool) -> Self {
+        Self::with_script(cast, plan, None, lines)
+    }
+
+    /// The same with users of the script's, who hear what they are told.
+    pub fn scripted(cast: Arc<Cast>, plan: Plan, script: Script, lines: bool) -> Self {
+        Self::with_script(cast, plan, Some(script), lines)
+    }
+
+    fn with_script(cast: Arc<Cast>, plan: Plan, script: Option<Script>, lines: bool) -> Self {
         let count = plan.nodes;
         let mut random = Random::stream(plan.seed, 0);
         let twins = plan.schedule.faults.iter().filter_map(|fault| match fault.kind {
@@ -148,8 +171,9 @@ impl World {
             nodes.push(Node::new(number, &cast, Clock::new(Instant::ZERO, local, wall_error_ms)));
         }
         let count = nodes.len();
-        // In one of three seeds they are far apart, though within what genesis bounds.
-        let spread_us = if random.below(3) == 0 { 60_000 } else { 20_000 };
+        // In one of three seeds they are far apart, though within what genesis bounds; a scenario says what it wants.
+        let is_far = random.below(3) == 0 && script.is_none();
+        let spread_us = if is_far { 60_000 } else { 20_000 };
         let mut links = Vec::new();
         for from in 0..count {
             for to in 0..count {
@@ -157,8 +181,10 @@ impl World {
                 // Both directions of a pair take the same time, as on one path.
                 let pair = (from.min(to) * count + from.max(to)) as u64;
                 let base = Random::stream(plan.seed, 1_000_000 + pair).below(spread_us);
-                let base = Duration::from_micros(500 + base);
-                links.push(Link::new(base, Random::stream(plan.seed, stream)));
+                let drawn = (Duration::from_micros(500 + base), CALM_JITTER);
+                let exact = script.as_ref().and_then(|script| script.delay).map(|delay| (delay, Duration::ZERO));
+                let (base, calm_jitter) = exact.unwrap_or(drawn);
+                links.push(Link::new(base, calm_jitter, Random::stream(plan.seed, stream)));
             }
         }
         Self {
@@ -176,6 +202,7 @@ impl World {
             dialing: vec![false; count * count],
             active: vec![false; plan.schedule.faults.len()],
             workload: Workload::new(plan.seed, &plan.electorate.agenda),
+            script,
             trace: Trace::new(lines),
             outputs: Vec::new(),
             cast,
@@ -186,8 +213,24 @@ impl World {
         }
     }
 
-    /// Runs to the end, or to the first failure.
+    /// Runs a seed to its end, or to the first failure.
     pub fn run(mut self) -> Outcome {
+        self.set_going();
+        let times = self.cast.times;
+        let end = times.slot_start(SLOTS);
+        let within = times.slot.saturating_mul(LIVENESS_SLOTS);
+        let mut healed = 0;
+        for at in self.plan.schedule.heals(within) {
+            healed = times.slot_at(at);
+            self.queue.put(at + within, Event::Judge(healed));
+        }
+        self.queue.put(end, Event::Judge(healed));
+        self.go_on(end);
+        self.into_outcome()
+    }
+
+    /// Starts the nodes, and notes what is to happen.
+    pub fn set_going(&mut self) {
         for index in 0..self.nodes.len() {
             self.start(index);
         }
@@ -196,21 +239,18 @@ impl World {
             self.queue.put(fault.until, Event::End(index));
         }
         self.queue.put(START, Event::Mesh);
-        self.queue.put(slot_start(1), Event::Submit);
-        let end = slot_start(SLOTS);
-        let within = SLOT.saturating_mul(LIVENESS_SLOTS);
-        let mut healed = 0;
-        for at in self.plan.schedule.heals(within) {
-            healed = at.since(slot_start(0)).as_nanos() / SLOT.as_nanos();
-            self.queue.put(at + within, Event::Judge(healed));
-        }
-        self.queue.put(end, Event::Judge(healed));
+        self.queue.put(self.cast.times.slot_start(1), Event::Submit);
+    }
+
+    /// Lets all happen that happens until `end`, or until something does not hold.
+    pub fn go_on(&mut self, end: Instant) {
+        let conflict_over = self.cast.times.slot.saturating_mul(CONFLICT_SLOTS);
         let mut steps = 0;
         while self.checkers.failure().is_none() {
             if self.checkers.is_overrun() {
                 break;
             }
-            if self.checkers.conflict().is_some_and(|conflict| conflict.at + CONFLICT_SLOTS <= self.now) {
+            if self.checkers.conflict().is_some_and(|conflict| conflict.at + conflict_over <= self.now) {
                 self.judge(0);
                 break;
             }
@@ -232,6 +272,10 @@ impl World {
                 }
             }
         }
+    }
+
+    /// What became of it.
+    pub fn into_outcome(self) -> Outcome {
         Outcome {
             failure: self.checkers.failure().cloned(),
             trace: self.trace.hash(),
@@ -288,6 +332,7 @@ impl World {
                 }
                 let users = Input::Opened { session: USERS, peer: Some(PublicKey([7; 32])), class: Class::Terminal };
                 self.give(index, users);
+                self.send_again(index);
             }
             Err(error) if self.is_correct(index) => {
                 self.checkers.fail(Checker::Runs, self.now, || format!("node {index} does not start: {error}"));
@@ -334,11 +379,15 @@ impl World {
                 self.trace.line(self.now, || format!("node {index} tells final {told}"));
             }
         }
+        self.look_at_audience();
     }
 
     fn act(&mut self, index: usize, output: Output) {
         match output {
-            Output::Card(Command::Send { session, .. }) if session == USERS => {}
+            Output::Card(
+                Command::Send { session: USERS, message, .. }
+                | Command::Broadcast { group: Group::Terminals, message, .. },
+            ) => self.hear(index, &message),
             Output::Card(Command::Send { session, message, .. }) => {
                 self.trace.note(self.now, Tag::Sent, index, session.index.into(), &message);
                 let link = self.link(index, session.index as usize);
@@ -443,6 +492,9 @@ impl World {
     }
 
     fn submit(&mut self) {
+        if self.script.is_some() {
+            return self.submit_by_script();
+        }
         self.queue.put(self.workload.next_at(self.now), Event::Submit);
         let (index, transaction) =
             (self.workload.node(self.plan.nodes), self.workload.transaction(&self.cast, self.now));
@@ -453,7 +505,7 @@ impl World {
     /// In a conspiracy two final chains are no surprise, but they convict a third of the weight. Otherwise every
     /// correct node runs, is beyond the slot in which the last faults ended, agrees on the state, and has expelled whom it
     /// proved guilty.
-    fn judge(&mut self, healed: u64) {
+    pub fn judge(&mut self, healed: u64) {
         if let Some(auditor) = &self.auditor {
             if let Some(conflict) = self.checkers.conflict().cloned() {
                 let guilty = auditor.guilty();
@@ -478,7 +530,7 @@ impl World {
             }
             self.checkers.compare_state(self.now, index, core);
             self.checkers.look_at_producers(self.now, index, core);
-            self.checkers.look_at_guilty(self.now, slot_start(healed + 1), index, core);
+            self.checkers.look_at_guilty(self.now, self.cast.times.slot_start(healed + 1), index, core);
         }
     }
 }

@@ -141,7 +141,7 @@ impl<S: Store> Core<S> {
         self.outputs.push_back(Output::Card(broadcast));
     }
 
-    fn send(&mut self, session: SessionId, message: &Message) {
+    pub(super) fn send(&mut self, session: SessionId, message: &Message) {
         let message = framed(message);
         self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
     }

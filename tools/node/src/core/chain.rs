@@ -72,13 +72,16 @@ impl<S: Store> Core<S> {
     /// A slice that was verified: the engine judges its place, and its body is kept for as long as the engine has it. One
     /// that was refused for now (there was no room, or its slot had not come) may come again.
     pub(super) fn slice(&mut self, now: Instant, slice: Verified<Slice>, transactions: Vec<Checked>) {
-        let id = slice.get().id();
+        let (reference, parent) = (slice.get().reference(), slice.get().body.parent);
+        let id = reference.id;
         if self.bodies.contains_key(&id) || self.bodies.len() >= SLICE_BODIES_MAX {
             return;
         }
         self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
         self.engine.handle(now, EngineInput::Slice(slice));
-        if !self.engine.holds(&id) {
+        if self.engine.holds(&id) {
+            self.fetched(reference, &parent, None);
+        } else {
             self.bodies.remove(&id);
         }
     }
@@ -319,16 +322,6 @@ impl<S: Store> Core<S> {
             self.bodies.remove(&id);
             self.journal.forget(&id);
         }
-    }
-
-    fn request(&mut self, missing: Hash, above: SliceRef) {
-        // What is missing between is being asked for by range.
-        if self.sync.is_beyond(Slot(u64::MAX)) {
-            return;
-        }
-        let Some(session) = self.peers.next_to_ask() else { return };
-        let message = framed(&Message::SliceRequest(SliceRequest { from: above, want: missing }));
-        self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
     }
 
     /// Shows a validator that has just come the slice that this one builds on: after a partition healed, it learns at

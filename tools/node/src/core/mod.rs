@@ -7,6 +7,7 @@
 mod catch_up;
 mod chain;
 mod digest;
+mod fetch;
 mod io;
 mod journal;
 mod peers;
@@ -43,6 +44,7 @@ use crate::engine::ChainEngine;
 use crate::serve::Wanted;
 use crate::verify::{Origin, Request, Verdict};
 use digest::Digests;
+use fetch::Fetches;
 use journal::Journal;
 use peers::Peers;
 use pool::Senders;
@@ -135,6 +137,7 @@ pub struct Core<S> {
     senders: Senders,
     bodies: Bodies,
     finals_kept: VecDeque<Hash>,
+    fetches: Fetches,
     serving: Serving,
     sync: Sync,
     /// Final slices that the log does not hold for certain.
@@ -187,6 +190,7 @@ impl<S: Store> Core<S> {
             senders: Senders::default(),
             bodies: BTreeMap::new(),
             finals_kept: VecDeque::new(),
+            fetches: Fetches::default(),
             serving: Serving::default(),
             sync: Sync::new(tip, checkpoint, Surroundings { slot: Slot(0), epoch: Epoch(0), has_room: true }, now),
             unsynced: 0,
@@ -319,9 +323,17 @@ impl<S: Store> Core<S> {
                 self.verify(Request::Transactions(Origin::Gossip, gossip.transactions));
             }
             Message::SliceBundle(bundle) => {
-                if !self.is_beyond(bundle.slice.body.slot) && !self.bodies.contains_key(&bundle.slice.id()) {
-                    self.verify(Request::Slice(session, bundle));
+                let (slice, parent) = (bundle.slice.reference(), bundle.slice.body.parent);
+                if self.is_beyond(slice.height.slot) {
+                    return;
                 }
+                if self.bodies.contains_key(&slice.id) {
+                    return self.fetched(slice, &parent, Some(session));
+                }
+                if !self.bodies.contains_key(&parent) {
+                    self.fetches.offered(parent, session);
+                }
+                self.verify(Request::Slice(session, bundle));
             }
             Message::Confirm(confirm) if self.is_beyond(confirm.body.target.height.slot) => {}
             Message::Confirm(confirm) => {
@@ -428,6 +440,7 @@ impl<S: Store> Machine for Core<S> {
             Input::Closed { session } => {
                 self.peers.close(session);
                 self.serving.close(session);
+                self.fetches.close(session);
                 self.sync.handle(now, SyncInput::Closed { session });
             }
             Input::Message { session, kind, body } => self.message(session, kind, &body),
