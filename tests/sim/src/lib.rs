@@ -8,6 +8,7 @@ pub mod auditor;
 pub mod byzantine;
 #[cfg(feature = "canary")]
 pub mod canaries;
+pub mod cards;
 pub mod cast;
 pub mod checkers;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod node;
 pub mod paper;
 pub mod queue;
 pub mod run;
+pub mod signing;
 pub mod trace;
 pub mod workload;
 pub mod world;

@@ -13,7 +13,7 @@ pub(crate) fn run_seeds(options: &Sim) -> Result<(), Failure> {
     let stop = StopFlag::new().map_err(Failure::work)?;
     stop_on_signals(&stop).map_err(Failure::work)?;
     let seeds = options.replay.map_or_else(|| options.seeds.clone(), |seed| seed..seed.saturating_add(1));
-    let arguments = Arguments { seeds, nodes: options.nodes, trace: options.trace };
+    let arguments = Arguments { seeds, nodes: options.nodes, whole_cards: options.whole_cards, trace: options.trace };
     let summary = match run(&arguments, &|| stop.is_raised(), &mut io::stdout().lock()) {
         Ok(summary) => summary,
         // Whoever read has read enough.
@@ -25,7 +25,7 @@ pub(crate) fn run_seeds(options: &Sim) -> Result<(), Failure> {
     match summary.failed.first() {
         None => Ok(()),
         Some(first) => {
-            let (failed, command) = (summary.failed.len(), replay_command(*first, options.nodes));
+            let (failed, command) = (summary.failed.len(), replay_command(*first, options.nodes, options.whole_cards));
             Err(Failure::work(format_args!("{failed} of {} seeds failed; the first again: {command}", summary.seeds)))
         }
     }

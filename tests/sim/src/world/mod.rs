@@ -3,6 +3,7 @@
 //! The cores are the node's own. What lies between them is played here: sessions and messages, verifiers, disks, clocks,
 //! users, and the faults of the schedule. Nothing depends on the machine that it runs on.
 
+mod cards;
 mod force;
 mod sessions;
 
@@ -19,6 +20,7 @@ use hpb_types::{Hash, Message, PublicKey};
 
 use crate::auditor::Auditor;
 use crate::byzantine::{Behaviour, Liar};
+use crate::cards::{Cards, Told};
 use crate::cast::{Cast, CastError, SLOT, slot_start};
 use crate::checkers::{Checker, Checkers, Failure};
 use crate::clock::Clock;
@@ -28,6 +30,7 @@ use crate::link::Link;
 use crate::node::{COMMIT, Node, SYNC};
 use crate::paper::JUDGE;
 use crate::queue::{Event, Queue};
+use crate::signing::Signing;
 use crate::trace::{Tag, Trace};
 use crate::workload::Workload;
 
@@ -55,7 +58,14 @@ pub struct Plan {
     pub electorate: Electorate,
     /// What goes wrong.
     pub schedule: Schedule,
+    /// Whether its nodes are whole, down to their cards, or talk in messages signed on paper.
+    pub whole_cards: bool,
 }
+
+/// One seed in so many has whole cards: the last of them.
+const WHOLE_CARDS_EVERY: u64 = 20;
+/// Nodes of such a seed at most, unless whole cards are asked for.
+const WHOLE_CARDS_NODES_MAX: usize = 21;
 
 impl Plan {
     /// That of a seed for so many nodes.
@@ -64,7 +74,19 @@ impl Plan {
         let schedule = Schedule::draw(seed, nodes, &electorate);
         // A conspiracy is a third of those who are there from the start.
         let electorate = if schedule.is_conspiracy(nodes) { Electorate::all(nodes) } else { electorate };
-        Self { seed, nodes, electorate, schedule }
+        let whole_cards = seed % WHOLE_CARDS_EVERY == WHOLE_CARDS_EVERY - 1 && nodes <= WHOLE_CARDS_NODES_MAX;
+        Self { seed, nodes, electorate, schedule, whole_cards }
+    }
+
+    /// The same with whole cards, if they are asked for.
+    #[must_use]
+    pub fn with_whole_cards(self, asked_for: bool) -> Self {
+        Self { whole_cards: self.whole_cards || asked_for, ..self }
+    }
+
+    /// How its chain is signed.
+    fn signing(&self) -> Signing {
+        if self.whole_cards { Signing::Real } else { Signing::Paper }
     }
 
     /// Who takes part.
@@ -72,7 +94,7 @@ impl Plan {
     /// # Errors
     /// A genesis that breaks a rule.
     pub fn cast(&self) -> Result<Arc<Cast>, CastError> {
-        Cast::new(self.nodes, &self.electorate).map(Arc::new)
+        Cast::new(self.nodes, &self.electorate, self.signing()).map(Arc::new)
     }
 }
 
@@ -120,6 +142,9 @@ pub struct World {
     auditor: Option<Auditor>,
     /// By sender, then receiver.
     links: Vec<Link>,
+    /// Whole cards, if the plan has them: no session is of the links then, and a link says what the wire does.
+    cards: Option<Cards>,
+    told: Vec<Told>,
     dialing: Vec<bool>,
     active: Vec<bool>,
     workload: Workload,
@@ -162,7 +187,7 @@ impl World {
             }
         }
         Self {
-            auditor: plan.schedule.is_conspiracy(plan.nodes).then(|| Auditor::new(&cast.genesis)),
+            auditor: plan.schedule.is_conspiracy(plan.nodes).then(|| Auditor::new(&cast.genesis, cast.signing)),
             liars: byzantine.iter().map(|node| (node, Liar::new(plan.seed, node))).collect(),
             second,
             byzantine,
@@ -177,6 +202,8 @@ impl World {
             active: vec![false; plan.schedule.faults.len()],
             workload: Workload::new(plan.seed, &plan.electorate.agenda),
             trace: Trace::new(lines),
+            cards: None,
+            told: Vec::new(),
             outputs: Vec::new(),
             cast,
             plan,
@@ -188,6 +215,7 @@ impl World {
 
     /// Runs to the end, or to the first failure.
     pub fn run(mut self) -> Outcome {
+        self.lay_wire();
         for index in 0..self.nodes.len() {
             self.start(index);
         }
@@ -195,7 +223,9 @@ impl World {
             self.queue.put(fault.from, Event::Begin(index));
             self.queue.put(fault.until, Event::End(index));
         }
-        self.queue.put(START, Event::Mesh);
+        if self.cards.is_none() {
+            self.queue.put(START, Event::Mesh);
+        }
         self.queue.put(slot_start(1), Event::Submit);
         let end = slot_start(SLOTS);
         let within = SLOT.saturating_mul(LIVENESS_SLOTS);
@@ -215,17 +245,20 @@ impl World {
                 break;
             }
             let wake = self.nodes.iter().enumerate().filter_map(|(index, node)| Some((node.wake_at?, index))).min();
-            let event_at = self.queue.next_at();
-            let next = event_at.into_iter().chain(wake.map(|(at, _)| at)).min();
+            let card_wake = self.cards.as_ref().and_then(|cards| cards.wake(self.now));
+            let wakes = [wake, card_wake].into_iter().flatten().map(|(at, _)| at);
+            let next = self.queue.next_at().into_iter().chain(wakes).min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             steps = if next > self.now { 0 } else { steps + 1 };
             if steps > STEPS_MAX {
                 self.checkers.fail(Checker::Runs, self.now, || "the machines do not come to rest".to_owned());
             }
             self.now = self.now.max(next);
-            match wake.filter(|(at, _)| *at <= self.now) {
-                Some((_, index)) => self.drain(index),
-                None => {
+            let due = |wake: Option<(Instant, usize)>| wake.filter(|(at, _)| *at <= self.now).map(|(_, index)| index);
+            match (due(wake), due(card_wake)) {
+                (Some(index), _) => self.drain(index),
+                (None, Some(index)) => self.turn_card(index),
+                (None, None) => {
                     if let Some(event) = self.queue.take(self.now) {
                         self.happen(event);
                     }
@@ -288,6 +321,7 @@ impl World {
                 }
                 let users = Input::Opened { session: USERS, peer: Some(PublicKey([7; 32])), class: Class::Terminal };
                 self.give(index, users);
+                self.start_card(index);
             }
             Err(error) if self.is_correct(index) => {
                 self.checkers.fail(Checker::Runs, self.now, || format!("node {index} does not start: {error}"));
@@ -303,6 +337,9 @@ impl World {
         self.nodes[index].crash(loss, &mut self.random);
         self.trace.note(self.now, Tag::Stopped, index, 0, &[]);
         self.trace.line(self.now, || format!("node {index} ends"));
+        if let Some(cards) = &mut self.cards {
+            cards.stop(index);
+        }
         for peer in 0..self.nodes.len() {
             self.break_session(index, peer);
             let link = self.link(index, peer);
@@ -338,6 +375,7 @@ impl World {
 
     fn act(&mut self, index: usize, output: Output) {
         match output {
+            Output::Card(command) if self.cards.is_some() => self.command_card(index, command),
             Output::Card(Command::Send { session, .. }) if session == USERS => {}
             Output::Card(Command::Send { session, message, .. }) => {
                 self.trace.note(self.now, Tag::Sent, index, session.index.into(), &message);
