@@ -1,7 +1,7 @@
 //! What an engine is started with, but for its past.
 
 use hpb_base::{Duration, UnixMillis};
-use hpb_types::{AccountName, ChainId, Genesis};
+use hpb_types::{AccountName, ChainId, Genesis, Height, SliceRef};
 
 /// What an engine is started with, but for its past.
 #[derive(Clone, Debug)]
@@ -25,6 +25,9 @@ pub struct Config {
     /// Whether a producer sends nothing in its slot while there are no transactions to include and all that were are
     /// final. Its slots then count as skipped.
     pub silent_when_idle: bool,
+    /// A slice that the operator knows to be final, by another way than the chain's own word: no chain without it is
+    /// taken.
+    pub checkpoint: Option<SliceRef>,
     /// The wall clock at the driver's [`Instant::ZERO`](hpb_base::Instant::ZERO).
     pub wall_at_zero: UnixMillis,
 }
@@ -44,7 +47,16 @@ impl Config {
             request_retry: delta.saturating_mul(4),
             producer,
             silent_when_idle: false,
+            checkpoint: None,
             wall_at_zero,
         }
+    }
+
+    /// Whether `slice` on a parent of height `parent` passes the checkpoint's height by another slice, or by none. All that
+    /// follows builds on such a one, so it is enough to refuse these.
+    pub(crate) fn contradicts(&self, parent: Height, slice: &SliceRef) -> bool {
+        self.checkpoint.is_some_and(|checkpoint| {
+            parent < checkpoint.height && slice.height >= checkpoint.height && *slice != checkpoint
+        })
     }
 }

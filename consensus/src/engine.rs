@@ -383,6 +383,8 @@ pub enum DropReason {
     BelowFinal,
     /// On a chain that excludes the last final slice.
     ConflictsFinal,
+    /// On a chain that the operator's checkpoint excludes ([`Config::checkpoint`]).
+    Checkpoint,
     /// A slot or index that does not follow its parent's.
     Height,
     /// The carried certificate is not of the slice's own chain, is lower than its parent's, or names another source than

@@ -17,6 +17,7 @@ mod conformance;
 mod desk;
 pub mod dpos;
 pub mod engine;
+pub mod light;
 mod orphans;
 mod pacing;
 mod refused;
@@ -34,6 +35,7 @@ pub use engine::{
     Anchor, AnchorError, DropReason, Engine, HeadChange, Input, LinkEngine, LinkInput, LinkOutput, Office, Output,
     Proposal, Verified, Verify,
 };
+pub use light::{Finality, Light, LightError};
 pub use schedules::Schedules;
 pub use slot::{Arrival, SlotClock};
 pub use verify::{Verifier, VerifyError};

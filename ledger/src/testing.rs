@@ -35,7 +35,12 @@ pub(crate) fn slices_key_of(producer: &str) -> KeyPair {
 
 /// The key of a producer's part of the beacon in these tests.
 pub(crate) fn beacon_key_of(producer: &str) -> VrfPublic {
-    VrfSecret::from_seed(Hash::of(format!("{producer}.beacon").as_bytes()).0).public()
+    beacon_secret_of(producer).public()
+}
+
+/// Its secret half.
+pub(crate) fn beacon_secret_of(producer: &str) -> VrfSecret {
+    VrfSecret::from_seed(Hash::of(format!("{producer}.beacon").as_bytes()).0)
 }
 
 /// Two producers without a balance, who stay for ever, and the people with [`ENDOWMENT`] each.

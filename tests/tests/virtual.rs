@@ -28,6 +28,7 @@ fn arguments(seed: u64) -> Arguments {
         report: PathBuf::from("never written"),
         seed,
         network: Network::Wire,
+        checkpoint: None,
     }
 }
 

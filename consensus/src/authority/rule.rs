@@ -44,6 +44,9 @@ impl Authority {
         if !follows {
             return Err(DropReason::Height);
         }
+        if self.desk.config.contradicts(parent.height, &at) {
+            return Err(DropReason::Checkpoint);
+        }
         // Its weight is in its verification.
         let is_signed =
             body.source == *above.carried || matches!(&body.source.quorums[..], [one] if one.epoch == Epoch(0));

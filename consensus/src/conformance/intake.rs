@@ -8,6 +8,7 @@ use super::kit::{
     Change, DELTA_MS, Kit, SLOT_MS, Subject, config, confirm, evidence, genesis, height, is_justified, name, schedule,
     schedules,
 };
+use crate::config::Config;
 use crate::engine::{DropReason, Verified};
 use crate::engine::{LinkInput as Input, LinkOutput as Output};
 use crate::watermark::Memory;
@@ -42,6 +43,35 @@ pub(super) fn slices_are_refused_by_what_is_wrong_with_them<E: Subject>() {
     let slice = kit.make_with((2, 0), genesis(), genesis(), strange);
     kit.at(2 * SLOT_MS + 300).give(&slice);
     assert_eq!(kit.engine.head(), slice.reference(), "the kit makes what is valid");
+}
+
+pub(super) fn no_chain_passes_the_checkpoint_by_another_slice_or_by_none<E: Subject>() {
+    let mut made = Kit::<E>::observer();
+    let run: Vec<Slice> = (0..=2).fold(Vec::new(), |mut run, index| {
+        let parent = run.last().map_or(genesis(), Slice::reference);
+        run.push(made.make((1, index), parent, genesis(), 0));
+        run
+    });
+    let checkpoint = run[1].reference();
+    let mut kit = Kit::<E>::with(
+        Config { checkpoint: Some(checkpoint), ..config(None) },
+        schedules(4),
+        Memory::Never,
+        Instant::ZERO,
+    );
+    kit.at(2 * SLOT_MS + 300);
+    kit.give(&run[0]);
+    let other = kit.make((1, 1), run[0].reference(), genesis(), 7);
+    kit.give(&other);
+    let around = kit.make((2, 0), run[0].reference(), genesis(), 0);
+    kit.give(&around);
+    let behind = kit.make((2, 1), around.reference(), genesis(), 0);
+    kit.give(&behind);
+    assert_eq!(kit.dropped(DropReason::Checkpoint), 2);
+    assert_eq!(kit.engine.head(), run[0].reference(), "nor what follows such a one");
+    kit.give(&run[1]);
+    kit.give(&run[2]);
+    assert_eq!(kit.engine.head(), run[2].reference());
 }
 
 pub(super) fn nothing_follows_the_last_slice_of_a_slot_within_it<E: Subject>() {

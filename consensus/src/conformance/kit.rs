@@ -86,6 +86,7 @@ pub(crate) fn config(producer: Option<usize>) -> Config {
         request_retry: Duration::from_millis(4 * DELTA_MS),
         producer: producer.map(name),
         silent_when_idle: false,
+        checkpoint: None,
         wall_at_zero: UnixMillis(1_700_000_000_000),
     }
 }

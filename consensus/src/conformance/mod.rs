@@ -73,6 +73,7 @@ suite! {
     intake: {
         slices_are_refused_by_what_is_wrong_with_them,
         nothing_follows_the_last_slice_of_a_slot_within_it,
+        no_chain_passes_the_checkpoint_by_another_slice_or_by_none,
         a_carried_certificate_is_of_the_own_chain_never_lower_and_links_from_what_its_target_carries,
         what_follows_an_invalid_slice_is_dropped_and_not_asked_for_again,
         a_flood_of_siblings_is_bounded_but_one_that_others_build_on_is_taken,

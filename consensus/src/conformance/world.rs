@@ -130,7 +130,8 @@ pub(crate) struct Node<E> {
     disk: Option<Watermark>,
     /// Slices synced with the watermark and not final.
     kept: BTreeMap<Hash, Slice>,
-    log: Vec<Slice>,
+    /// Its final slices.
+    pub(crate) log: Vec<Slice>,
     pub(crate) finals: Vec<SliceRef>,
     pub(crate) said: Vec<ConfirmBody>,
     made: BTreeSet<hpb_types::Height>,

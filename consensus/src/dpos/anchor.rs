@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hpb_types::{AccountName, Certificate, Hash, Height, Signature, SignedSlice, Slice, SliceRef};
+use hpb_types::{AccountName, Certificate, Epoch, Hash, Height, Schedule, Signature, SignedSlice, Slice, SliceRef};
 
 use super::progress::Progress;
 use super::regime::{Regime, Standing};
@@ -113,7 +113,82 @@ impl engine::Anchor for Anchor {
     }
 }
 
+/// Why no chain can be followed from a slice that is trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The headers are not a run that ends in the trusted slice and begins in the source that it carries.
+    #[error("the headers do not lead from the source of {trusted} to it")]
+    Run {
+        /// The trusted slice.
+        trusted: SliceRef,
+    },
+    /// Not all of the run is of the schedule that was named.
+    #[error("slice {found} is not of the schedule of epoch {epoch}")]
+    Schedule {
+        /// The slice.
+        found: SliceRef,
+        /// The schedule's name.
+        epoch: Epoch,
+    },
+    /// The next schedule may be fixed already, or the one before still be asked for.
+    #[error("slice {trusted} stands too near a change of the producers: trust one of slots {from} to {to} of an epoch")]
+    NearChange {
+        /// The trusted slice.
+        trusted: SliceRef,
+        /// The first good slot, counted from the epoch's first.
+        from: u64,
+        /// The last good slot, counted so.
+        to: u64,
+    },
+}
+
 impl Anchor {
+    /// The end of a chain whose slice `trusted` is known to be final by another way than its own word, with the schedule
+    /// in force there: both are believed. `run` are the headers from the source that the slice carries up to itself, from
+    /// anybody: their hashes bind them to it. Epochs have `epoch_slots` slots (at least one).
+    ///
+    /// # Errors
+    /// If the headers are not that run, or not all of that schedule; or if the slice stands where one schedule does not
+    /// say all: in the quarter that fixes the next one, or before a quarter of the epoch has passed, in which the one
+    /// before may be asked for too.
+    pub fn trusted(trusted: SliceRef, run: &[Slice], schedule: Schedule, epoch_slots: u64) -> Result<Self, TrustError> {
+        let broken = TrustError::Run { trusted };
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Err(broken) };
+        let linked = run.windows(2).all(|pair| pair[1].body.parent == pair[0].id());
+        let rising = run.windows(2).all(|pair| pair[1].body.height() > pair[0].body.height());
+        if !linked || !rising || last.reference() != trusted || last.body.source.target != first.reference() {
+            return Err(broken);
+        }
+        if let Some(other) = run.iter().find(|slice| slice.body.epoch != schedule.epoch) {
+            return Err(TrustError::Schedule { found: other.reference(), epoch: schedule.epoch });
+        }
+        let schedules = Schedules::new(schedule, epoch_slots);
+        let epochs = schedules.epochs();
+        let epoch = epochs.of(trusted.height.slot);
+        let start = epochs.start_of(epoch);
+        let (from, to) = (epoch_slots / 4, epochs.fixing_from(epoch).0 - start.0);
+        let (since, into) = (trusted.height.slot.0 - start.0, first.body.slot.0.checked_sub(start.0));
+        if since >= to || into.is_none_or(|into| into < from) {
+            return Err(TrustError::NearChange { trusted, from, to: to.saturating_sub(1) });
+        }
+        let regime = Arc::new(Regime::first(Arc::clone(schedules.latest())));
+        let carried = Arc::new(last.body.source.clone());
+        let link = |slice: &Slice| Link {
+            reference: slice.reference(),
+            signature: slice.signature,
+            source: slice.body.source.target,
+            regime: Arc::clone(&regime),
+        };
+        Ok(Self {
+            trail: run.iter().map(link).collect(),
+            certificate: None,
+            last: last.body.last,
+            standing: Standing { progress: Progress::trusted(carried.target.height, trusted.height), regime },
+            carried,
+            schedules,
+        })
+    }
+
     /// Goes on by a slice that the engine has checked.
     pub(super) fn push(
         &mut self,

@@ -53,7 +53,7 @@ impl Dpos {
     }
 
     /// What its parent says of a slice.
-    pub(super) fn check_on(&self, parent: Key, slice: &Slice) -> Result<Checked, DropReason> {
+    pub(super) fn check_on(&self, parent: Key, at: SliceRef, slice: &Slice) -> Result<Checked, DropReason> {
         let (body, above) = (&slice.body, self.tree.node(parent));
         if above.verdict == Verdict::Invalid {
             return Err(DropReason::ParentInvalid);
@@ -65,6 +65,9 @@ impl Dpos {
         };
         if !follows {
             return Err(DropReason::Height);
+        }
+        if self.desk.config.contradicts(above.height(), &at) {
+            return Err(DropReason::Checkpoint);
         }
         let (epochs, from) = (self.schedules().epochs(), above.height());
         if above.standing.epoch_in(epochs, from.slot, body.slot) != body.epoch {

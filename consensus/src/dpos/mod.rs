@@ -30,7 +30,7 @@ use hpb_types::{
     SliceRef,
 };
 
-pub use anchor::Anchor;
+pub use anchor::{Anchor, TrustError};
 
 pub use crate::engine::{LinkInput as Input, LinkOutput as Output};
 
@@ -134,7 +134,7 @@ impl Dpos {
     ) -> Result<(SliceRef, Office), DropReason> {
         let body = &slice.body;
         let parent = self.tree.key(&body.parent).ok_or(DropReason::ConflictsFinal)?;
-        let checked = self.check_on(parent, slice)?;
+        let checked = self.check_on(parent, reference, slice)?;
         self.check_room(&reference, body.producer)?;
         if let Some(target) = checked.target {
             // What it proves final lies on this slice's own chain, so the parent stays.

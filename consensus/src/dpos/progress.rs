@@ -20,6 +20,12 @@ impl Progress {
         Self { target: height, run_first: height.index, last_final: height }
     }
 
+    /// That of a chain whose slice at `last_final` is known to be final and carries a certificate of `target`. Which slices
+    /// before the target are justified is not known: none is counted.
+    pub(super) fn trusted(target: Height, last_final: Height) -> Self {
+        Self { target, run_first: target.index, last_final }
+    }
+
     /// The progress of a chain that goes on by a slice that carries `certificate`.
     pub(super) fn with(mut self, certificate: &Certificate) -> Self {
         let (source, target) = (certificate.source.height, certificate.target.height);

@@ -2,6 +2,7 @@
 //! rest it shares with all engines: the conformance suite holds it to it.
 
 mod changes;
+mod light;
 mod producing;
 mod rules;
 

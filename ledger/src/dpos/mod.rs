@@ -24,8 +24,8 @@ use hpb_vm::{Call, Host, Place, Table};
 
 pub use evidence::{CutDone, REPORT, ReportArguments, report_action};
 pub use producers::{
-    BOND, BondArguments, ProducerArguments, REGISTER, RESUME, RETIRE, RegisterArguments, UPDATE, UpdateArguments,
-    bond_action, register_action, resume_action, retire_action, update_action,
+    BOND, BondArguments, ProducerArguments, ProvenKeys, REGISTER, RESUME, RETIRE, RegisterArguments, UPDATE,
+    UpdateArguments, bond_action, register_action, resume_action, retire_action, update_action,
 };
 pub use records::{
     Activity, Ballot, Cut, Deeds, KeyFrom, Producer, Release, Roster, Service, Stake, Status, Term, Unbonding, Vote,

@@ -3,10 +3,15 @@
 //! A registration lasts from `register` until the bond is withdrawn, and evidence counts for as long. New keys are those
 //! of the first schedule that is not fixed yet; the old ones stay on record, and nobody else's, so that evidence of
 //! either's time is judged by the right key. A history that is full lets go of keys that no evidence is held against any
-//! more, and refuses a change if there are none.
+//! more, and refuses a change if there are none. Each key comes with proof, bound to chain and name, that whoever registers
+//! it holds it.
 
 use hpb_base::limits::{CANDIDATES_MAX, PRODUCER_ABOUT_LEN_MAX, PRODUCER_KEYS_MAX};
-use hpb_types::{AccountName, Action, ActionName, Amount, Canonical, PublicKey, RejectReason, VrfPublic};
+use hpb_types::evidence::Judge;
+use hpb_types::{
+    AccountName, Action, ActionName, Amount, Canonical, ChainId, Domain, Hash, PublicKey, RejectReason, Signature,
+    Signer, VrfProof, VrfPublic, VrfSecret,
+};
 use hpb_vm::{Call, Place};
 
 use super::Desk;
@@ -27,15 +32,51 @@ pub const RETIRE: ActionName = ActionName::literal("retire");
 /// The action that brings back a producer that was silent, and its event.
 pub const RESUME: ActionName = ActionName::literal("resume");
 
+/// A producer's keys, with proof that it holds them: else one could register another's key before its owner, and answer for
+/// what the owner signs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProvenKeys {
+    /// The key of its slices and confirms.
+    pub key: PublicKey,
+    /// That key's signature of the producer's name ([`Domain::ProducerKey`]).
+    pub key_proof: Signature,
+    /// The key of its part of the beacon.
+    pub beacon: VrfPublic,
+    /// That key's proof of [`ProvenKeys::beacon_input`].
+    pub beacon_proof: VrfProof,
+}
+
+impl ProvenKeys {
+    /// The keys of `producer` on `chain`.
+    pub fn prove(chain: &ChainId, producer: &AccountName, key: &dyn Signer, beacon: &VrfSecret) -> Self {
+        Self {
+            key: key.public(),
+            key_proof: key.sign(Domain::ProducerKey, chain, &producer.to_bytes()),
+            beacon: beacon.public(),
+            beacon_proof: beacon.prove(&Self::beacon_input(chain, producer).0),
+        }
+    }
+
+    /// What the beacon key proves: the tagged hash, domain `beacon key`, of the chain id and the producer's name. No slot
+    /// asks for it, so no part of the beacon is shown by it.
+    pub fn beacon_input(chain: &ChainId, producer: &AccountName) -> Hash {
+        Hash::of_parts("beacon key", &[&chain.0.0, producer.as_str().as_bytes()])
+    }
+
+    /// Whether `producer` holds them; `judge` judges the signature.
+    pub fn are_held_by(&self, producer: &AccountName, chain: &ChainId, judge: Judge) -> bool {
+        judge(Domain::ProducerKey, chain, &producer.to_bytes(), &self.key, &self.key_proof)
+            && self.beacon.verify(&Self::beacon_input(chain, producer).0, &self.beacon_proof).is_some()
+    }
+}
+
 /// The arguments of `register`. Needs `active` of `producer`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegisterArguments {
     /// Who registers.
     pub producer: AccountName,
-    /// The key of its slices and confirms.
-    pub key: PublicKey,
-    /// The key of its part of the beacon.
-    pub beacon: VrfPublic,
+    /// Its keys.
+    pub keys: ProvenKeys,
     /// What it bonds: at least the genesis' `bond_min`.
     pub bond: Amount,
     /// What it says about itself: at most 256 bytes.
@@ -56,10 +97,8 @@ pub struct BondArguments {
 pub struct UpdateArguments {
     /// Who changes.
     pub producer: AccountName,
-    /// Its key of slices and confirms, new or as it was.
-    pub key: PublicKey,
-    /// Its key of the beacon, new or as it was.
-    pub beacon: VrfPublic,
+    /// Its keys, new or as they were.
+    pub keys: ProvenKeys,
     /// What it says about itself: at most 256 bytes.
     pub about: String,
 }
@@ -71,20 +110,15 @@ pub struct ProducerArguments {
     pub producer: AccountName,
 }
 
-hpb_types::layout!(RegisterArguments { producer, key, beacon, bond, about: text(0..=PRODUCER_ABOUT_LEN_MAX) });
+hpb_types::layout!(ProvenKeys { key, key_proof, beacon, beacon_proof });
+hpb_types::layout!(RegisterArguments { producer, keys, bond, about: text(0..=PRODUCER_ABOUT_LEN_MAX) });
 hpb_types::layout!(BondArguments { producer, amount });
-hpb_types::layout!(UpdateArguments { producer, key, beacon, about: text(0..=PRODUCER_ABOUT_LEN_MAX) });
+hpb_types::layout!(UpdateArguments { producer, keys, about: text(0..=PRODUCER_ABOUT_LEN_MAX) });
 hpb_types::layout!(ProducerArguments { producer });
 
 /// The action by which `producer` registers with these keys and `bond` of its balance.
-pub fn register_action(
-    producer: AccountName,
-    key: PublicKey,
-    beacon: VrfPublic,
-    bond: Amount,
-    about: impl Into<String>,
-) -> Action {
-    let arguments = RegisterArguments { producer, key, beacon, bond, about: about.into() };
+pub fn register_action(producer: AccountName, keys: ProvenKeys, bond: Amount, about: impl Into<String>) -> Action {
+    let arguments = RegisterArguments { producer, keys, bond, about: about.into() };
     Action { contract: DPOS, action: REGISTER, arguments: arguments.to_bytes() }
 }
 
@@ -94,8 +128,8 @@ pub fn bond_action(producer: AccountName, amount: Amount) -> Action {
 }
 
 /// The action by which `producer` has these keys from the next schedule on that is not fixed, and this text at once.
-pub fn update_action(producer: AccountName, key: PublicKey, beacon: VrfPublic, about: impl Into<String>) -> Action {
-    let arguments = UpdateArguments { producer, key, beacon, about: about.into() };
+pub fn update_action(producer: AccountName, keys: ProvenKeys, about: impl Into<String>) -> Action {
+    let arguments = UpdateArguments { producer, keys, about: about.into() };
     Action { contract: DPOS, action: UPDATE, arguments: arguments.to_bytes() }
 }
 
@@ -108,6 +142,9 @@ pub fn retire_action(producer: AccountName) -> Action {
 pub fn resume_action(producer: AccountName) -> Action {
     Action { contract: DPOS, action: RESUME, arguments: ProducerArguments { producer }.to_bytes() }
 }
+
+/// What a signature and a proof of the beacon's kind cost: about three signatures' work.
+const PROOFS_UNITS: u64 = 30_000;
 
 /// A kind of key, then the key: where [`PRODUCER_KEY`] has whose it is.
 type KeySubKey = [u8; 33];
@@ -130,7 +167,7 @@ fn sub_key(kind: u8, key: &[u8; 32]) -> KeySubKey {
 
 impl Desk<'_> {
     pub(super) fn register(&mut self, call: &Call<'_>) -> Result<(), Stop> {
-        let RegisterArguments { producer: name, key, beacon, bond, about } =
+        let RegisterArguments { producer: name, keys, bond, about } =
             self.arguments(call, |arguments: &RegisterArguments| arguments.producer)?;
         if self.read::<Producer>(name, PRODUCER)?.is_some() {
             return Err(RejectReason::ProducerExists.into());
@@ -142,7 +179,7 @@ impl Desk<'_> {
         if roster.producers.len() >= CANDIDATES_MAX {
             return Err(RejectReason::ListFull.into());
         }
-        self.judge_keys(&key, &beacon)?;
+        let (key, beacon) = self.judge_keys(name, &keys)?;
         self.claim(name, &slice_sub_key(&key))?;
         self.claim(name, &beacon_sub_key(&beacon))?;
         self.take(name, bond)?;
@@ -164,10 +201,10 @@ impl Desk<'_> {
     }
 
     pub(super) fn update(&mut self, call: &Call<'_>) -> Result<(), Stop> {
-        let UpdateArguments { producer: name, key, beacon, about } =
+        let UpdateArguments { producer: name, keys, about } =
             self.arguments(call, |arguments: &UpdateArguments| arguments.producer)?;
         let mut producer = self.serving(name)?;
-        self.judge_keys(&key, &beacon)?;
+        let (key, beacon) = self.judge_keys(name, &keys)?;
         self.change_key(name, &mut producer, key)?;
         if producer.beacon != beacon {
             self.claim(name, &beacon_sub_key(&beacon))?;
@@ -233,13 +270,16 @@ impl Desk<'_> {
         if producer.is_serving() { Ok(producer) } else { Err(RejectReason::WrongStatus.into()) }
     }
 
-    fn judge_keys(&mut self, key: &PublicKey, beacon: &VrfPublic) -> Result<(), Stop> {
+    fn judge_keys(&mut self, name: AccountName, keys: &ProvenKeys) -> Result<(PublicKey, VrfPublic), Stop> {
         self.host.charge(KEY_UNITS)?;
-        if key.is_acceptable_for_registration() && beacon.is_acceptable_for_registration() {
-            Ok(())
-        } else {
-            Err(RejectReason::BadKey.into())
+        if !keys.key.is_acceptable_for_registration() || !keys.beacon.is_acceptable_for_registration() {
+            return Err(RejectReason::BadKey.into());
         }
+        self.host.charge(PROOFS_UNITS)?;
+        if !keys.are_held_by(&name, &self.rules.chain, self.rules.judge) {
+            return Err(RejectReason::BadSignature.into());
+        }
+        Ok((keys.key, keys.beacon))
     }
 
     fn change_key(&mut self, name: AccountName, producer: &mut Producer, key: PublicKey) -> Result<(), Stop> {

@@ -68,7 +68,10 @@ pub struct DposParameters {
     pub weighting: Weighting,
     /// The least that a producer bonds.
     pub bond_min: Amount,
-    /// Slots from the word that stake or a bond shall be free until it is; evidence counts against it meanwhile.
+    /// Slots from the word that stake or a bond shall be free until it is; evidence counts against it meanwhile. More than
+    /// two epochs: a producer that asks for its bond back is scheduled for up to one more after the present, and what it
+    /// signs there must cost it something. It also says how old a node's last final slice may be before old keys, sold
+    /// after their release, can show it another chain: past that a node needs a checkpoint.
     pub release_slots: u64,
     /// What is cut of a bond for one kind of fault, in thousandths, at most 1,000.
     pub cut_permille: u16,
@@ -165,6 +168,14 @@ pub enum GenesisError {
     /// A schedule that is too short or too long.
     #[error("engine.producers_max: expected {PRODUCERS_MIN} to {PRODUCERS_MAX} and no fewer than producers, found {0}")]
     ScheduleLen(u32),
+    /// Stake that is released while its owner may still be scheduled.
+    #[error("engine.release_slots: expected more than two epochs ({least} slots), found {found}")]
+    ReleaseSlots {
+        /// Two epochs.
+        least: u64,
+        /// What was found.
+        found: u64,
+    },
     /// More than a thousand thousandths.
     #[error("engine.cut_permille, engine.reporter_permille: expected at most 1000, found {0}")]
     Permille(u16),
@@ -303,6 +314,10 @@ impl Genesis {
         let len = parameters.producers_max;
         if !(PRODUCERS_MIN..=PRODUCERS_MAX as u32).contains(&len) {
             return Err(GenesisError::ScheduleLen(len));
+        }
+        let least = self.epoch_slots.saturating_mul(2);
+        if parameters.release_slots <= least {
+            return Err(GenesisError::ReleaseSlots { least, found: parameters.release_slots });
         }
         let shares = [parameters.cut_permille, parameters.reporter_permille];
         match shares.into_iter().find(|share| *share > PERMILLE) {

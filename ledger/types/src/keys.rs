@@ -46,6 +46,8 @@ pub enum Domain {
     Confirm = 3,
     /// A node's X25519 static key, by its identity key (PROTOCOL.md, "Sessions between nodes").
     NodeStatic = 4,
+    /// A producer's name, by the key that it registers for its slices: whoever names a key holds it.
+    ProducerKey = 5,
 }
 
 /// The version of the signed message's layout.

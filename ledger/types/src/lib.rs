@@ -36,7 +36,8 @@ pub use name::{AccountName, ActionName, NameError, PermissionName};
 pub use receipt::{Event, Outcome, Receipt, RejectReason};
 pub use schedule::{Epochs, Schedule, ScheduledProducer, Suffices};
 pub use slice::{
-    Beacon, Block, NextSchedule, ResultsCommitment, Slice, SliceBody, SliceRef, SliceStatement, transactions_root,
+    Beacon, Block, NextSchedule, ResultsCommitment, Slice, SliceBody, SliceRef, SliceRefError, SliceStatement,
+    transactions_root,
 };
 pub use transaction::{Action, Authorisation, Transaction, TransactionBody, TransactionSignature, verify_transactions};
 pub use units::{Amount, ChainId, Epoch, Height, Slot};

@@ -3,6 +3,7 @@
 //! Whether a slice is valid where it stands is consensus' business; here are its bytes, its id and its signature.
 
 use core::fmt;
+use core::str::FromStr;
 
 use hpb_base::limits::{SLICE_LEN_MAX, SLICES_PER_SLOT_MAX};
 
@@ -146,6 +147,36 @@ impl fmt::Display for SliceRef {
     }
 }
 
+impl SliceRef {
+    /// The text form with the whole id, `slot.index:id`: what [`FromStr`] reads.
+    pub fn to_text(&self) -> String {
+        format!("{}:{}", self.height, self.id.to_hex())
+    }
+}
+
+/// Why a text names no slice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected slot.index:id, the id as 64 hex digits")]
+pub struct SliceRefError;
+
+impl FromStr for SliceRef {
+    type Err = SliceRefError;
+
+    /// Reads `slot.index:id`, the id in full.
+    fn from_str(text: &str) -> Result<Self, SliceRefError> {
+        let (height, id) = text.split_once(':').ok_or(SliceRefError)?;
+        let (slot, index) = height.split_once('.').ok_or(SliceRefError)?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(slot) || !is_number(index) {
+            return Err(SliceRefError);
+        }
+        let slot = slot.parse().map_err(|_| SliceRefError)?;
+        let index = index.parse().map_err(|_| SliceRefError)?;
+        let id = Hash::from_hex(id).map_err(|_| SliceRefError)?;
+        Ok(Self { height: Height::new(slot, index), id })
+    }
+}
+
 impl SliceBody {
     /// The version of the layout that this code speaks.
     pub const VERSION: u8 = 2;
@@ -267,6 +298,29 @@ mod tests {
         assert_eq!(Some(&block.id()), block.slices.last());
         let empty = Block { slices: Vec::new(), ..block };
         assert_eq!(Block::from_bytes(&empty.to_bytes()), Err(crate::CodecError::Count));
+    }
+
+    #[test]
+    fn a_slices_name_is_read_back_from_its_text_and_nothing_else_is() {
+        let slice = SliceRef { height: Height::new(7, 3), id: Hash::of(b"slice") };
+        assert_eq!(slice.to_text().parse(), Ok(slice));
+        let id = slice.id.to_hex();
+        let wrong = [
+            slice.to_string(),
+            String::new(),
+            format!("7:{id}"),
+            format!("7.3.{id}"),
+            format!("+7.3:{id}"),
+            format!("7.-3:{id}"),
+            format!(".3:{id}"),
+            format!("7.:{id}"),
+            format!("7.3:{id}0"),
+            format!("7.4294967296:{id}"),
+            format!(" 7.3:{id}"),
+        ];
+        for text in wrong {
+            assert_eq!(text.parse::<SliceRef>(), Err(SliceRefError), "{text:?}");
+        }
     }
 
     #[test]

@@ -255,6 +255,14 @@ pub const SERVES_PER_PEER_MAX: usize = 4;
 pub const SERVES_MAX: usize = 256;
 /// Requests for slices without transactions that one node answers in a second, all peers together.
 pub const HEADERS_PER_SECOND_MAX: u32 = 500;
+/// Final slices whose references a light terminal remembers.
+pub const LIGHT_FINALS_MAX: usize = 4_096;
+/// Peers whose headers a node follows at once to its checkpoint.
+pub const SPINE_PEERS_MAX: usize = 8;
+/// Slices of the way to the checkpoint that are kept of each of them: where there would be more, every second goes.
+pub const SPINE_MARKS_MAX: usize = 65_536;
+/// Bytes of slices from one such slice to the next, which a node holds until they are known to lead there.
+pub const SPINE_RANGE_BYTES_MAX: usize = 128 << 20;
 /// Slots that a peer's final slice must be ahead of a node's before the node asks for final slices by range. Fewer are
 /// left to gossip.
 pub const SYNC_BEHIND_SLOTS: u64 = 4;

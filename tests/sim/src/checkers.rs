@@ -36,7 +36,7 @@ pub enum Checker {
     Innocence,
     /// Two final chains convict producers of a third of the weight.
     Evidence,
-    /// Whoever is proven guilty loses its place, and nobody else does for that reason.
+    /// Whoever is proven guilty loses its bond and its place.
     Expelled,
 }
 
@@ -324,7 +324,7 @@ impl Checkers {
             let (name, cuts) = (state.name, &state.producer.cuts);
             let is_expelled = state.producer.status == Status::Expelled;
             if is_expelled && self.innocent.contains(&name) {
-                self.fail(Checker::Expelled, now, || {
+                self.fail(Checker::Innocence, now, || {
                     format!("machine {machine} at {at} has {name} expelled: {cuts:?}")
                 });
             }

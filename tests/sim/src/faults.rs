@@ -247,6 +247,20 @@ impl Schedule {
         heals
     }
 
+    /// The same in a shorter run: every fault comes earlier and lasts shorter in proportion, so that the last one has ended
+    /// when slot `until` begins.
+    #[must_use]
+    pub fn shortened(&self, until: u64) -> Self {
+        let origin = slot_start(0);
+        let short = |at: Instant| {
+            let nanos = u128::from(at.since(origin).as_nanos()) * u128::from(until) / u128::from(FAULTS_UNTIL);
+            origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        let faults = self.faults.iter();
+        let faults = faults.map(|fault| Fault { from: short(fault.from), until: short(fault.until), ..fault.clone() });
+        Self { faults: faults.collect() }
+    }
+
     /// The same without the faults at `indexes`.
     #[must_use]
     pub fn without(&self, indexes: std::ops::Range<usize>) -> Self {
@@ -276,22 +290,71 @@ impl Draw<'_> {
         Fault { from, until, kind: self.kind() }
     }
 
-    /// For some slots another part of the nodes is cut off in each: what one part knows the next one does not.
+    /// Spell after spell another part of the nodes is cut off, so that what one part knows the next one does not; and in
+    /// some spells a node whose disk is slow ends in the middle of a write.
     fn storm(&mut self) -> Vec<Fault> {
-        let slots = 4 + self.random.below(10);
-        let first = FAULTS_FROM + self.random.below(FAULTS_UNTIL - FAULTS_FROM - slots);
-        let offset = Duration::from_nanos(self.random.below(SLOT.as_nanos()));
-        let at = |slot: u64| (slot_start(slot) + offset).min(slot_start(FAULTS_UNTIL));
-        (first..first + slots).map(|slot| Fault { from: at(slot), until: at(slot + 1), kind: self.cut() }).collect()
+        let (first, last) = (slot_start(FAULTS_FROM), slot_start(FAULTS_UNTIL));
+        let spell_ms_max = [150, 400, SLOT.as_millis()][self.random.below(3) as usize];
+        let mut at = first + Duration::from_nanos(self.random.below(last.since(first).as_nanos() / 2));
+        let end = (at + SLOT.saturating_mul(4 + self.random.below(10))).min(last);
+        // Cut off, or so far away that a slot is over before its slices are confirmed, or both.
+        let (is_slow, is_far) = (self.random.below(3) == 0, self.random.below(2) == 0);
+        let mut faults = Vec::new();
+        if is_far {
+            let all = Nodes::all(self.count);
+            let weather = Weather { delay: self.lag_delay(), ..Weather::default() };
+            faults.push(Fault { from: at, until: end, kind: Kind::Weather { from: all, to: all, weather } });
+        }
+        while at < end {
+            let until = (at + Duration::from_millis(40 + self.random.below(spell_ms_max))).min(end);
+            let kind = if is_slow { self.lag() } else { self.cut() };
+            faults.push(Fault { from: at, until, kind });
+            if self.random.below(4) == 0 {
+                faults.extend(self.brownout(at, end));
+            }
+            at = until;
+        }
+        faults
+    }
+
+    fn lag_delay(&mut self) -> Duration {
+        Duration::from_millis(DELTA.as_millis() / 2 + self.random.below(4 * DELTA.as_millis()))
+    }
+
+    /// Messages take up to most of a slot.
+    fn lag(&mut self) -> Kind {
+        let count = self.count;
+        let mut some = || if self.random.below(2) == 0 { Nodes::all(count) } else { Nodes::draw(self.random, count) };
+        let (from, to) = (some(), some());
+        let delay = self.lag_delay();
+        let jitter = Duration::from_millis(self.random.below(DELTA.as_millis()));
+        Kind::Weather { from, to, weather: Weather { delay, jitter, ..Weather::default() } }
+    }
+
+    /// A node's disk becomes slow, and then the node ends while many writes are on their way.
+    fn brownout(&mut self, from: Instant, end: Instant) -> [Fault; 2] {
+        let (node, loss) = (self.node(), self.loss());
+        let by = Duration::from_millis(100 + self.random.below(500));
+        let crash_at = (from + by).min(end);
+        let back_at = (crash_at + Duration::from_millis(20 + self.random.below(200))).min(end);
+        let slow = Kind::Slow { node, by };
+        let crash = Kind::Crash { node, loss, mid_write: true };
+        [Fault { from, until: back_at, kind: slow }, Fault { from: crash_at, until: back_at, kind: crash }]
     }
 
     /// Up to a third of the nodes lie, each in up to three ways, for a part of the run or all of it.
     fn byzantine(&mut self) -> Vec<Fault> {
-        let number = 1 + self.random.below(self.liars_max as u64) as usize;
+        let collude = self.random.below(3) == 0;
+        let number = if collude { self.liars_max } else { 1 + self.random.below(self.liars_max as u64) as usize };
         // Who lies and who forgets are a third together.
         self.power_left -= number;
         let mut faults = Vec::new();
         for node in self.some(number).iter() {
+            if collude {
+                // With their help fewer of the others make a certificate.
+                let kind = Kind::Byzantine { node, behaviour: Behaviour::ConfirmAll };
+                faults.push(Fault { from: slot_start(0), until: slot_start(SLOTS), kind });
+            }
             for _ in 0..=self.random.below(3) {
                 let (from, until) = if self.random.below(2) == 0 {
                     (slot_start(0), slot_start(SLOTS))

@@ -92,7 +92,7 @@ impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds of {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final, {} producers \
+            "{} seeds of at most {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final, {} producers \
              accused, {} conspiracies, {} changes of the set, {} overrun; {} simulated seconds in \
              {} s ({} a second); trace {}",
             self.seeds,

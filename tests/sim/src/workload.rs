@@ -112,7 +112,8 @@ fn asked(cast: &Cast, deed: Deed) -> (AccountName, &dyn Signer, Action) {
     let of_node = |number: usize, action: Action| (node(number).name, &*node(number).account, action);
     let keys = |number: usize, second: bool| {
         let (part, place) = (node(number), usize::from(second));
-        (part.name, part.signers[place].public(), part.beacons[place].public())
+        let chain = cast.genesis.chain_id();
+        (part.name, dpos::ProvenKeys::prove(&chain, &part.name, &*part.signers[place], &part.beacons[place]))
     };
     match deed {
         Deed::Stake(number) => {
@@ -127,12 +128,12 @@ fn asked(cast: &Cast, deed: Deed) -> (AccountName, &dyn Signer, Action) {
             (user.name, &*user.signer, dpos::vote_action(user.name, names))
         }
         Deed::Register(number, second) => {
-            let (name, key, beacon) = keys(number, second);
-            of_node(number, dpos::register_action(name, key, beacon, BOND, "a simulated node"))
+            let (name, keys) = keys(number, second);
+            of_node(number, dpos::register_action(name, keys, BOND, "a simulated node"))
         }
         Deed::Update(number, second) => {
-            let (name, key, beacon) = keys(number, second);
-            of_node(number, dpos::update_action(name, key, beacon, "a simulated node under other keys"))
+            let (name, keys) = keys(number, second);
+            of_node(number, dpos::update_action(name, keys, "a simulated node under other keys"))
         }
         Deed::Retire(number) => of_node(number, dpos::retire_action(node(number).name)),
         Deed::Resume(number) => of_node(number, dpos::resume_action(node(number).name)),

@@ -15,8 +15,8 @@ use hpb_ledger::token::TransferArguments;
 use hpb_types::{
     AccountName, ActionName, Amount, Batch, Block, Canonical, Certificate, ChainId, Confirm, Digest, Epoch, Evidence,
     Fault, Genesis, Gossip, Hash, Hello, Message, NextSchedule, PermissionName, PublicKey, Receipt, Roles, Schedule,
-    Signature, Slice, SliceBundle, SliceRequest, SliceStatement, Slot, Transaction, TransactionStatus, VrfProof,
-    VrfPublic, VrfSecret, verify, verify_raw,
+    Signature, Slice, SliceBundle, SliceRef, SliceRequest, SliceStatement, Slot, Transaction, TransactionStatus,
+    VrfProof, VrfPublic, VrfSecret, verify, verify_raw,
 };
 
 use super::input::Input;
@@ -200,6 +200,10 @@ pub fn name(bytes: &[u8]) {
     }
     if let Ok(key) = PublicKey::from_hex(text) {
         assert_eq!(key.to_hex(), text.to_ascii_lowercase());
+    }
+    if let Ok(slice) = text.parse::<SliceRef>() {
+        assert_eq!(slice.to_text().parse(), Ok(slice));
+        assert!(text.to_ascii_lowercase().ends_with(&slice.id.to_hex()));
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hpb_base::Instant;
 use hpb_ledger::account::Account;
 use hpb_ledger::dpos::{
-    Activity, Ballot, BondArguments, Cut, Deeds, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments,
-    RegisterArguments, Release, ReportArguments, Roster, Stake, StakeArguments, Status as Standing, Term, Unbonding,
-    UpdateArguments, Vote, VoteArguments, WithdrawArguments,
+    Activity, Ballot, BondArguments, Cut, Deeds, OfferProxyArguments, Producer, ProducerArguments, ProvenKeys,
+    ProxyArguments, RegisterArguments, Release, ReportArguments, Roster, Stake, StakeArguments, Status as Standing,
+    Term, Unbonding, UpdateArguments, Vote, VoteArguments, WithdrawArguments,
 };
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
@@ -708,13 +708,13 @@ fn selected(selector: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 fn register() -> RegisterArguments {
-    let (key, beacon) = (keys(2).public(), beacon_keys(2).public());
-    RegisterArguments { producer: BOB, key, beacon, bond: Amount(50), about: "bob's".to_owned() }
+    let keys = ProvenKeys::prove(&genesis().chain_id(), &BOB, &keys(2), &beacon_keys(2));
+    RegisterArguments { producer: BOB, keys, bond: Amount(50), about: "bob's".to_owned() }
 }
 
 fn update() -> UpdateArguments {
-    let (key, beacon) = (keys(6).public(), beacon_keys(6).public());
-    UpdateArguments { producer: BOB, key, beacon, about: String::new() }
+    let keys = ProvenKeys::prove(&genesis().chain_id(), &BOB, &keys(6), &beacon_keys(6));
+    UpdateArguments { producer: BOB, keys, about: String::new() }
 }
 
 fn message() -> Vec<Vec<u8>> {
@@ -738,6 +738,7 @@ fn name() -> Vec<Vec<u8>> {
     let mut inputs: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     inputs.extend([ALICE.to_bytes(), AccountName::from_address([9; 20]).to_bytes()]);
     inputs.push(Hash([0xa5; 32]).to_hex().into_bytes());
+    inputs.push(slice_ref().to_text().into_bytes());
     inputs
 }
 

@@ -33,6 +33,7 @@ fn arguments(validators: usize, byzantine: usize) -> Arguments {
         capture: None,
         seed: 7,
         network: Network::Wire,
+        checkpoint: None,
     }
 }
 

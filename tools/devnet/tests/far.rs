@@ -30,6 +30,7 @@ fn arguments() -> Arguments {
         engine: EngineKind::Dpos,
         workload: None,
         data: None,
+        checkpoint: None,
         report: PathBuf::from("never written"),
         capture: None,
         seed: 5,

@@ -8,9 +8,9 @@ use hpb_bench::flood::FloodError;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{churn, flood, loss, ports, reconnect, scale, sessions};
+use hpb_bench::{churn, flood, loss, ports, reconnect, scale, sessions, sync};
 
-use crate::command_line::{Bench, Churn, Flood, Loss, Output, Ports, Reconnect, Sessions};
+use crate::command_line::{Bench, Churn, Flood, Loss, Output, Ports, Reconnect, Sessions, Sync};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -31,6 +31,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Sessions(options) => run_scale(options),
         Bench::Reconnect(options) => run_reconnect(options),
         Bench::Churn(options) => run_churn(options),
+        Bench::Sync(options) => run_sync(options),
         Bench::Ports(options) => run_ports(options),
         Bench::Loss(options) => run_loss(options),
         Bench::Flood(options) => run_flood(options),
@@ -123,6 +124,20 @@ fn run_churn(options: Churn) -> Result<(), Failure> {
     put(&output, |progress| {
         let report = churn::run(&churn::Options { cycles, encrypted }, command, progress).map_err(Failure::work)?;
         Ok(Printed { section, terminal: report.terminal(), markdown: report.markdown(), json: report.to_json() })
+    })
+}
+
+fn run_sync(options: Sync) -> Result<(), Failure> {
+    let Sync { slots, output } = options;
+    let command = format!("hpb bench sync --slots {slots}");
+    put(&output, |progress| {
+        let report = sync::run(slots, command, progress).map_err(Failure::work)?;
+        Ok(Printed {
+            section: "sync".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use hpb_bench::{churn, flood, loss, reconnect, sessions};
+use hpb_bench::{churn, flood, loss, reconnect, sessions, sync};
 use hpb_devnet::plan::EngineKind;
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
@@ -17,6 +17,7 @@ use hpb_tune::cores::Cores;
 use hpb_tune::item;
 use hpb_tune::journal::STATE_PATH;
 use hpb_tune::plan::{HUGEPAGES_MIB, HUGEPAGES_MIB_MAX, QUEUES_MAX};
+use hpb_types::SliceRef;
 
 /// The highest rate that can be asked for.
 const RATE_TPS_MAX: u64 = 1_000_000;
@@ -148,6 +149,11 @@ pub(crate) struct Devnet {
     )]
     pub(crate) port: Network,
 
+    /// A slice that you know to be final, as `slot.index:id`, by another way than the chain's own word: no validator
+    /// takes a chain without it, and none starts on a log without it
+    #[arg(long, value_name = "SLICE", requires = "data", conflicts_with = "virtual_time")]
+    pub(crate) checkpoint: Option<SliceRef>,
+
     /// Write the id of each transaction that is told final to this open descriptor, a line each
     #[arg(long, value_name = "FD", conflicts_with = "virtual_time")]
     pub(crate) final_fd: Option<i32>,
@@ -215,6 +221,11 @@ pub(crate) struct Sim {
     /// Print what happened
     #[arg(long, requires = "replay")]
     pub(crate) trace: bool,
+
+    /// Put a deliberate bug in, or `all` one after the other, and run seeds from 0 on until its checker finds it
+    #[cfg(feature = "canary")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["seeds", "replay"])]
+    pub(crate) canary: Option<String>,
 }
 
 /// Options of `hpb card`.
@@ -354,6 +365,8 @@ pub(crate) enum Bench {
     Reconnect(Reconnect),
     /// Sessions that open and end in every way, on virtual time: whether memory, flows, timers or frames grow
     Churn(Churn),
+    /// A node without the chain that catches up with it from one peer, two and four, on virtual time
+    Sync(Sync),
     /// Every port that this machine can open, bare and under the card, beside the kernel's TCP over the same cables
     ///
     /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
@@ -493,6 +506,21 @@ pub(crate) struct Reconnect {
     /// How long the quiet sessions echo alone; the storm lasts until everyone is back
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = RangedU64ValueParser::<u64>::new().range(1..=600))]
     pub(crate) seconds: u64,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sync {
+    /// Slots of the chain
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 500,
+        value_parser = RangedU64ValueParser::<u64>::new().range(20..=sync::SLOTS_MAX)
+    )]
+    pub(crate) slots: u64,
 
     #[command(flatten)]
     pub(crate) output: Output,
@@ -753,6 +781,7 @@ mod tests {
             ("bench sessions --scale 1 --count 1", "'--scale <N,N,N>' cannot be used with '--count <N>'"),
             ("bench reconnect --seconds 601", "601 is not in 1..=600"),
             ("bench churn --cycles 0", "0 is not in 1..=100000000"),
+            ("bench sync --slots 19", "19 is not in 20..=20000"),
             ("bench reconnect extra", "unexpected argument 'extra' found"),
         ];
         for (text, part) in table {

@@ -36,6 +36,7 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         capture: options.capture,
         seed: options.seed,
         network: options.port,
+        checkpoint: options.checkpoint,
     };
     let outcome = if options.virtual_time { run_virtual(&arguments) } else { run_live(&arguments, options.final_fd) };
     let outcome =

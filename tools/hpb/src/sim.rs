@@ -12,6 +12,10 @@ use crate::failure::Failure;
 pub(crate) fn run_seeds(options: &Sim) -> Result<(), Failure> {
     let stop = StopFlag::new().map_err(Failure::work)?;
     stop_on_signals(&stop).map_err(Failure::work)?;
+    #[cfg(feature = "canary")]
+    if let Some(name) = &options.canary {
+        return hunt(name, options.nodes, &|| stop.is_raised());
+    }
     let seeds = options.replay.map_or_else(|| options.seeds.clone(), |seed| seed..seed.saturating_add(1));
     let arguments = Arguments { seeds, nodes: options.nodes, whole_cards: options.whole_cards, trace: options.trace };
     let summary = match run(&arguments, &|| stop.is_raised(), &mut io::stdout().lock()) {
@@ -29,4 +33,23 @@ pub(crate) fn run_seeds(options: &Sim) -> Result<(), Failure> {
             Err(Failure::work(format_args!("{failed} of {} seeds failed; the first again: {command}", summary.seeds)))
         }
     }
+}
+
+/// Looks for one deliberate bug, or for all, and fails if a checker does not find its own.
+#[cfg(feature = "canary")]
+fn hunt(name: &str, nodes: usize, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), Failure> {
+    use hpb_sim::canaries::{ALL, Caged, hunt, named};
+
+    let hunted: Vec<Caged> = if name == "all" { ALL.to_vec() } else { named(name).into_iter().collect() };
+    if hunted.is_empty() {
+        let names = ALL.map(|caged| caged.name).join(", ");
+        return Err(Failure::input(format_args!("--canary {name}: expected all or one of {names}")));
+    }
+    let mut missed = 0;
+    for caged in hunted {
+        let hunt = hunt(caged, nodes, stop);
+        missed += u32::from(!hunt.is_caught());
+        print(&format!("{hunt}\n"))?;
+    }
+    if missed == 0 { Ok(()) } else { Err(Failure::work(format_args!("{missed} not found"))) }
 }

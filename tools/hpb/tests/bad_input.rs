@@ -34,6 +34,7 @@ fn what_the_command_line_cannot_mean_is_named() {
         ("--seconds", "0", "1 to 86400"),
         ("--slot-ms", "99", "100 to 60000 milliseconds"),
         ("--slice-ms", "301", "5 to 300 (half the slot) milliseconds"),
+        ("--checkpoint", "7.3", "expected slot.index:id, the id as 64 hex digits"),
         ("--seed", "one", "'one' for '--seed <N>'"),
     ];
     for (option, value, part) in values {

@@ -55,7 +55,7 @@ fn the_seed_is_what_the_beacon_had_come_to() {
 fn transactions_of_the_fixing_slice_come_too_late() {
     let mut chain = Chain::new();
     chain.run_to(7);
-    let late = chain.transaction("alice", vec![registration("alice", 1_000)]);
+    let late = chain.transaction("alice", vec![registration(&chain, "alice", 1_000)]);
     chain.push(8, &[late]);
     assert_eq!(chain.next_names(), PRODUCERS);
     assert_eq!(chain.producer("alice").unwrap().keys[0].epoch, Epoch(2));
@@ -90,7 +90,7 @@ fn the_most_voted_for_produce_and_equals_in_order_of_registration() {
 fn a_schedule_never_shrinks_below_what_tolerates_a_fault() {
     let mut chain = Chain::new();
     chain.run_to(5);
-    let renewed = update_action(name("prod-b"), slices_key_of("renewed").public(), beacon_key_of("renewed"), "");
+    let renewed = update_action(name("prod-b"), keys_of(&chain, "prod-b", "renewed", "renewed"), "");
     chain.act("prod-b", renewed).unwrap();
     chain.act("prod-a", retire_action(name("prod-a"))).unwrap();
     chain.run_to(8);

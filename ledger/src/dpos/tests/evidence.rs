@@ -130,7 +130,7 @@ fn evidence_is_judged_by_the_key_of_its_epoch() {
     let renewed = || {
         let mut chain = Chain::new();
         chain.run_to(9);
-        let update = update_action(name("prod-a"), new.public(), beacon_key_of("prod-a"), "");
+        let update = update_action(name("prod-a"), keys_of(&chain, "prod-a", "renewed", "prod-a"), "");
         chain.act("prod-a", update).unwrap();
         chain.run_to(25);
         assert_eq!(chain.schedule.producer(&name("prod-a")).unwrap().key, new.public());

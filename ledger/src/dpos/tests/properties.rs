@@ -59,11 +59,11 @@ fn attempt(chain: &mut Chain, what: &Try) -> Answer {
         }
         Try::Proxy(who, proxy) => (who, proxy_action(name(EVERYONE[*who]), name(EVERYONE[*proxy]))),
         Try::Offer(who, offers) => (who, offer_proxy_action(name(EVERYONE[*who]), *offers)),
-        Try::Register(who, bond) => (who, registration(EVERYONE[*who], *bond)),
+        Try::Register(who, bond) => (who, registration(chain, EVERYONE[*who], *bond)),
         Try::Bond(who, amount) => (who, bond_action(name(EVERYONE[*who]), Amount(*amount))),
         Try::Update(who, key) => {
-            let key = slices_key_of(&format!("key-{key}")).public();
-            (who, update_action(name(EVERYONE[*who]), key, beacon_key_of(EVERYONE[*who]), "x"))
+            let keys = keys_of(chain, EVERYONE[*who], &format!("key-{key}"), EVERYONE[*who]);
+            (who, update_action(name(EVERYONE[*who]), keys, "x"))
         }
         Try::Retire(who) => (who, retire_action(name(EVERYONE[*who]))),
         Try::Resume(who) => (who, resume_action(name(EVERYONE[*who]))),
@@ -187,7 +187,7 @@ fn a_store_that_fails_or_is_damaged_is_no_receipt() {
     chain.act("carol", stake("carol", 7)).unwrap();
     chain.act("carol", offer_proxy_action(name("carol"), true)).unwrap();
     chain.act("carol", vote("carol", &["prod-b"])).unwrap();
-    chain.act("bob", registration("bob", 2_000)).unwrap();
+    chain.act("bob", registration(&chain, "bob", 2_000)).unwrap();
     chain.run_to(7);
     let actions = vec![
         vote("alice", &["prod-a", "bob"]),

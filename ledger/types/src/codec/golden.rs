@@ -452,7 +452,7 @@ fn variants_without_an_example_are_their_tag() {
 
 #[test]
 fn the_page_tells_the_domains() {
-    let domains = [Domain::Transaction, Domain::Slice, Domain::Confirm, Domain::NodeStatic];
+    let domains = [Domain::Transaction, Domain::Slice, Domain::Confirm, Domain::NodeStatic, Domain::ProducerKey];
     let kinds: Vec<&str> = table("kind | what is signed").iter().map(|row| row[0]).collect();
     assert_eq!(kinds, domains.map(|domain| (domain as u8).to_string()));
 }

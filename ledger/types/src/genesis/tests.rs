@@ -16,7 +16,7 @@ const SMALL_ORDER: PublicKey = PublicKey([0; 32]);
 #[test]
 fn every_rule_has_its_error() {
     assert_eq!(genesis().validate(), Ok(()));
-    let cases: [(Change, GenesisError); 32] = [
+    let cases: [(Change, GenesisError); 33] = [
         (|genesis| genesis.version = 1, GenesisError::Version(1)),
         (|genesis| genesis.label = "x".repeat(65), GenesisError::Label),
         (|genesis| genesis.slot_ms = 99, GenesisError::SlotMs(99)),
@@ -39,6 +39,7 @@ fn every_rule_has_its_error() {
             },
             GenesisError::ScheduleLen(4),
         ),
+        (|genesis| dpos(genesis).release_slots = 2_400, GenesisError::ReleaseSlots { least: 2_400, found: 2_400 }),
         (|genesis| dpos(genesis).cut_permille = 1_001, GenesisError::Permille(1_001)),
         (|genesis| dpos(genesis).reporter_permille = 1_001, GenesisError::Permille(1_001)),
         (|genesis| genesis.producers[1].bond = Amount(49), GenesisError::Bond(CAROL)),

@@ -190,7 +190,7 @@ fn rfc_8032_vectors() {
 fn a_signature_is_for_one_purpose_and_one_chain() {
     let key = key(1);
     let (here, there) = (samples::chain(), ChainId(samples::hash(0x12)));
-    let domains = [Domain::Transaction, Domain::Slice, Domain::Confirm, Domain::NodeStatic];
+    let domains = [Domain::Transaction, Domain::Slice, Domain::Confirm, Domain::NodeStatic, Domain::ProducerKey];
     for signed in domains {
         let signature = key.sign(signed, &here, b"body");
         for claimed in domains {

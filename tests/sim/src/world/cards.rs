@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hpb_net::wire::LinkConfig;
 use hpb_node::core::Input;
 use hpb_toe::framing::framed;
 use hpb_toe::{Command, Group, Identity, Priority, SessionId};
@@ -34,7 +35,7 @@ impl World {
             for to in 0..self.nodes.len() {
                 let config = self.links[self.link(from, to)].wire();
                 let cut = config.cut || !self.know_each_other(from, to);
-                cards.set_link(from, to, hpb_net::wire::LinkConfig { cut, ..config });
+                cards.set_link(from, to, LinkConfig { cut, ..config });
             }
         }
         for machine in 0..self.nodes.len() {

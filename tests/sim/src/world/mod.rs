@@ -66,6 +66,12 @@ pub struct Plan {
 const WHOLE_CARDS_EVERY: u64 = 20;
 /// Nodes of such a seed at most, unless whole cards are asked for.
 const WHOLE_CARDS_NODES_MAX: usize = 21;
+/// More nodes than these make a seed with whole cards a short one: what it costs grows with the nodes' square.
+const WHOLE_CARDS_LONG_NODES_MAX: usize = 7;
+/// Slots of a short seed.
+const SHORT_SLOTS: u64 = 20;
+/// The slot by whose start every fault of a short seed has ended.
+const SHORT_FAULTS_UNTIL: u64 = 9;
 
 impl Plan {
     /// That of a seed for so many nodes.
@@ -75,13 +81,26 @@ impl Plan {
         // A conspiracy is a third of those who are there from the start.
         let electorate = if schedule.is_conspiracy(nodes) { Electorate::all(nodes) } else { electorate };
         let whole_cards = seed % WHOLE_CARDS_EVERY == WHOLE_CARDS_EVERY - 1 && nodes <= WHOLE_CARDS_NODES_MAX;
-        Self { seed, nodes, electorate, schedule, whole_cards }
+        let plan = Self { seed, nodes, electorate, schedule, whole_cards: false };
+        plan.with_whole_cards(whole_cards)
     }
 
     /// The same with whole cards, if they are asked for.
     #[must_use]
     pub fn with_whole_cards(self, asked_for: bool) -> Self {
-        Self { whole_cards: self.whole_cards || asked_for, ..self }
+        if !asked_for || self.whole_cards {
+            return self;
+        }
+        let whole = Self { whole_cards: true, ..self };
+        if whole.slots() == SLOTS {
+            return whole;
+        }
+        Self { schedule: whole.schedule.shortened(SHORT_FAULTS_UNTIL), ..whole }
+    }
+
+    /// How many slots it runs.
+    pub fn slots(&self) -> u64 {
+        if self.whole_cards && self.nodes > WHOLE_CARDS_LONG_NODES_MAX { SHORT_SLOTS } else { SLOTS }
     }
 
     /// How its chain is signed.
@@ -227,7 +246,7 @@ impl World {
             self.queue.put(START, Event::Mesh);
         }
         self.queue.put(slot_start(1), Event::Submit);
-        let end = slot_start(SLOTS);
+        let end = slot_start(self.plan.slots());
         let within = SLOT.saturating_mul(LIVENESS_SLOTS);
         let mut healed = 0;
         for at in self.plan.schedule.heals(within) {

@@ -12,7 +12,7 @@ use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_node::core::Recovered;
 use hpb_node::runtime::Clock;
 use hpb_node::runtime::log::{LogIo, log_folder};
-use hpb_types::{Amount, Canonical, Genesis};
+use hpb_types::{Amount, Canonical, Genesis, SliceRef};
 
 use super::{Arguments, DevnetError, Prepared};
 use crate::plan::{EngineKind, Plan};
@@ -129,9 +129,9 @@ impl RunFolder {
     /// exist.
     pub(super) fn validator(
         &self,
-        plan: &Plan,
-        index: usize,
+        (plan, index): (&Plan, usize),
         fresh: bool,
+        checkpoint: Option<SliceRef>,
         clock: &Clock,
         log_io: &LogIo,
     ) -> Result<Opened, DevnetError> {
@@ -155,7 +155,8 @@ impl RunFolder {
             };
             ChainLog::create(segments, options, os_random()?, watermark, ticks())?
         };
-        let recovered = Recovered::read(&plan.genesis, store.clone(), &mut log, Some(&name))?;
+        let recovered =
+            Recovered::read(&plan.genesis, store.clone(), &mut log, Some(&name))?.hold_to(checkpoint, &mut log)?;
         Ok(Opened { recovered, log, store })
     }
 }

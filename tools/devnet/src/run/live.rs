@@ -305,7 +305,7 @@ fn workers(
         plan.cards.iter().map(|_| mpsc::sync_channel(DIGESTS_DEPTH)).unzip();
     for (index, port) in ports.by_ref().take(plan.validators.len()).enumerate() {
         let own = &plan.validators[index];
-        let opened = folder.validator(plan, index, fresh, &clock, log_io)?;
+        let opened = folder.validator((plan, index), fresh, arguments.checkpoint, &clock, log_io)?;
         let listen = |port, class| Command::Listen { port, class, encrypted: true };
         let mut commands = vec![listen(MESH_PORT, Class::Validator), listen(TERMINAL_PORT, Class::Terminal)];
         commands.extend(

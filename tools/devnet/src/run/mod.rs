@@ -22,6 +22,7 @@ use hpb_node::core::RecoverError;
 use hpb_node::runtime::{LimitError, RunError, StartError};
 use hpb_node::topology::{Role, TopologyError};
 use hpb_sandbox::SandboxError;
+use hpb_types::SliceRef;
 use hpb_types::genesis::SLOT_DELTAS_MIN;
 
 use hpb_base::Duration;
@@ -84,6 +85,8 @@ pub struct Arguments {
     pub seed: u64,
     /// What the cards are joined by.
     pub network: Network,
+    /// A slice that every validator's chain must hold; one whose log contradicts it does not start.
+    pub checkpoint: Option<SliceRef>,
 }
 
 /// Why a devnet does not run.

@@ -11,12 +11,27 @@ use hpb_consensus::{DropReason, Verified};
 use hpb_ledger::{Checked, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, Standing};
-use hpb_types::{Slice, Slot};
+use hpb_types::{Slice, SliceRef, Slot};
 
 use super::io::{Output, framed};
 use super::sync::{Fault, Input as SyncInput, Output as SyncOutput, Surroundings};
 use super::{Body, Core};
 use crate::verify::Request;
+
+/// The chain that leads to the operator's checkpoint passes this node's own last final slice by.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this node's final slice {} contradicts the checkpoint {}, whose chain has {} at that height: correct the checkpoint, or \
+     remove the data folder and start anew",
+    own.to_text(),
+    checkpoint.to_text(),
+    found.to_text()
+)]
+struct Beside {
+    own: SliceRef,
+    found: SliceRef,
+    checkpoint: SliceRef,
+}
 
 impl<S: Store> Core<S> {
     /// Lets the machine that catches up say all that it has to say.
@@ -29,6 +44,10 @@ impl<S: Store> Core<S> {
         while let Some(output) = self.sync.poll(now) {
             match output {
                 SyncOutput::Ask { session, request } => self.send(session, &Message::ChainRequest(request)),
+                SyncOutput::AskHeaders { session, request } => self.send(session, &Message::HeadersRequest(request)),
+                SyncOutput::OwnBeside { own, found, checkpoint } => {
+                    self.stop(&Beside { own, found, checkpoint });
+                }
                 SyncOutput::Judge { number, bundle } => {
                     self.verifying += 1;
                     self.outputs.push_back(Output::Verify(Request::Final(number, bundle)));
@@ -102,15 +121,18 @@ impl<S: Store> Core<S> {
         Message::Standing(Standing { final_slice: self.final_told, from: self.kept_from })
     }
 
-    /// Tells a peer what this node has.
+    /// Tells a peer what this node has: below its checkpoint nothing that it would give.
     pub(super) fn show_standing(&mut self, session: SessionId) {
+        if self.sync.is_guarded() {
+            return;
+        }
         let message = self.standing();
         self.send(session, &message);
     }
 
     /// Tells the other validators what this node has, if that has changed since.
     pub(super) fn spread_standing(&mut self) {
-        if self.standing_told == self.final_told {
+        if self.standing_told == self.final_told || self.sync.is_guarded() {
             return;
         }
         self.standing_told = self.final_told;

@@ -167,11 +167,12 @@ impl<S: Store> Core<S> {
         let CoreConfig { genesis, producer, reporter, validators, wall_at_zero, commit_every, silent_when_idle } =
             config;
         let chain = genesis.chain_id();
-        let Recovered { ledger, anchor, memory, finals, unfinal, kept_from } = recovered;
+        let Recovered { ledger, anchor, memory, finals, unfinal, kept_from, checkpoint, .. } = recovered;
         let tip = anchor.tip();
         let name = producer.as_ref().map(|producer| producer.name);
         let mut engine_config = EngineConfig::new(&genesis, name, wall_at_zero);
         engine_config.silent_when_idle = silent_when_idle;
+        engine_config.checkpoint = checkpoint;
         let slice_interval = Duration::from_millis(genesis.slice_ms.into());
         let engine = ChainEngine::start(engine_config, anchor, memory, now);
         let mut core = Self {
@@ -187,7 +188,7 @@ impl<S: Store> Core<S> {
             bodies: BTreeMap::new(),
             finals_kept: VecDeque::new(),
             serving: Serving::default(),
-            sync: Sync::new(tip, Surroundings { slot: Slot(0), epoch: Epoch(0), has_room: true }, now),
+            sync: Sync::new(tip, checkpoint, Surroundings { slot: Slot(0), epoch: Epoch(0), has_room: true }, now),
             unsynced: 0,
             dropped: None,
             kept_from,
@@ -326,6 +327,7 @@ impl<S: Store> Core<S> {
             Message::Confirm(confirm) => {
                 self.verify(Request::Confirm(confirm));
             }
+            Message::SliceRequest(_) if self.sync.is_guarded() => {}
             Message::SliceRequest(request) => self.serve(session, &request),
             Message::ChainRequest(request) => self.asked(session, Wanted::Slices, request),
             Message::HeadersRequest(request) => self.asked(session, Wanted::Headers, request),
@@ -338,12 +340,9 @@ impl<S: Store> Core<S> {
                     self.sync.handle(self.now, SyncInput::Standing { session, peer, standing });
                 }
             }
+            Message::Headers(headers) => self.sync.handle(self.now, SyncInput::Headers { session, headers }),
             Message::ChainPiece(piece) => self.sync.handle(self.now, SyncInput::Piece { session, piece }),
-            Message::Hello(_)
-            | Message::Pong(_)
-            | Message::Digest(_)
-            | Message::TransactionStatus(_)
-            | Message::Headers(_) => {}
+            Message::Hello(_) | Message::Pong(_) | Message::Digest(_) | Message::TransactionStatus(_) => {}
         }
     }
 

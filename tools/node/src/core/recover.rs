@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use hpb_base::limits::FINAL_SLICES_KEPT_MAX;
 use hpb_consensus::{AnchorError, Memory, Office, Watermark};
-use hpb_ledger::chainlog::{ChainLog, LogError, Record};
+use hpb_ledger::chainlog::{ChainLog, LogError, Record, WalkStep};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
-use hpb_types::{AccountName, Genesis, Hash, RejectReason, SliceRef, Slot};
+use hpb_types::{AccountName, Genesis, Hash, Height, RejectReason, SliceRef, Slot};
 
 use super::Body;
 use super::chain::{context_of, next_of};
@@ -27,6 +27,10 @@ pub struct Recovered<S> {
     pub(super) unfinal: Vec<Body>,
     /// The first slot that the log has whole.
     pub(super) kept_from: Slot,
+    /// The chain's genesis slice.
+    start: SliceRef,
+    /// What the operator knows to be final.
+    pub(super) checkpoint: Option<SliceRef>,
 }
 
 /// Why a node does not start from what its disk holds.
@@ -47,6 +51,19 @@ pub enum RecoverError {
     /// The log says that a slice is final which it does not hold.
     #[error("the log says that slice {0} is final but does not hold its chain")]
     Missing(SliceRef),
+    /// The log has another chain than the operator's checkpoint is on.
+    #[error(
+        "the log contradicts the checkpoint {}: at that height it has {}; one of the two is not this chain's: correct the \
+         checkpoint, or remove the data folder and start anew",
+        checkpoint.to_text(),
+        found.map_or_else(|| "no final slice".to_owned(), |found| found.to_text())
+    )]
+    Checkpoint {
+        /// The checkpoint.
+        checkpoint: SliceRef,
+        /// The log's final slice at that height.
+        found: Option<SliceRef>,
+    },
     /// A final slice executes otherwise than it says.
     #[error("final slice {slice} does not execute as it says: {reason}")]
     Diverged {
@@ -59,10 +76,7 @@ pub enum RecoverError {
 
 impl From<RejectReason> for RecoverError {
     fn from(reason: RejectReason) -> Self {
-        Self::Diverged {
-            slice: SliceRef { height: hpb_types::Height::default(), id: Hash::ZERO },
-            reason: reason.to_string(),
-        }
+        Self::Diverged { slice: SliceRef { height: Height::default(), id: Hash::ZERO }, reason: reason.to_string() }
     }
 }
 
@@ -120,7 +134,39 @@ impl<S: Store> Recovered<S> {
             Some(WatermarkState::Unknown) => Memory::Lost,
             None => Memory::Never,
         };
-        Ok(Self { ledger, anchor, memory, finals, unfinal, kept_from: log.finals_from() })
+        Ok(Self {
+            ledger,
+            anchor,
+            memory,
+            finals,
+            unfinal,
+            kept_from: log.finals_from(),
+            start: genesis.genesis_slice(),
+            checkpoint: None,
+        })
+    }
+
+    /// Names a slice that the operator knows to be final, by another way than the chain's own word. A node that has not
+    /// come so far takes no chain without it; one that has must hold it.
+    ///
+    /// It guards against a long-range fork: keys whose stake is released sign for nothing, so whoever buys them makes
+    /// another chain from any old slice on, as long and as well certified as the true one. The checkpoint must be
+    /// younger than the chain's release delay (`release_slots`), counted back from the present slot: what was signed
+    /// since is still vouched for by stake. A node whose own last final slice is as young needs none.
+    ///
+    /// # Errors
+    /// [`RecoverError::Checkpoint`] if the log, which `self` was read from, has another slice there or none.
+    pub fn hold_to(mut self, checkpoint: Option<SliceRef>, log: &mut ChainLog) -> Result<Self, RecoverError> {
+        self.checkpoint = checkpoint;
+        let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.height <= self.last_final().height) else {
+            return Ok(self);
+        };
+        let found = if checkpoint.height == self.start.height {
+            Some(self.start)
+        } else {
+            first_final(log, checkpoint.height)?.filter(|found| found.height == checkpoint.height)
+        };
+        if found == Some(checkpoint) { Ok(self) } else { Err(RecoverError::Checkpoint { checkpoint, found }) }
     }
 
     /// The last final slice that the disk holds.
@@ -136,6 +182,18 @@ impl<S: Store> Recovered<S> {
     /// The ids of the final transactions among the last final slices.
     pub fn final_transactions(&self) -> impl Iterator<Item = Hash> + '_ {
         self.finals.iter().flat_map(|body| body.transactions.iter().map(Checked::id))
+    }
+}
+
+/// The first final slice of the log at or above `height`, in its slot.
+fn first_final(log: &mut ChainLog, height: Height) -> Result<Option<SliceRef>, LogError> {
+    let Some(mut walk) = log.walk_finals(height, height.slot) else { return Ok(None) };
+    loop {
+        match log.step_finals(&mut walk)? {
+            WalkStep::Slice(found) => return Ok(Some(found.slice.reference())),
+            WalkStep::Walked => {}
+            WalkStep::End => return Ok(None),
+        }
     }
 }
 

@@ -85,7 +85,8 @@ impl Serving {
 impl<S: Store> Core<S> {
     /// A peer asks for final slices.
     pub(super) fn asked(&mut self, session: SessionId, wanted: Wanted, request: RangeRequest) {
-        if self.serving.take(self.now, Read::new(session, wanted, request)) {
+        // What lies below a checkpoint that is not reached may be of another chain.
+        if !self.sync.is_guarded() && self.serving.take(self.now, Read::new(session, wanted, request)) {
             return;
         }
         self.stats.serves_refused += 1;

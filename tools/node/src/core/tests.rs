@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hpb_consensus::Office;
+use hpb_consensus::light::Output as Told;
+use hpb_consensus::{Anchor as _, Dpos, Finality, Light, LightError, Office, VerifyError, dpos::Anchor};
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{SharedStore, token};
-use hpb_types::message::{SliceBundle, Status, kind};
+use hpb_types::certificate::CertificateError;
+use hpb_types::message::{PieceEnd, RangeRequest, SliceBundle, Status, kind};
 use hpb_types::{
     AccountName, Amount, Authorisation, Beacon, Certificate, DposParameters, EngineChoice, GenesisAccount,
     GenesisProducer, Height, KeyPair, NextSchedule, ResultsCommitment, SliceBody, Transaction, TransactionBody,
@@ -43,6 +45,10 @@ struct World {
     tamper: Option<Tamper>,
     /// Sessions closed by a core: by whom, with whom.
     closed: Vec<(usize, usize)>,
+    /// Headers that the terminal was given.
+    headers: Vec<hpb_types::message::Headers>,
+    /// What those that start are told to hold to.
+    checkpoint: Option<SliceRef>,
 }
 
 type Tamper = Box<dyn FnMut(usize, usize, &mut Vec<u8>)>;
@@ -121,6 +127,8 @@ impl World {
             finals: Vec::new(),
             tamper: None,
             closed: Vec::new(),
+            headers: Vec::new(),
+            checkpoint: None,
         };
         for index in 0..count {
             let folder = MemoryFolder::new();
@@ -145,6 +153,7 @@ impl World {
         let (mut log, _) = ChainLog::open(Box::new(folder.clone()), options, Box::new(|| Instant::ZERO)).unwrap();
         let own = producer_name(index);
         let recovered = Recovered::read(&self.genesis, disk.clone(), &mut log, Some(&own)).unwrap();
+        let recovered = recovered.hold_to(self.checkpoint, &mut log).unwrap();
         let config = CoreConfig {
             genesis: self.genesis.clone(),
             producer: Some(Producer::new(own, Arc::new(keys(1, index)), beacon(index))),
@@ -272,6 +281,7 @@ impl World {
     fn hear(&mut self, message: &[u8]) {
         match Message::decode(message[4], &message[5..]).unwrap() {
             Message::TransactionStatus(told) => self.told.push((self.now, told.id, told.status)),
+            Message::Headers(headers) => self.headers.push(*headers),
             Message::Digest(digest) => self.finals.push((self.now, digest.final_slice)),
             _ => {}
         }
@@ -709,4 +719,248 @@ fn while_one_catches_up_the_others_go_on() {
     world.run_for(Duration::from_secs(4));
     assert!(world.core(0).last_final().height.slot.0 >= before + 8);
     world.assert_level(3);
+}
+
+/// Two chains of one genesis and the same keys: the second as long as the first and longer, with certificates as good.
+/// Node 0 has the first, nodes 1 and 2 the second, node 3 is new; between them no session is open. With a final slice of
+/// the first that the second has not.
+fn long_range() -> (World, MemoryFolder, SharedStore, SliceRef) {
+    let run = |salts: std::ops::Range<u64>, until: u64| {
+        let mut world = World::of(Genesis { epoch_slots: 8, ..genesis(4) });
+        let disk = world.kill(3);
+        let mut at_half = None;
+        for (second, salt) in salts.enumerate() {
+            let transaction = world.transfer(salt);
+            world.submit(&transaction);
+            world.run_for(Duration::from_secs(1));
+            if second == 15 {
+                at_half = Some(world.core(0).last_final());
+            }
+            if second as u64 == until {
+                world.kill(2);
+            }
+        }
+        world.run_for(Duration::from_secs(2));
+        (world, disk, at_half.unwrap())
+    };
+    let (mut first, (folder, disk), checkpoint) = run(0..40, 30);
+    let (mut second, _, _) = run(1_000..1_040, 40);
+    for world in [&mut first, &mut second] {
+        for index in 0..3 {
+            for other in (0..3).filter(|other| *other != index) {
+                world.give(index, Input::Closed { session: session(other) });
+            }
+        }
+        world.flying.clear();
+    }
+    for index in [1, 2] {
+        first.nodes[index] = second.nodes[index].take();
+    }
+    let ends = [0, 1].map(|index| first.core(index).last_final().height);
+    assert!(ends[1].slot.0 > ends[0].slot.0 + 5, "the false chain is the longer one: {ends:?}");
+    (first, folder, disk, checkpoint)
+}
+
+impl World {
+    fn meet(&mut self, index: usize, other: usize) {
+        for (own, with) in [(index, other), (other, index)] {
+            let peer = Some(keys(4, with).public());
+            self.give(own, Input::Opened { session: session(with), peer, class: Class::Validator });
+        }
+    }
+
+    fn holds_final(&mut self, index: usize, slice: SliceRef) -> bool {
+        let log = &mut self.nodes[index].as_mut().unwrap().log;
+        let mut walk = log.walk_finals(slice.height, slice.height.slot).unwrap();
+        loop {
+            match log.step_finals(&mut walk).unwrap() {
+                hpb_ledger::chainlog::WalkStep::Slice(found) => return found.slice.reference() == slice,
+                hpb_ledger::chainlog::WalkStep::Walked => {}
+                hpb_ledger::chainlog::WalkStep::End => return false,
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_checkpoint_old_keys_take_a_new_node_onto_their_chain() {
+    let (mut world, folder, disk, checkpoint) = long_range();
+    world.start(3, folder, disk);
+    world.meet(3, 1);
+    world.run_for(Duration::from_secs(20));
+    assert!(world.core(3).last_final().height > checkpoint.height, "{:?}", world.core(3).stats().sync);
+    assert!(!world.holds_final(3, checkpoint), "every signature and certificate of it is good");
+}
+
+#[test]
+fn with_a_checkpoint_a_new_node_refuses_the_chain_of_old_keys_and_takes_the_right_one() {
+    let (mut world, folder, disk, checkpoint) = long_range();
+    world.checkpoint = Some(checkpoint);
+    world.start(3, folder, disk);
+    world.meet(3, 1);
+    world.meet(3, 2);
+    world.run_for(Duration::from_secs(20));
+    assert!(world.closed.contains(&(3, 1)) && world.closed.contains(&(3, 2)), "{:?}", world.closed);
+    assert_eq!(world.core(3).last_final(), world.genesis.genesis_slice(), "nothing of it is final here");
+    assert_eq!(world.core(3).stats().served, 0);
+    world.meet(3, 0);
+    world.run_for(Duration::from_secs(20));
+    assert!(world.core(3).last_final().height >= checkpoint.height, "{:?}", world.core(3).stats().sync);
+    assert!(world.holds_final(3, checkpoint));
+    assert!(!world.closed.contains(&(3, 0)));
+    let last = world.core(3).last_final();
+    assert!(world.holds_final(0, last), "{last}");
+}
+
+#[test]
+fn a_log_that_contradicts_the_checkpoint_is_refused_by_name() {
+    let (mut world, _, _, checkpoint) = long_range();
+    let read = |world: &mut World, index: usize, checkpoint| {
+        let genesis = world.genesis.clone();
+        let node = world.nodes[index].as_mut().unwrap();
+        Recovered::read(&genesis, SharedStore::default(), &mut node.log, None)
+            .unwrap()
+            .hold_to(checkpoint, &mut node.log)
+    };
+    assert!(read(&mut world, 0, Some(checkpoint)).is_ok());
+    let Err(error) = read(&mut world, 1, Some(checkpoint)) else { panic!("another chain's log passed") };
+    let RecoverError::Checkpoint { found: Some(found), .. } = error else { panic!("{error}") };
+    assert_eq!(found.height, checkpoint.height);
+    let text = error.to_string();
+    assert!(text.contains(&checkpoint.to_text()) && text.contains(&found.to_text()), "{text}");
+    let nowhere = SliceRef { height: Height { index: 9_999, ..checkpoint.height }, ..checkpoint };
+    assert!(matches!(read(&mut world, 0, Some(nowhere)), Err(RecoverError::Checkpoint { found: None, .. })));
+    let genesis = world.genesis.genesis_slice();
+    assert!(read(&mut world, 0, Some(genesis)).is_ok());
+    let other = SliceRef { id: Hash([1; 32]), ..genesis };
+    assert!(matches!(read(&mut world, 0, Some(other)), Err(RecoverError::Checkpoint { .. })));
+    assert!(read(&mut world, 0, None).is_ok());
+}
+
+/// A light terminal of the world's chain.
+fn light(world: &World) -> Light<Dpos> {
+    let genesis = &world.genesis;
+    let anchor = Anchor::genesis(genesis.genesis_slice(), crate::engine::first_schedules(genesis));
+    let config = EngineConfig::new(genesis, None, UnixMillis(WALL_AT_ZERO));
+    Light::start(config, anchor, crate::engine::verifier(genesis), world.now)
+}
+
+/// Asks node 0 as its terminal for headers until there are no more. Gives all of them.
+fn follow(world: &mut World, light: &mut Light<Dpos>) -> Vec<Slice> {
+    let mut all = Vec::new();
+    for request in 1.. {
+        let wanted = RangeRequest { request, from: light.wanted(), to: Slot(u64::MAX) };
+        let body = Message::HeadersRequest(wanted).encode();
+        world.headers.clear();
+        world.give(0, Input::Message { session: TERMINAL, kind: kind::HEADERS_REQUEST, body });
+        world.run_for(Duration::from_millis(2));
+        let Some(answer) = world.headers.pop() else { panic!("no answer to {wanted:?}") };
+        assert_eq!(answer.request, request);
+        all.extend(answer.slices.iter().cloned());
+        light.handle(world.now, answer.slices);
+        while let Some(told) = light.poll(world.now) {
+            assert!(matches!(told, Told::Final(_)), "{told:?}");
+        }
+        match answer.end {
+            PieceEnd::Cut => {}
+            PieceEnd::Done | PieceEnd::NotHere => break,
+            end => panic!("{end:?}"),
+        }
+    }
+    all
+}
+
+#[test]
+fn a_terminal_follows_headers_from_genesis_over_epochs_by_what_a_node_serves() {
+    let (mut world, _, _) = without_the_last(40);
+    let mut light = light(&world);
+    let headers = follow(&mut world, &mut light);
+    let (own, served) = (light.last_final().height, headers.last().unwrap().reference());
+    assert!(own.slot.0 + 1 >= served.height.slot.0 && served.height.slot.0 > 40, "{own:?} of {served:?}");
+    assert!(light.in_force().epoch.0 >= 4, "{:?}", light.in_force().epoch);
+    let epoch = headers.last().unwrap().body.epoch;
+    assert_eq!(light.in_force().epoch, epoch);
+    let others = world.core(1).engine.schedules().get(epoch).cloned();
+    assert!(others.is_none_or(|schedule| schedule == *light.in_force()));
+    for slice in headers.iter().filter(|slice| slice.body.height() <= own) {
+        assert_eq!(light.finality(&slice.reference()), Finality::Final);
+    }
+    assert!(world.holds_final(1, light.last_final()));
+    // It goes on from where it is.
+    world.run_for(Duration::from_secs(5));
+    follow(&mut world, &mut light);
+    assert!(light.last_final().height > own);
+}
+
+/// What is forged, how, and what is said of it.
+type Forgery<'a> = (&'a str, &'a dyn Fn(&mut Slice), VerifyError);
+
+#[test]
+fn headers_with_forged_words_are_refused_by_name() {
+    let (mut world, _, _) = without_the_last(10);
+    let mut whole = light(&world);
+    let honest = follow(&mut world, &mut whole);
+    let at = honest.iter().position(|slice| slice.body.slot.0 >= 6 && slice.body.index == 0).unwrap();
+    let signed_by = |slice: &mut Slice| {
+        let index = (0..4).find(|index| producer_name(*index) == slice.body.producer).unwrap();
+        *slice = Slice::sign(slice.body.clone(), &keys(1, index));
+    };
+    let forge: [Forgery<'_>; 5] = [
+        ("another's signature", &|slice| *slice = Slice::sign(slice.body.clone(), &keys(1, 9)), VerifyError::Signature),
+        ("a body changed", &|slice| slice.body.results.hash.0[0] ^= 1, VerifyError::Signature),
+        (
+            "a confirm that nobody signed",
+            &|slice| {
+                slice.body.source.quorums[0].signatures[1].0[7] ^= 1;
+                signed_by(slice);
+            },
+            VerifyError::Certificate(CertificateError::Signature(producer_name(0))),
+        ),
+        (
+            "two of four",
+            &|slice| {
+                let quorum = &mut slice.body.source.quorums[0];
+                let kept: Vec<usize> = quorum.producers.iter().take(2).collect();
+                quorum.producers = hpb_types::Bitmap::default();
+                for index in kept {
+                    assert!(quorum.producers.insert(index));
+                }
+                quorum.signatures.truncate(2);
+                signed_by(slice);
+            },
+            VerifyError::Certificate(CertificateError::Weight(Epoch(0))),
+        ),
+        (
+            "another's part of the beacon",
+            &|slice| {
+                slice.body.beacon = honest[0].body.beacon;
+                signed_by(slice);
+            },
+            VerifyError::Beacon,
+        ),
+    ];
+    for (what, forge, expected) in forge {
+        let mut forged = honest.clone();
+        forge(&mut forged[at]);
+        let mut light = light(&world);
+        light.handle(world.now, forged.clone());
+        let refused: Vec<Told> =
+            std::iter::from_fn(|| light.poll(world.now)).filter(|told| matches!(told, Told::Refused(_))).collect();
+        let [Told::Refused(LightError::Unverified { header, error })] = refused[..] else {
+            panic!("{what}: {refused:?}")
+        };
+        assert_eq!(header, forged[at].reference(), "{what}");
+        let same = match (error, expected) {
+            // Whichever of the set it was.
+            (VerifyError::Certificate(of), VerifyError::Certificate(like)) => {
+                std::mem::discriminant(&of) == std::mem::discriminant(&like)
+            }
+            (of, like) => of == like,
+        };
+        assert!(same, "{what}: {error}");
+        let before = honest[at - 1].body.height();
+        assert_eq!(light.wanted(), Height { index: before.index + 1, ..before }, "{what}");
+        light.handle(world.now, honest[at..].to_vec());
+        assert_eq!(light.last_final(), whole.last_final(), "{what}: the rest comes from another");
+    }
 }

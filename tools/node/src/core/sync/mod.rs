@@ -14,6 +14,7 @@
 //! - no answer: another peer is asked, and this one after a pause that doubles;
 //! - a height that nobody bears out: a round ends where answers end, and the claim counts for nothing for a while. One
 //!   that lies in the future counts for nothing at all;
+//! - a chain that the operator's checkpoint excludes: its sender is closed, and nothing of it is taken ([`spine`]);
 //! - nobody has the slots any more, or nobody is there: the round ends, counted ([`SyncStats`]), and begins again when
 //!   a peer has something.
 //!
@@ -22,22 +23,24 @@
 
 mod peers;
 mod ranges;
+mod spine;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
 use hpb_base::limits::{
-    SYNC_BEHIND_SLOTS, SYNC_DISPUTES_MAX, SYNC_HANDED_BYTES_MAX, SYNC_HANDED_MAX, SYNC_UNFINAL_MAX,
-    SYNC_WAITING_BYTES_MAX,
+    SPINE_RANGE_BYTES_MAX, SYNC_BEHIND_SLOTS, SYNC_DISPUTES_MAX, SYNC_HANDED_BYTES_MAX, SYNC_HANDED_MAX,
+    SYNC_UNFINAL_MAX, SYNC_WAITING_BYTES_MAX,
 };
 use hpb_base::{Duration, Instant, Machine};
 use hpb_toe::SessionId;
-use hpb_types::message::{ChainPiece, PieceEnd, RangeRequest, SliceBundle, Standing};
+use hpb_types::message::{ChainPiece, Headers, PieceEnd, RangeRequest, SliceBundle, Standing};
 use hpb_types::{Epoch, Hash, Height, PublicKey, SliceRef, Slot};
 
 use peers::Peers;
 use ranges::{Range, Ranges, State};
+use spine::{Marks, Spine, Step};
 
 /// How long a piece may take.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
@@ -61,6 +64,8 @@ pub enum Fault {
     Unasked,
     /// Slices that turned out not to be the final ones, or not all of them.
     Untrue,
+    /// A chain without the operator's checkpoint, or one that does not lead there from this node's last final slice.
+    Checkpoint,
 }
 
 /// What the machine is told.
@@ -71,6 +76,8 @@ pub(super) enum Input {
     Closed { session: SessionId },
     /// A piece of an answer.
     Piece { session: SessionId, piece: Box<ChainPiece> },
+    /// An answer without transactions.
+    Headers { session: SessionId, headers: Box<Headers> },
     /// The slice that was handed on with that number stands in the engine's tree.
     Taken { number: u64 },
     /// It was refused.
@@ -96,10 +103,14 @@ pub(super) struct Surroundings {
 pub(super) enum Output {
     /// Ask this peer.
     Ask { session: SessionId, request: RangeRequest },
+    /// Ask this peer for slices without their transactions.
+    AskHeaders { session: SessionId, request: RangeRequest },
     /// Judge this slice, after those handed on before; then say what came of it.
     Judge { number: u64, bundle: Box<SliceBundle> },
     /// Close this session: its peer's answers are not what they should be.
     Ban { session: SessionId, fault: Fault },
+    /// This node's own final slice `own` is not on the checkpoint's chain, which has `found` at its height: go no further.
+    OwnBeside { own: SliceRef, found: SliceRef, checkpoint: SliceRef },
 }
 
 /// What happened so far. Only grows.
@@ -127,6 +138,8 @@ pub struct SyncStats {
     pub doubted: u64,
     /// Pieces that came too late.
     pub late: u64,
+    /// Slices without transactions that were followed to the checkpoint.
+    pub headers: u64,
 }
 
 /// A slice that is being judged.
@@ -212,6 +225,14 @@ pub(super) struct Sync {
     /// Slices taken since the last final one.
     unfinal: usize,
     disputes: Vec<Dispute>,
+    /// The operator's checkpoint, while the last final slice is below it.
+    checkpoint: Option<SliceRef>,
+    /// The search for the way there, until it is found.
+    spine: Option<Spine>,
+    /// The way, once it is found.
+    marks: Option<Marks>,
+    /// Whether this node's own chain is beside it.
+    is_beside: bool,
     number: u64,
     request: u64,
     /// When something came or was judged last.
@@ -222,9 +243,15 @@ pub(super) struct Sync {
 }
 
 impl Sync {
-    /// A machine of a node whose last final slice is `final_slice`.
-    pub(super) fn new(final_slice: SliceRef, around: Surroundings, now: Instant) -> Self {
+    /// A machine of a node whose last final slice is `final_slice`. It goes no other way than over `checkpoint`, if that
+    /// lies above.
+    pub(super) fn new(final_slice: SliceRef, checkpoint: Option<SliceRef>, around: Surroundings, now: Instant) -> Self {
+        let checkpoint = checkpoint.filter(|checkpoint| checkpoint.height > final_slice.height);
         Self {
+            checkpoint,
+            spine: checkpoint.map(|checkpoint| Spine::new(final_slice, checkpoint)),
+            marks: None,
+            is_beside: false,
             now,
             around,
             peers: Peers::default(),
@@ -262,8 +289,17 @@ impl Sync {
     /// Whether a slice of `slot` that came by itself is of no use yet. More than a third of the peers must say that this
     /// node is behind: one that lies about its height does not make it deaf.
     pub(super) fn is_beyond(&self, slot: Slot) -> bool {
+        if self.is_guarded() {
+            return true;
+        }
         let edge = Slot(self.final_slice.height.slot.0 + SYNC_BEHIND_SLOTS);
         self.active && slot > edge && self.peers.borne_out(self.now) > edge
+    }
+
+    /// Whether the operator's checkpoint is not reached yet: until then what comes by itself is read by nobody, and what
+    /// this node holds is given to nobody.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.checkpoint.is_some()
     }
 
     /// Whether the slice with that number is still waited for.
@@ -299,6 +335,11 @@ impl Sync {
             range.push(session, bundle);
         }
         range.from = from;
+        if self.marks.is_some() && range.bytes() > SPINE_RANGE_BYTES_MAX {
+            // More than can be held until it is proven.
+            range.empty();
+            return self.peers.set_aside(session, self.now);
+        }
         match piece.end {
             PieceEnd::More => {
                 range.state = State::Asked { session, request: piece.request, until: self.now + ANSWER_MAX }
@@ -325,6 +366,9 @@ impl Sync {
         self.stats.banned += 1;
         self.peers.ban(session, self.now);
         self.ranges.drop_of(session);
+        if let Some(spine) = &mut self.spine {
+            spine.close(session);
+        }
         if self.handed.iter().any(|handed| handed.session == session) {
             self.go_back();
         }
@@ -347,8 +391,16 @@ impl Sync {
         self.taken = self.final_slice;
         self.set_tail(self.final_slice, None);
         self.unfinal = 0;
-        self.covered = self.final_slice.height.slot;
+        // The rest of the last final slice's own slot.
+        let slot = self.final_slice.height.slot;
+        self.covered = self.range_end(slot, 1);
         self.ranges.push(Range::new(after(self.final_slice.height), self.covered));
+    }
+
+    /// Where a range ends that begins in slot `from` and is to take up `span` slots: at a mark, up to the checkpoint.
+    fn range_end(&self, from: Slot, span: u64) -> Slot {
+        let marked = self.marks.as_ref().and_then(|marks| marks.end_of(from, span));
+        marked.unwrap_or(Slot(from.0 + span - 1))
     }
 
     fn set_tail(&mut self, tail: SliceRef, by: Option<PublicKey>) {
@@ -378,6 +430,12 @@ impl Sync {
     fn finalised(&mut self, newly: &[SliceRef]) {
         let Some(last) = newly.last().copied() else { return };
         self.final_slice = last;
+        self.checkpoint = self.checkpoint.filter(|checkpoint| checkpoint.height > last.height);
+        if self.checkpoint.is_none() {
+            (self.spine, self.marks) = (None, None);
+        } else if let (Some(_), Some(checkpoint)) = (&self.spine, self.checkpoint) {
+            self.spine = Some(Spine::new(last, checkpoint));
+        }
         self.unfinal = self.unfinal.saturating_sub(newly.len());
         self.settle_disputes(newly);
         if last.height > self.tail.height {
@@ -411,9 +469,14 @@ impl Sync {
             self.stats.unanswered += 1;
             self.peers.set_aside(session, self.now);
         }
+        if self.is_beside || self.spine.is_some() {
+            return self.follow();
+        }
         let (goal, ahead) = (self.peers.goal(self.now, self.around.slot), self.final_slice.height.slot.0);
         if !self.active {
-            if goal.0 <= ahead + SYNC_BEHIND_SLOTS {
+            // What gossip brings is not read below the checkpoint.
+            let behind = if self.is_guarded() { 1 } else { SYNC_BEHIND_SLOTS };
+            if goal.0 <= ahead + behind {
                 return;
             }
             self.active = true;
@@ -426,7 +489,10 @@ impl Sync {
         let last = Slot(goal.0.saturating_sub(1));
         while self.ranges.has_room() && self.covered < last {
             let from = Height { slot: Slot(self.covered.0 + 1), index: 0 };
-            self.covered = last.min(Slot(self.covered.0 + self.ranges.span()));
+            let to = self.range_end(from.slot, self.ranges.span());
+            // Up to the checkpoint a range ends at a mark, wherever that is.
+            let is_below = self.checkpoint.is_some_and(|checkpoint| from.slot <= checkpoint.height.slot);
+            self.covered = if is_below { to } else { last.min(to) };
             self.ranges.push(Range::new(from, self.covered));
         }
         self.hand_on();
@@ -444,6 +510,84 @@ impl Sync {
             self.stats.without_peer += 1;
             self.end("no peer answers");
         }
+    }
+
+    /// Follows headers to the checkpoint.
+    fn follow(&mut self) {
+        let (Some(spine), Some(checkpoint)) = (&mut self.spine, self.checkpoint) else { return };
+        let holders = self.peers.holders(self.now, self.final_slice.height.slot, checkpoint.height);
+        spine.follow(holders.into_iter());
+        let (asks, late) = spine.ask(self.now, &mut self.request);
+        for session in late {
+            self.stats.unanswered += 1;
+            self.peers.set_aside(session, self.now);
+        }
+        for (session, request) in asks {
+            self.stats.asked += 1;
+            self.outputs.push_back(Output::AskHeaders { session, request });
+        }
+    }
+
+    fn headers(&mut self, session: SessionId, headers: &Headers) {
+        let Some(spine) = &mut self.spine else {
+            if headers.request == 0 || headers.request > self.request {
+                return self.ban(session, Fault::Unasked);
+            }
+            self.stats.late += 1;
+            return;
+        };
+        let step = spine.take(self.now, session, headers);
+        if step != Step::Unasked {
+            self.stats.headers += headers.slices.len() as u64;
+        }
+        match step {
+            Step::On => {}
+            Step::Proven => {
+                self.marks = self.spine.take().and_then(|spine| spine.into_marks(session));
+                let checkpoint = self.checkpoint.map(|checkpoint| checkpoint.to_text());
+                tracing::info!(checkpoint, "the way to the checkpoint is found");
+            }
+            Step::Beside => self.ban(session, Fault::Checkpoint),
+            Step::Broken => self.ban(session, Fault::Link),
+            Step::Unasked if headers.request == 0 || headers.request > self.request => {
+                self.ban(session, Fault::Unasked);
+            }
+            Step::Unasked => self.stats.late += 1,
+            Step::OwnBeside(found) => {
+                (self.spine, self.is_beside) = (None, true);
+                let own = self.final_slice;
+                if let Some(checkpoint) = self.checkpoint {
+                    self.outputs.push_back(Output::OwnBeside { own, found, checkpoint });
+                }
+            }
+        }
+    }
+
+    /// Whether the front range may be handed on: below the checkpoint only as a whole that leads to its mark.
+    fn prove_front(&mut self) -> bool {
+        let (Some(marks), Some(front), Some(checkpoint)) = (&self.marks, self.ranges.front_mut(), self.checkpoint)
+        else {
+            return true;
+        };
+        if front.start().slot > checkpoint.height.slot {
+            return true;
+        }
+        let Some(mark) = marks.at(front.to) else {
+            // Not to be proven as it is cut.
+            self.start_over();
+            return false;
+        };
+        let State::Whole { by } = front.state else { return false };
+        let Err(senders) = front.prove(self.tail, mark, mark == checkpoint) else { return true };
+        front.empty();
+        let by = by.and_then(|key| self.peers.session(&key));
+        match (senders.as_slice(), by) {
+            ([], Some(only)) => self.ban(only, Fault::Checkpoint),
+            ([only], Some(by)) if *only == by => self.ban(by, Fault::Checkpoint),
+            // One of several.
+            (several, _) => several.iter().for_each(|session| self.peers.set_aside(*session, self.now)),
+        }
+        false
     }
 
     fn end(&mut self, why: &str) {
@@ -495,6 +639,7 @@ impl Sync {
     /// Hands on what follows, in the chain's order.
     fn hand_on(&mut self) {
         while self.may_hand()
+            && self.prove_front()
             && let Some(front) = self.ranges.front()
         {
             let State::Whole { by } = front.state else {
@@ -577,8 +722,12 @@ impl Machine for Sync {
             Input::Closed { session } => {
                 self.peers.close(session);
                 self.ranges.unasked(session);
+                if let Some(spine) = &mut self.spine {
+                    spine.close(session);
+                }
             }
             Input::Piece { session, piece } => self.piece(session, *piece),
+            Input::Headers { session, headers } => self.headers(session, &headers),
             Input::Taken { number } => self.taken(number),
             Input::Refused { number, fault } => {
                 if let Some(handed) = self.judged(number) {
@@ -612,7 +761,8 @@ impl Machine for Sync {
         let pause = (self.active && self.paused_until > self.now).then_some(self.paused_until);
         let stall = self.stalls_at();
         let peers = self.peers.wake_at(self.now);
-        [self.ranges.wake_at(), pause, stall, peers].into_iter().flatten().filter(|at| *at > self.now).min()
+        let spine = self.spine.as_ref().and_then(Spine::wake_at);
+        [self.ranges.wake_at(), pause, stall, peers, spine].into_iter().flatten().filter(|at| *at > self.now).min()
     }
 }
 

@@ -6,7 +6,7 @@ use hpb_base::limits::SYNC_ASKED_PER_PEER_MAX;
 use hpb_base::{Duration, Instant};
 use hpb_toe::SessionId;
 use hpb_types::message::Standing;
-use hpb_types::{PublicKey, Slot};
+use hpb_types::{Height, PublicKey, Slot};
 
 /// The first pause of a peer that did not answer.
 const ASIDE_MIN: Duration = Duration::from_secs(1);
@@ -148,6 +148,17 @@ impl Peers {
         let idle: Vec<SessionId> =
             candidates.iter().filter(|(session, _)| asked(session) == least).map(|(session, _)| *session).collect();
         idle.get((self.turn % idle.len() as u64) as usize).copied()
+    }
+
+    /// Who has all that is final from `from` to `to`, and is neither set aside nor banned.
+    pub(super) fn holders(&self, now: Instant, from: Slot, to: Height) -> Vec<SessionId> {
+        let holds = |peer: &Peer| {
+            peer.standing.from <= from
+                && peer.standing.final_slice.height >= to
+                && peer.aside.is_over(now)
+                && self.records.get(&peer.key).is_none_or(|record| record.ban.is_over(now))
+        };
+        self.open.iter().filter(|(_, peer)| holds(peer)).map(|(session, _)| *session).collect()
     }
 
     /// Whether there are peers, and none of them keeps `slot` any more.

@@ -6,7 +6,7 @@ use hpb_base::Instant;
 use hpb_base::limits::{CHAIN_ANSWER_FILL_LEN, SYNC_RANGES_MAX, SYNC_SPAN_SLOTS_MAX};
 use hpb_toe::SessionId;
 use hpb_types::message::SliceBundle;
-use hpb_types::{Height, PublicKey, Slot};
+use hpb_types::{Height, PublicKey, SliceRef, Slot};
 
 /// Where a range stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,17 +31,64 @@ pub(super) struct Range {
     start: Height,
     /// Whether slices of it were handed on.
     touched: bool,
+    /// Whether all of it is known to lead to the checkpoint.
+    proven: bool,
 }
 
 impl Range {
     pub(super) fn new(from: Height, to: Slot) -> Self {
-        Self { from, to, state: State::Wanted, slices: VecDeque::new(), bytes: 0, start: from, touched: false }
+        Self {
+            from,
+            to,
+            state: State::Wanted,
+            slices: VecDeque::new(),
+            bytes: 0,
+            start: from,
+            touched: false,
+            proven: false,
+        }
     }
 
     pub(super) fn push(&mut self, session: SessionId, bundle: SliceBundle) {
         let len = bundle_len(&bundle);
         self.bytes += len;
+        self.proven = false;
         self.slices.push_back((session, len, bundle));
+    }
+
+    /// Bytes of slices that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether its slices are the one way from `tail` to `mark`, the last slice of its last slot, or part of it if the
+    /// slot goes on behind a mark that is `open`. Who sent any of them, if they are not.
+    pub(super) fn prove(&mut self, tail: SliceRef, mark: SliceRef, open: bool) -> Result<(), Vec<SessionId>> {
+        if self.proven || mark.height <= tail.height && self.slices.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<SliceRef> = self.slices.iter().map(|(_, _, bundle)| bundle.slice.reference()).collect();
+        let led = ids.iter().rposition(|slice| *slice == mark).is_some_and(|end| {
+            let parents = self.slices.iter().map(|(_, _, bundle)| bundle.slice.body.parent);
+            let above = [tail.id].into_iter().chain(ids.iter().map(|slice| slice.id));
+            (open || end + 1 == ids.len()) && parents.zip(above).take(end + 1).all(|(parent, id)| parent == id)
+        });
+        self.proven = led || open && mark.height <= tail.height;
+        if self.proven {
+            return Ok(());
+        }
+        let mut senders: Vec<SessionId> = self.slices.iter().map(|(session, ..)| *session).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        Err(senders)
+    }
+
+    /// Forgets what came, to ask for all of it again.
+    pub(super) fn empty(&mut self) {
+        self.from = self.start;
+        self.state = State::Wanted;
+        self.bytes = 0;
+        self.slices.clear();
     }
 
     pub(super) fn first(&self) -> Option<(SessionId, &SliceBundle)> {
@@ -123,6 +170,10 @@ impl Ranges {
 
     pub(super) fn front(&self) -> Option<&Range> {
         self.list.front()
+    }
+
+    pub(super) fn front_mut(&mut self) -> Option<&mut Range> {
+        self.list.front_mut()
     }
 
     pub(super) fn pop_front(&mut self) {

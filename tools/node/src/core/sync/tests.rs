@@ -4,6 +4,8 @@ use hpb_types::{
     Beacon, Certificate, ChainId, NextSchedule, ResultsCommitment, Signature, Slice, SliceBody, transactions_root,
 };
 
+use hpb_base::limits::SPINE_MARKS_MAX;
+
 use super::*;
 
 /// How a peer answers.
@@ -18,6 +20,10 @@ enum Manner {
     Omits(usize),
     /// Honest up to that place, then a fork of its own, as if that were final.
     Fork(usize),
+    /// The same fork in its answers, but the true headers.
+    Masked(usize),
+    /// Headers that do not follow one another.
+    Torn,
     /// Has nothing above that slot, whatever it says.
     Boasts(u64),
     /// It never has what it says.
@@ -44,6 +50,10 @@ struct World {
     around: Surroundings,
     /// Answers on their way.
     flying: VecDeque<(Instant, SessionId, ChainPiece)>,
+    headers_flying: VecDeque<(Instant, SessionId, Headers)>,
+    headers_asked: Vec<(usize, RangeRequest)>,
+    /// This node's own final slice and the checkpoint's there, where it was found beside it.
+    beside: Option<(SliceRef, SliceRef)>,
     judging: VecDeque<(u64, Slice)>,
     taken: Vec<Slice>,
     bans: Vec<(usize, Fault)>,
@@ -98,10 +108,16 @@ fn key(index: usize) -> PublicKey {
 
 impl World {
     fn new(slots: u64, manners: &[Manner]) -> Self {
+        Self::guarded(slots, manners, None, genesis())
+    }
+
+    /// With a checkpoint at that place of the chain, and a node that is final at `own`.
+    fn guarded(slots: u64, manners: &[Manner], checkpoint: Option<usize>, own: SliceRef) -> Self {
         let chain = chain_of(slots, None, 0);
+        let checkpoint = checkpoint.map(|at| chain[at].reference());
         let around = Surroundings { slot: Slot(slots + 1), epoch: Epoch(0), has_room: true };
         let tip = chain.last().unwrap().reference();
-        let mut sync = Sync::new(genesis(), around, Instant::ZERO);
+        let mut sync = Sync::new(own, checkpoint, around, Instant::ZERO);
         let peers: Vec<Peer> = manners
             .iter()
             .enumerate()
@@ -115,8 +131,8 @@ impl World {
                 Peer { manner: *manner, standing, session, open: true }
             })
             .collect();
-        let fork = match manners.iter().find(|manner| matches!(manner, Manner::Fork(_))) {
-            Some(Manner::Fork(at)) => {
+        let fork = match manners.iter().find(|manner| matches!(manner, Manner::Fork(_) | Manner::Masked(_))) {
+            Some(Manner::Fork(at) | Manner::Masked(at)) => {
                 let mut fork = chain[..=*at].to_vec();
                 fork.extend(chain_of(slots, Some(&chain[*at]), 7));
                 fork
@@ -131,6 +147,9 @@ impl World {
             now: Instant::ZERO,
             around,
             flying: VecDeque::new(),
+            headers_flying: VecDeque::new(),
+            headers_asked: Vec::new(),
+            beside: None,
             judging: VecDeque::new(),
             taken: Vec::new(),
             bans: Vec::new(),
@@ -145,7 +164,8 @@ impl World {
         let index = session.index as usize;
         self.asked.push((index, request));
         let manner = self.peers[index].manner;
-        let chain = if matches!(manner, Manner::Fork(_)) { &self.fork } else { &self.chain };
+        let forks = matches!(manner, Manner::Fork(_) | Manner::Masked(_));
+        let chain = if forks { &self.fork } else { &self.chain };
         let in_range = |slice: &Slice| slice.body.height() >= request.from && slice.body.slot <= request.to;
         let mut slices: Vec<Slice> = chain
             .iter()
@@ -190,11 +210,33 @@ impl World {
         }
     }
 
+    /// Answers a request for headers, five at most.
+    fn answer_headers(&mut self, session: SessionId, request: RangeRequest) {
+        let index = session.index as usize;
+        self.headers_asked.push((index, request));
+        let manner = self.peers[index].manner;
+        let chain = if matches!(manner, Manner::Fork(_)) { &self.fork } else { &self.chain };
+        let in_range = |slice: &&Slice| slice.body.height() >= request.from && slice.body.slot <= request.to;
+        let mut slices: Vec<Slice> = chain.iter().filter(in_range).take(6).cloned().collect();
+        let mut end = if slices.len() > 5 { PieceEnd::Cut } else { PieceEnd::Done };
+        slices.truncate(5);
+        match manner {
+            Manner::Silent => return,
+            Manner::Denies => (slices, end) = (Vec::new(), PieceEnd::NotHere),
+            Manner::Torn if slices.len() > 3 => drop(slices.remove(2)),
+            _ => {}
+        }
+        let headers = Headers { request: request.request, slices, end };
+        self.headers_flying.push_back((self.now + Duration::from_millis(20), session, headers));
+    }
+
     fn settle(&mut self) {
         self.sync.look(self.around);
         while let Some(output) = self.sync.poll(self.now) {
             match output {
                 Output::Ask { session, request } => self.answer(session, request),
+                Output::AskHeaders { session, request } => self.answer_headers(session, request),
+                Output::OwnBeside { own, found, .. } => self.beside = Some((own, found)),
                 Output::Judge { number, bundle } => self.judging.push_back((number, bundle.slice)),
                 Output::Ban { session, fault } => {
                     self.bans.push((session.index as usize, fault));
@@ -240,9 +282,16 @@ impl World {
             while self.judge() {
                 self.settle();
             }
-            let next = self.flying.front().map(|(at, ..)| *at).into_iter().chain(self.sync.wake_at()).min();
+            let flying = self.flying.front().map(|(at, ..)| *at);
+            let headers = self.headers_flying.front().map(|(at, ..)| *at);
+            let next = flying.into_iter().chain(headers).chain(self.sync.wake_at()).min();
             let Some(at) = next.filter(|at| *at <= until) else { break };
             self.now = self.now.max(at);
+            while let Some((_, session, headers)) = self.headers_flying.pop_front_if(|(at, ..)| *at <= self.now) {
+                if self.peers[session.index as usize].open {
+                    self.sync.handle(self.now, Input::Headers { session, headers: Box::new(headers) });
+                }
+            }
             while let Some((_, session, piece)) = self.flying.pop_front_if(|(at, ..)| *at <= self.now) {
                 if self.peers[session.index as usize].open {
                     self.sync.handle(self.now, Input::Piece { session, piece: Box::new(piece) });
@@ -447,4 +496,121 @@ fn a_closed_session_s_ranges_go_to_others() {
     world.assert_caught_up();
     assert_eq!(world.sync.stats().unanswered, 0);
     assert!(world.banned().is_empty());
+}
+
+impl World {
+    /// Nothing was taken that is not on the chain.
+    fn assert_nothing_beside(&self) {
+        assert!(self.taken.iter().all(|slice| self.chain.contains(slice)), "{:?}", self.sync.stats());
+    }
+}
+
+#[test]
+fn below_a_checkpoint_nothing_of_another_chain_is_taken_whoever_offers_it() {
+    // Where the fork begins, and the checkpoint, below and above it.
+    let cases = [
+        (Manner::Fork(100), Some(Fault::Checkpoint)),
+        (Manner::Masked(100), Some(Fault::Checkpoint)),
+        (Manner::Masked(398), Some(Fault::Checkpoint)),
+        (Manner::Torn, Some(Fault::Link)),
+        (Manner::BadAt(120), Some(Fault::Unverified)),
+        (Manner::Omits(200), Some(Fault::Checkpoint)),
+        (Manner::Silent, None),
+        (Manner::Denies, None),
+    ];
+    for place in 0..3 {
+        for (manner, fault) in cases {
+            let mut manners = [Manner::Honest; 3];
+            manners[place] = manner;
+            let mut world = World::guarded(500, &manners, Some(400), genesis());
+            assert!(world.sync.is_guarded() && world.sync.is_beyond(Slot(1)));
+            world.run(Duration::from_secs(180));
+            world.assert_caught_up();
+            world.assert_nothing_beside();
+            assert!(!world.sync.is_guarded() && !world.sync.is_beyond(Slot(1)));
+            assert!(world.bans.iter().all(|(index, _)| *index == place), "{manner:?} at {place}: {:?}", world.bans);
+            let found = world.bans.first().map(|(_, fault)| *fault);
+            // Beyond the checkpoint its fork is told from the chain as ever.
+            let beyond = matches!(manner, Manner::Masked(_)) && matches!(found, Some(Fault::Link | Fault::Untrue));
+            assert!(found.is_none() || found == fault || beyond, "{manner:?} at {place}: {found:?}");
+            if matches!(manner, Manner::Fork(_) | Manner::Torn) {
+                assert_eq!(found, fault, "{manner:?} at {place}: known by its headers");
+            }
+        }
+    }
+}
+
+#[test]
+fn alone_with_another_chain_a_node_takes_nothing_until_the_right_one_comes() {
+    for manner in [Manner::Fork(100), Manner::Masked(100)] {
+        let mut world = World::guarded(300, &[manner], Some(400), genesis());
+        world.run(Duration::from_secs(30));
+        world.assert_nothing_beside();
+        assert_eq!(world.bans, [(0, Fault::Checkpoint)], "{manner:?}");
+        assert!(world.sync.is_guarded() && world.taken.len() < 110);
+        let session = SessionId { index: 1, generation: 0 };
+        let standing = world.peers[0].standing;
+        world.peers.push(Peer { manner: Manner::Honest, standing, session, open: true });
+        world.sync.handle(world.now, Input::Standing { session, peer: key(1), standing });
+        world.run(Duration::from_secs(60));
+        world.assert_caught_up();
+        world.assert_nothing_beside();
+    }
+}
+
+#[test]
+fn who_has_not_come_to_the_checkpoint_is_not_asked() {
+    let mut world = World::guarded(300, &[Manner::Honest], Some(400), genesis());
+    let (session, from) = (world.peers[0].session, Slot(0));
+    let standing = Standing { final_slice: world.chain[399].reference(), from };
+    world.sync.handle(Instant::ZERO, Input::Standing { session, peer: key(0), standing });
+    world.run(Duration::from_secs(30));
+    assert!(world.headers_asked.is_empty() && world.asked.is_empty() && world.taken.is_empty());
+}
+
+#[test]
+fn a_node_whose_own_chain_is_beside_the_checkpoint_says_so_and_takes_nothing() {
+    let mut world = World::guarded(300, &[Manner::Honest; 2], Some(400), genesis());
+    let own = slice(world.chain[200].body.slot.0, world.chain[200].body.index, Hash::ZERO, 0, 9).reference();
+    let peers: Vec<(SessionId, Standing)> = world.peers.iter().map(|peer| (peer.session, peer.standing)).collect();
+    world.sync = Sync::new(own, Some(world.chain[400].reference()), world.around, Instant::ZERO);
+    for (index, (session, standing)) in peers.into_iter().enumerate() {
+        world.sync.handle(Instant::ZERO, Input::Standing { session, peer: key(index), standing });
+    }
+    world.run(Duration::from_secs(30));
+    assert_eq!(world.beside, Some((own, world.chain[200].reference())));
+    assert!(world.asked.is_empty() && world.taken.is_empty() && world.bans.is_empty());
+}
+
+#[test]
+fn one_that_is_past_its_checkpoint_catches_up_as_ever() {
+    let chain = chain_of(300, None, 0);
+    let mut world = World::guarded(300, &[Manner::Honest; 2], Some(400), chain[400].reference());
+    assert!(!world.sync.is_guarded());
+    (world.final_at, world.around.epoch) = (401, Epoch(100));
+    world.run(Duration::from_secs(30));
+    assert!(world.headers_asked.is_empty() && world.sync.stats().finished == 1);
+}
+
+#[test]
+fn marks_end_ranges_and_grow_sparser_without_end() {
+    let mut marks = Marks::new();
+    let mark = |slot| SliceRef { height: Height::new(slot, 1), id: Hash([slot as u8; 32]) };
+    for slot in [1, 2, 4, 5, 9] {
+        marks.push(mark(slot));
+    }
+    marks.close(mark(12));
+    let end = |from, span| marks.end_of(Slot(from), span).map(|slot| slot.0);
+    assert_eq!(
+        [end(1, 1), end(1, 4), end(1, 100), end(3, 1), end(6, 2), end(10, 1)].map(Option::unwrap),
+        [1, 4, 12, 4, 9, 12]
+    );
+    assert_eq!((end(13, 5), marks.at(Slot(9)), marks.at(Slot(8))), (None, Some(mark(9)), None));
+    let mut long = Marks::new();
+    for slot in 1..500_000 {
+        long.push(mark(slot));
+    }
+    long.close(mark(500_000));
+    assert!(long.list.len() <= SPINE_MARKS_MAX + 1 && long.list.len() > SPINE_MARKS_MAX / 4);
+    assert!(long.list.windows(2).all(|pair| pair[0].height < pair[1].height));
 }
