@@ -62,7 +62,8 @@ pub enum Kind {
         to: Nodes,
         /// Whether the other direction is cut too.
         both_ways: bool,
-        /// Whether the sessions break, and what is sent is lost; else it waits for the fault's end.
+        /// Whether the sessions break, and what is sent is lost; else it waits for the fault's end. Whole cards lose the
+        /// frames either way, and find out for themselves whether a session outlasts it.
         breaks: bool,
     },
     /// Messages from some nodes to others are late, lost, out of order, doubled, damaged.

@@ -1,7 +1,8 @@
 //! All nodes of a chain in one thread, on virtual time, from one seed.
 //!
 //! The cores are the node's own. What lies between them is played here: sessions and messages, verifiers, disks, clocks,
-//! users, and the faults of the schedule. Nothing depends on the machine that it runs on.
+//! users, and the faults of the schedule. In a plan with whole cards, sessions are the cards' own, over a wire, and
+//! verifiers the nodes' own. Nothing depends on the machine that it runs on.
 
 mod cards;
 mod force;
