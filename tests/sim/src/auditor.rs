@@ -11,11 +11,12 @@ use hpb_types::{
     AccountName, Certificate, Confirm, ConfirmBody, Epoch, Evidence, Genesis, Height, NextSchedule, Schedule, SliceRef,
 };
 
-use crate::paper::is_good_confirm;
+use crate::signing::Signing;
 
 /// The auditor of one run.
 pub struct Auditor {
     genesis: Genesis,
+    signing: Signing,
     /// The schedules that slices fixed; of two final chains each may have fixed its own for one epoch.
     schedules: BTreeMap<Epoch, Vec<Schedule>>,
     certificates: BTreeSet<(SliceRef, SliceRef)>,
@@ -25,10 +26,11 @@ pub struct Auditor {
 
 impl Auditor {
     /// One who has heard nothing yet.
-    pub fn new(genesis: &Genesis) -> Self {
+    pub fn new(genesis: &Genesis, signing: Signing) -> Self {
         let first = genesis.schedule();
         Self {
             genesis: genesis.clone(),
+            signing,
             schedules: BTreeMap::from([(first.epoch, vec![first])]),
             certificates: BTreeSet::new(),
             words: BTreeMap::new(),
@@ -78,7 +80,7 @@ impl Auditor {
                         producer: producer.name,
                     };
                     let confirm = Confirm { body, signature: *signature };
-                    if is_good_confirm(&confirm, &producer.key) {
+                    if self.signing.is_good_confirm(&confirm, &producer.key) {
                         confirms.push(confirm);
                     }
                 }

@@ -13,7 +13,6 @@ use hpb_types::{Confirm, ConfirmBody, Epoch, Hash, Message, PublicKey, Slice, Sl
 
 use crate::cast::Cast;
 use crate::faults::Nodes;
-use crate::paper::{is_good_confirm, is_good_slice};
 
 /// A way to lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,13 +76,13 @@ impl Liar {
         let mut words = vec![(all, Arc::clone(message))];
         match decode(message) {
             Some(Message::SliceBundle(bundle)) => {
-                self.note_key(cast, |key| is_good_slice(&bundle.slice, key));
+                self.note_key(cast, |key| cast.signing.is_good_slice(&bundle.slice, key));
                 for behaviour in behaviours {
                     self.slice(cast, *behaviour, &bundle, &mut words);
                 }
             }
             Some(Message::Confirm(confirm)) => {
-                self.note_key(cast, |key| is_good_confirm(&confirm, key));
+                self.note_key(cast, |key| cast.signing.is_good_confirm(&confirm, key));
                 for behaviour in behaviours {
                     self.confirm(cast, *behaviour, &confirm, &mut words);
                 }
@@ -168,7 +167,7 @@ impl Liar {
     /// Notes which of its keys a word of its core is signed with, to lie under the same.
     fn note_key(&mut self, cast: &Cast, is_signed_with: impl Fn(&PublicKey) -> bool) {
         let signers = &cast.nodes[self.number].signers;
-        self.key = signers.iter().position(|signer| is_signed_with(&signer.0)).unwrap_or(self.key);
+        self.key = signers.iter().position(|signer| is_signed_with(&signer.public())).unwrap_or(self.key);
     }
 
     fn signed(&self, cast: &Cast, epoch: Epoch, source: SliceRef, target: SliceRef) -> Arc<[u8]> {

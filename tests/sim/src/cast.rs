@@ -6,11 +6,11 @@ use hpb_base::limits::LOG_SEGMENT_LEN;
 use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_types::{
     AccountName, Amount, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Hash,
-    KeyPair, NameError, PublicKey, VrfSecret,
+    KeyPair, NameError, PublicKey, Signer, VrfSecret,
 };
 
 use crate::electorate::{Electorate, release_slots};
-use crate::paper::PaperSigner;
+use crate::signing::Signing;
 
 /// Slot 0 begins here on the true clock.
 pub const GENESIS_AT: Instant = Instant::from_millis(1_000);
@@ -78,12 +78,12 @@ pub struct Part {
     /// Its producer's name.
     pub name: AccountName,
     /// Who signs its slices and confirms, first and after a change.
-    pub signers: [Arc<PaperSigner>; 2],
-    /// Who proves its part of the beacon, first and after a change; not on paper, because the chain draws from what is
+    pub signers: [Arc<dyn Signer>; 2],
+    /// Who proves its part of the beacon, first and after a change; never on paper, because the chain draws from what is
     /// proven.
     pub beacons: [VrfSecret; 2],
-    /// The key of its account.
-    pub account: PublicKey,
+    /// Who signs for its account.
+    pub account: Arc<dyn Signer>,
     /// Its node's identity.
     pub identity: PublicKey,
 }
@@ -93,13 +93,15 @@ pub struct Part {
 pub struct User {
     /// Its name.
     pub name: AccountName,
-    /// Its key.
-    pub key: PublicKey,
+    /// Who signs for it.
+    pub signer: Arc<dyn Signer>,
 }
 
 /// All who take part.
 #[derive(Clone, Debug)]
 pub struct Cast {
+    /// How it is signed.
+    pub signing: Signing,
     /// The chain.
     pub genesis: Genesis,
     /// Its times.
@@ -124,12 +126,13 @@ pub enum CastError {
 }
 
 impl Cast {
-    /// The cast of a chain of `count` nodes, those of the electorate's founders producers of weight 1.
+    /// The cast of a chain of `count` nodes, those of the electorate's founders producers of weight 1, signed as `signing`
+    /// says.
     ///
     /// # Errors
     /// A genesis that breaks a rule.
-    pub fn new(count: usize, electorate: &Electorate) -> Result<Self, CastError> {
-        let cast = Self::with_times(count, electorate, Times::SHORT)?;
+    pub fn new(count: usize, electorate: &Electorate, signing: Signing) -> Result<Self, CastError> {
+        let cast = Self::with_times(count, electorate, signing, Times::SHORT)?;
         Ok(Self { segment_len: SEGMENT_LEN, ..cast })
     }
 
@@ -138,23 +141,30 @@ impl Cast {
     ///
     /// # Errors
     /// A genesis that breaks a rule.
-    pub fn with_times(count: usize, electorate: &Electorate, times: Times) -> Result<Self, CastError> {
+    pub fn with_times(
+        count: usize,
+        electorate: &Electorate,
+        signing: Signing,
+        times: Times,
+    ) -> Result<Self, CastError> {
+        let signer = |purpose, index| signing.signer(KeyPair::from_seed(seed(purpose, index)));
         let nodes = (0..count)
             .map(|index| {
                 let name = AccountName::new(&format!("node-{index}"))?;
-                let signers = ["producer", "second producer"].map(|purpose| Arc::new(PaperSigner(key(purpose, index))));
+                let signers = ["producer", "second producer"].map(|purpose| signer(purpose, index));
                 let beacons = ["beacon", "second beacon"].map(|purpose| VrfSecret::from_seed(seed(purpose, index)));
-                Ok(Part { name, signers, beacons, account: key("account", index), identity: key("identity", index) })
+                let identity = KeyPair::from_seed(identity_seed(index)).public();
+                Ok(Part { name, signers, beacons, account: signer("account", index), identity })
             })
             .collect::<Result<Vec<_>, NameError>>()?;
         let users = (0..USERS)
-            .map(|index| Ok(User { name: AccountName::new(&format!("user-{index}"))?, key: key("user", index) }))
+            .map(|index| Ok(User { name: AccountName::new(&format!("user-{index}"))?, signer: signer("user", index) }))
             .collect::<Result<Vec<_>, NameError>>()?;
         let account = |name, key, balance| GenesisAccount { name, key, balance };
         let mut accounts: Vec<GenesisAccount> = nodes
             .iter()
-            .map(|node| account(node.name, node.account, NODE_BALANCE))
-            .chain(users.iter().map(|user| account(user.name, user.key, Amount(1_000_000 * Amount::ONE.0))))
+            .map(|node| account(node.name, node.account.public(), NODE_BALANCE))
+            .chain(users.iter().map(|user| account(user.name, user.signer.public(), Amount(1_000_000 * Amount::ONE.0))))
             .collect();
         accounts.sort_by_key(|account| account.name);
         let genesis = Genesis {
@@ -176,7 +186,7 @@ impl Cast {
                 .iter()
                 .map(|node| GenesisProducer {
                     name: node.name,
-                    key: node.signers[0].0,
+                    key: node.signers[0].public(),
                     beacon: node.beacons[0].public(),
                     bond: BOND,
                 })
@@ -184,7 +194,7 @@ impl Cast {
             accounts,
         };
         genesis.validate()?;
-        Ok(Self { genesis, times, segment_len: LOG_SEGMENT_LEN, nodes, users })
+        Ok(Self { signing, genesis, times, segment_len: LOG_SEGMENT_LEN, nodes, users })
     }
 }
 
@@ -193,9 +203,9 @@ pub fn slot_start(slot: u64) -> Instant {
     Times::SHORT.slot_start(slot)
 }
 
-/// A real public key, as the genesis asks for; its secret is never used.
-fn key(purpose: &str, index: usize) -> PublicKey {
-    KeyPair::from_seed(seed(purpose, index)).public()
+/// What the identity of a node follows from.
+pub fn identity_seed(index: usize) -> [u8; 32] {
+    seed("identity", index)
 }
 
 fn seed(purpose: &str, index: usize) -> [u8; 32] {

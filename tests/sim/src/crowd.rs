@@ -5,7 +5,6 @@ use hpb_ledger::{account, token};
 use hpb_types::{Amount, Authorisation, Transaction, TransactionBody};
 
 use crate::cast::{Cast, WALL_AT_ZERO};
-use crate::paper::sign_transaction;
 
 /// Who submits what, and when.
 pub struct Crowd {
@@ -53,6 +52,6 @@ impl Crowd {
             fee_limit: Amount::ONE,
             salt: self.turn,
         };
-        Some((node, sign_transaction(body, payer.key)))
+        Some((node, Transaction::sign(body, &[&*payer.signer])))
     }
 }

@@ -62,7 +62,8 @@ pub enum Kind {
         to: Nodes,
         /// Whether the other direction is cut too.
         both_ways: bool,
-        /// Whether the sessions break, and what is sent is lost; else it waits for the fault's end.
+        /// Whether the sessions break, and what is sent is lost; else it waits for the fault's end. Whole cards lose the
+        /// frames either way, and find out for themselves whether a session outlasts it.
         breaks: bool,
     },
     /// Messages from some nodes to others are late, lost, out of order, doubled, damaged.
@@ -245,6 +246,20 @@ impl Schedule {
         }
         heals.push(until);
         heals
+    }
+
+    /// The same in a shorter run: every fault comes earlier and lasts shorter in proportion, so that the last one has ended
+    /// when slot `until` begins.
+    #[must_use]
+    pub fn shortened(&self, until: u64) -> Self {
+        let origin = slot_start(0);
+        let short = |at: Instant| {
+            let nanos = u128::from(at.since(origin).as_nanos()) * u128::from(until) / u128::from(FAULTS_UNTIL);
+            origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        let faults = self.faults.iter();
+        let faults = faults.map(|fault| Fault { from: short(fault.from), until: short(fault.until), ..fault.clone() });
+        Self { faults: faults.collect() }
     }
 
     /// The same without the faults at `indexes`.

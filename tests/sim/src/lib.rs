@@ -9,6 +9,7 @@ pub mod auditor;
 pub mod byzantine;
 #[cfg(feature = "canary")]
 pub mod canaries;
+pub mod cards;
 pub mod cast;
 pub mod checkers;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod paper;
 pub mod queue;
 pub mod run;
 pub mod scenario;
+pub mod signing;
 pub mod trace;
 pub mod workload;
 pub mod world;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hpb_base::{Duration, Instant, Random};
+use hpb_net::wire::LinkConfig;
 
 /// What a link does to messages beside its own delay. Shares are in parts per million of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -107,6 +108,23 @@ impl Link {
             return deliver(at, bytes.into());
         }
         deliver(at, Arc::clone(message));
+    }
+
+    /// The same as a direction of a wire, whose frames are what is late, lost, out of order, doubled, damaged. A stop loses
+    /// them: the cards send them again, and break what stays unanswered too long.
+    pub fn wire(&self) -> LinkConfig {
+        let Weather { delay, jitter, loss_ppm, reorder_ppm, duplicate_ppm, corrupt_ppm } = self.weather;
+        LinkConfig {
+            delay: self.base + delay,
+            jitter: CALM_JITTER + jitter,
+            loss_ppm,
+            reorder_ppm,
+            reorder_delay: REORDER,
+            duplicate_ppm,
+            corrupt_ppm,
+            cut: self.stop.is_some(),
+            ..LinkConfig::default()
+        }
     }
 
     /// What waited for the link to open again, in order.

@@ -15,7 +15,7 @@ use crate::cast::{Cast, WALL_AT_ZERO};
 use crate::clock::Clock;
 use crate::disk::{SimFolder, SimStore};
 use crate::faults::Loss;
-use crate::paper::{PaperSigner, PaperVerify, is_good};
+use crate::signing::NodeVerify;
 
 /// What a data sync takes.
 pub const SYNC: Duration = Duration::from_micros(300);
@@ -31,7 +31,7 @@ pub struct Node {
     /// Its core; none while it is down.
     pub core: Option<Core<SimStore>>,
     /// Its verifier.
-    pub verify: PaperVerify,
+    pub verify: NodeVerify,
     /// Its log.
     pub log: Option<ChainLog>,
     /// Where the log lies.
@@ -87,7 +87,7 @@ impl Node {
         Self {
             number,
             core: None,
-            verify: PaperVerify::new(&cast.genesis),
+            verify: cast.signing.verifier(&cast.genesis),
             log: None,
             folder: SimFolder::default(),
             store: SimStore::default(),
@@ -139,26 +139,26 @@ impl Node {
             ChainLog::create(folder, options, [self.number as u8; 32], watermark, clock())?
         };
         self.folder.settle();
-        let ledger = Ledger::open(&cast.genesis, self.store.clone()).map_err(RecoverError::from)?.with_judge(is_good);
+        let ledger = Ledger::open(&cast.genesis, self.store.clone())
+            .map_err(RecoverError::from)?
+            .with_judge(cast.signing.is_good());
         let recovered = Recovered::read_with(&cast.genesis, ledger, &mut log, Some(&part.name))?;
         let others = cast.nodes.iter().enumerate().filter(|(other, _)| *other != self.number);
         let config = CoreConfig {
             genesis: cast.genesis.clone(),
             producer: Some(Producer {
                 name: part.name,
-                signers: part.signers.iter().map(|signer| Arc::clone(signer) as _).collect(),
+                signers: part.signers.to_vec(),
                 beacons: part.beacons.to_vec(),
             }),
-            reporter: Some(Reporter {
-                name: part.name,
-                signer: Arc::new(PaperSigner(part.account)),
-                fee_limit: Amount::ONE,
-            }),
+            reporter: Some(Reporter { name: part.name, signer: Arc::clone(&part.account), fee_limit: Amount::ONE }),
             validators: others.map(|(_, other)| other.identity).collect(),
             wall_at_zero: self.clock.wall_at_zero(now, WALL_AT_ZERO),
             commit_every: COMMIT_EVERY,
             silent_when_idle: false,
         };
+        // Its process is a new one: its verifier remembers nothing.
+        self.verify = cast.signing.verifier(&cast.genesis);
         let local = self.clock.local(now);
         self.core = Some(Core::new(config, recovered, local));
         self.log = Some(log);
@@ -183,7 +183,6 @@ impl Node {
             self.folder.rot(random);
             self.rotten = true;
         }
-        self.verify.restart();
     }
 
     /// Gives the core an input.

@@ -10,7 +10,7 @@ use hpb_node::verify::{Request, Verdict};
 use hpb_types::message::SliceBundle;
 use hpb_types::{
     Canonical, Certificate, ChainId, Confirm, Domain, Genesis, PublicKey, RejectReason, Signature, Signer, Slice,
-    Transaction, TransactionBody, TransactionSignature, transactions_root,
+    Transaction, TransactionSignature, transactions_root,
 };
 
 /// What a request costs its verifier.
@@ -44,19 +44,13 @@ pub fn is_good(domain: Domain, chain: &ChainId, body: &[u8], key: &PublicKey, si
     *signature == sign(domain, chain, body, key)
 }
 
-/// A transaction signed by one key.
-pub fn sign_transaction(body: TransactionBody, key: PublicKey) -> Transaction {
-    let signature = sign(Domain::Transaction, &body.chain, &body.to_bytes(), &key);
-    Transaction { body, signatures: vec![TransactionSignature::Ed25519 { key, signature }] }
-}
-
 /// Whether a confirm is signed on paper under `key`.
-pub fn is_good_confirm(confirm: &Confirm, key: &PublicKey) -> bool {
+fn is_good_confirm(confirm: &Confirm, key: &PublicKey) -> bool {
     confirm.signature == sign(Domain::Confirm, &confirm.body.chain, &confirm.body.to_bytes(), key)
 }
 
 /// Whether a slice is signed on paper under `key`.
-pub fn is_good_slice(slice: &Slice, key: &PublicKey) -> bool {
+fn is_good_slice(slice: &Slice, key: &PublicKey) -> bool {
     slice.signature == sign(Domain::Slice, &slice.body.chain, &slice.body.statement().to_bytes(), key)
 }
 
@@ -70,20 +64,13 @@ fn is_good_transaction(transaction: &Transaction) -> bool {
 
 /// The verifier of one validator, as [`hpb_node::verify::Verify`] but for the signatures themselves.
 pub struct PaperVerify {
-    fresh: Verifier,
     verifier: Verifier,
 }
 
 impl PaperVerify {
     /// A verifier for the chain of `genesis`.
     pub fn new(genesis: &Genesis) -> Self {
-        let fresh = hpb_node::engine::verifier(genesis);
-        Self { verifier: fresh.clone(), fresh }
-    }
-
-    /// Its process ended: it remembers nothing.
-    pub fn restart(&mut self) {
-        self.verifier = self.fresh.clone();
+        Self { verifier: hpb_node::engine::verifier(genesis) }
     }
 
     /// Judges one request; what sets the schedules has no verdict.

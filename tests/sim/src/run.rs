@@ -29,6 +29,8 @@ pub struct Arguments {
     pub seeds: Range<u64>,
     /// Nodes of each world.
     pub nodes: usize,
+    /// Whole cards in every seed, not in one of twenty.
+    pub whole_cards: bool,
     /// Print what happened, for a run of one seed.
     pub trace: bool,
 }
@@ -91,7 +93,7 @@ impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} seeds of {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final, {} producers \
+            "{} seeds of at most {SLOTS} slots, {} failed: {} slices, {} final, {} transactions final, {} producers \
              accused, {} conspiracies, {} changes of the set, {} overrun; {} simulated seconds in \
              {} s ({} a second); trace {}",
             self.seeds,
@@ -116,7 +118,7 @@ impl std::fmt::Display for Summary {
 /// # Errors
 /// Arguments that make no run; a reader that went away.
 pub fn run(arguments: &Arguments, stop: &(dyn Fn() -> bool + Sync), out: &mut dyn Write) -> Result<Summary, RunError> {
-    let Arguments { seeds, nodes, trace } = arguments;
+    let Arguments { seeds, nodes, whole_cards, trace } = arguments;
     if !(NODES_MIN..=NODES_MAX).contains(nodes) {
         return Err(RunError::Nodes(*nodes));
     }
@@ -124,12 +126,17 @@ pub fn run(arguments: &Arguments, stop: &(dyn Fn() -> bool + Sync), out: &mut dy
         return Err(RunError::Seeds(seeds.clone()));
     }
     let started = now();
-    let mut telling = Telling::new(*nodes);
+    let mut telling = Telling::new(*nodes, *whole_cards);
     let mut told: Result<(), io::Error> = Ok(());
-    in_order(seeds.clone(), stop, &|seed| run_one(Plan::draw(seed, *nodes), *trace), &mut |seed, outcome| {
-        told = telling.tell(seed, outcome, out);
-        told.is_ok()
-    });
+    in_order(
+        seeds.clone(),
+        stop,
+        &|seed| run_one(Plan::draw(seed, *nodes).with_whole_cards(*whole_cards), *trace),
+        &mut |seed, outcome| {
+            told = telling.tell(seed, outcome, out);
+            told.is_ok()
+        },
+    );
     told?;
     Ok(telling.summary(now().duration_since(started)))
 }
@@ -208,19 +215,21 @@ impl Outcome {
 }
 
 /// The command that runs a seed again.
-pub fn replay_command(seed: u64, nodes: usize) -> String {
-    format!("hpb sim --nodes {nodes} --replay {seed} --trace")
+pub fn replay_command(seed: u64, nodes: usize, whole_cards: bool) -> String {
+    let cards = if whole_cards { " --whole-cards" } else { "" };
+    format!("hpb sim --nodes {nodes}{cards} --replay {seed} --trace")
 }
 
 struct Telling {
     nodes: usize,
+    whole_cards: bool,
     minimised: u32,
     hasher: blake3::Hasher,
     summary: Summary,
 }
 
 impl Telling {
-    fn new(nodes: usize) -> Self {
+    fn new(nodes: usize, whole_cards: bool) -> Self {
         let summary = Summary {
             seeds: 0,
             failed: Vec::new(),
@@ -235,7 +244,7 @@ impl Telling {
             trace: Hash::ZERO,
             took: Duration::ZERO,
         };
-        Self { nodes, minimised: 0, hasher: blake3::Hasher::new(), summary }
+        Self { nodes, whole_cards, minimised: 0, hasher: blake3::Hasher::new(), summary }
     }
 
     fn tell(&mut self, seed: u64, outcome: Outcome, out: &mut dyn Write) -> io::Result<()> {
@@ -258,7 +267,7 @@ impl Telling {
         writeln!(out, "seed {seed} failed: {failure}")?;
         if self.minimised < MINIMISED_MAX {
             self.minimised += 1;
-            let drawn = Plan::draw(seed, self.nodes);
+            let drawn = Plan::draw(seed, self.nodes).with_whole_cards(self.whole_cards);
             let all = drawn.schedule.faults.len();
             let least = minimise(&drawn.schedule, failure.checker, |schedule| {
                 let plan = Plan { schedule: schedule.clone(), ..drawn.clone() };
@@ -267,7 +276,7 @@ impl Telling {
             writeln!(out, "of its {all} faults, with these it still fails:")?;
             write!(out, "{least}")?;
         }
-        writeln!(out, "{}", replay_command(seed, self.nodes))
+        writeln!(out, "{}", replay_command(seed, self.nodes, self.whole_cards))
     }
 
     fn summary(mut self, took: std::time::Duration) -> Summary {

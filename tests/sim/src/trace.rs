@@ -40,6 +40,8 @@ pub enum Tag {
     Final = 14,
     /// A piece of the log was read for a peer.
     Served = 15,
+    /// A card sends a frame.
+    Frame = 16,
 }
 
 /// The trace so far.

@@ -5,11 +5,11 @@ use hpb_base::limits::VOTES_MAX;
 use hpb_base::{Duration, Instant, Random};
 use hpb_ledger::dpos;
 use hpb_ledger::{account, token};
-use hpb_types::{AccountName, Action, Amount, Authorisation, PublicKey, Transaction, TransactionBody};
+use hpb_types::{AccountName, Action, Amount, Authorisation, Signer, Transaction, TransactionBody};
 
 use crate::cast::{BOND, Cast, SLOT, WALL_AT_ZERO, slot_start};
 use crate::electorate::{Ask, Deed};
-use crate::paper::sign_transaction;
+use crate::signing::sign_transaction;
 
 /// How long a transaction may wait: longer than a run.
 const EXPIRY_MS: u64 = 300_000;
@@ -55,8 +55,8 @@ impl Workload {
     /// The next transaction: what is asked for by now, or a transfer, or in one of ten cases one that was sent before.
     pub fn transaction(&mut self, cast: &Cast, now: Instant) -> Transaction {
         if let Some(ask) = self.asks.pop_if(|ask| slot_start(ask.slot) <= now) {
-            let (actor, key, action) = asked(cast, ask.deed);
-            return self.signed(cast, now, actor, key, action);
+            let (actor, signer, action) = asked(cast, ask.deed);
+            return self.signed(cast, now, actor, signer, action);
         }
         if !self.sent.is_empty() && self.random.below(10) == 0 {
             let place = self.random.below(self.sent.len() as u64) as usize;
@@ -80,10 +80,17 @@ impl Workload {
         let to = if to == from { (to + 1) % users } else { to };
         let (from, to) = (&cast.users[from as usize], &cast.users[to as usize]);
         let amount = Amount(u128::from(1 + self.random.below(1_000_000)));
-        self.signed(cast, now, from.name, from.key, token::transfer_action(from.name, to.name, amount))
+        self.signed(cast, now, from.name, &*from.signer, token::transfer_action(from.name, to.name, amount))
     }
 
-    fn signed(&mut self, cast: &Cast, now: Instant, actor: AccountName, key: PublicKey, action: Action) -> Transaction {
+    fn signed(
+        &mut self,
+        cast: &Cast,
+        now: Instant,
+        actor: AccountName,
+        signer: &dyn Signer,
+        action: Action,
+    ) -> Transaction {
         self.salt += 1;
         let body = TransactionBody {
             version: TransactionBody::VERSION,
@@ -95,14 +102,14 @@ impl Workload {
             fee_limit: Amount::ONE,
             salt: self.salt,
         };
-        sign_transaction(body, key)
+        sign_transaction(body, signer)
     }
 }
 
-/// Whose action a deed is, under which key.
-fn asked(cast: &Cast, deed: Deed) -> (AccountName, PublicKey, Action) {
+/// Whose action a deed is, and who signs it.
+fn asked(cast: &Cast, deed: Deed) -> (AccountName, &dyn Signer, Action) {
     let (user, node) = (|user: usize| &cast.users[user], |node: usize| &cast.nodes[node]);
-    let of_node = |number: usize, action: Action| (node(number).name, node(number).account, action);
+    let of_node = |number: usize, action: Action| (node(number).name, &*node(number).account, action);
     let keys = |number: usize, second: bool| {
         let (part, place) = (node(number), usize::from(second));
         let chain = cast.genesis.chain_id();
@@ -113,12 +120,12 @@ fn asked(cast: &Cast, deed: Deed) -> (AccountName, PublicKey, Action) {
             let user = user(number);
             // Different stakes, so that votes rank.
             let amount = Amount((1_000 + 100 * number as u128) * Amount::ONE.0);
-            (user.name, user.key, dpos::stake_action(user.name, amount))
+            (user.name, &*user.signer, dpos::stake_action(user.name, amount))
         }
         Deed::Vote(number, members) => {
             let user = user(number);
             let names = members.iter().take(VOTES_MAX).map(|member| node(member).name);
-            (user.name, user.key, dpos::vote_action(user.name, names))
+            (user.name, &*user.signer, dpos::vote_action(user.name, names))
         }
         Deed::Register(number, second) => {
             let (name, keys) = keys(number, second);

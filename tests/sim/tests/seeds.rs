@@ -8,7 +8,7 @@ use hpb_sim::run;
 use hpb_sim::world::{Outcome, Plan, World};
 
 fn run(nodes: usize, seed: u64, schedule: Schedule) -> Outcome {
-    run_plan(Plan { seed, nodes, electorate: Electorate::all(nodes), schedule })
+    run_plan(Plan { seed, nodes, electorate: Electorate::all(nodes), schedule, whole_cards: false })
 }
 
 fn run_plan(plan: Plan) -> Outcome {
@@ -38,7 +38,7 @@ const SEEDS: u64 = 120;
 #[test]
 fn what_must_hold_holds_in_every_seed() {
     let mut told = Vec::new();
-    let arguments = run::Arguments { seeds: 0..SEEDS, nodes: 7, trace: false };
+    let arguments = run::Arguments { seeds: 0..SEEDS, nodes: 7, whole_cards: false, trace: false };
     let summary = run::run(&arguments, &|| false, &mut told).unwrap();
     assert_eq!(summary.failed, [], "{}", String::from_utf8_lossy(&told));
     assert_eq!(summary.seeds, SEEDS);

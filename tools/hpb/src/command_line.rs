@@ -217,6 +217,11 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) nodes: usize,
 
+    /// In every seed whole nodes, with cards over a wire, handshakes and real signatures; one seed in twenty, the last,
+    /// has them anyway for at most 21 nodes
+    #[arg(long)]
+    pub(crate) whole_cards: bool,
+
     /// Run this one seed
     #[arg(long, value_name = "SEED", conflicts_with = "seeds")]
     pub(crate) replay: Option<u64>,
@@ -737,6 +742,7 @@ mod tests {
         };
         let all = sim("sim").unwrap();
         assert_eq!((all.seeds, all.nodes, all.replay, all.trace), (0..1_000, 7, None, false));
+        assert!(!all.whole_cards && sim("sim --whole-cards").unwrap().whole_cards);
         let one = sim("sim --nodes 4 --replay 17 --trace").unwrap();
         assert_eq!((one.nodes, one.replay, one.trace), (4, Some(17), true));
         let played = sim("sim --scenario split-2-2 --scenario far-apart --slots 90 --trace").unwrap();

@@ -38,7 +38,7 @@ fn run_seeds(options: &Sim) -> Result<(), Failure> {
         return hunt(name, options.nodes, &|| stop.is_raised());
     }
     let seeds = options.replay.map_or_else(|| options.seeds.clone(), |seed| seed..seed.saturating_add(1));
-    let arguments = Arguments { seeds, nodes: options.nodes, trace: options.trace };
+    let arguments = Arguments { seeds, nodes: options.nodes, whole_cards: options.whole_cards, trace: options.trace };
     let summary = match run(&arguments, &|| stop.is_raised(), &mut io::stdout().lock()) {
         Ok(summary) => summary,
         // Whoever read has read enough.
@@ -50,7 +50,7 @@ fn run_seeds(options: &Sim) -> Result<(), Failure> {
     match summary.failed.first() {
         None => Ok(()),
         Some(first) => {
-            let (failed, command) = (summary.failed.len(), replay_command(*first, options.nodes));
+            let (failed, command) = (summary.failed.len(), replay_command(*first, options.nodes, options.whole_cards));
             Err(Failure::work(format_args!("{failed} of {} seeds failed; the first again: {command}", summary.seeds)))
         }
     }

@@ -72,6 +72,6 @@ fn simulated_seeds_end_in_one_line_that_is_the_same_again() {
     };
     let (first, again) = (run(), run());
     let trace = |text: &str| text.split_once("trace ").unwrap().1.to_owned();
-    assert!(first.starts_with("2 seeds of 40 slots, 0 failed: "), "{first}");
+    assert!(first.starts_with("2 seeds of at most 40 slots, 0 failed: "), "{first}");
     assert_eq!(trace(&first), trace(&again));
 }

@@ -14,6 +14,7 @@ use crate::checkers::{Checkers, Known};
 use crate::crowd::Crowd;
 use crate::electorate::Electorate;
 use crate::faults::{Fault, Kind, Schedule};
+use crate::signing::Signing;
 use crate::world::{Plan, Script, World};
 
 /// The first slot of what goes wrong: the chain is in full swing by then.
@@ -48,10 +49,10 @@ impl Stage {
     pub(super) fn new(scale: &Scale, setting: Setting, trace: bool) -> Result<Self, ScenarioError> {
         let Setting { nodes, delay, kinds, until_slot, quiet_slot } = setting;
         let (times, electorate) = (scale.times, Electorate::all(nodes));
-        let cast = Arc::new(Cast::with_times(nodes, &electorate, times)?);
+        let cast = Arc::new(Cast::with_times(nodes, &electorate, Signing::Paper, times)?);
         let (from, until) = (times.slot_start(FROM_SLOT), times.slot_start(until_slot));
         let faults = kinds.into_iter().map(|kind| Fault { from, until, kind }).collect();
-        let plan = Plan { seed: SEED, nodes, electorate, schedule: Schedule { faults } };
+        let plan = Plan { seed: SEED, nodes, whole_cards: false, electorate, schedule: Schedule { faults } };
         let crowd = Crowd::new(scale.submit_every, times.slot_start(quiet_slot), scale.expiry);
         let script = Script { delay, crowd, audience: Audience::new(nodes) };
         let mut world = World::scripted(cast, plan, script, trace);

@@ -37,7 +37,7 @@ impl World {
             Kind::Byzantine { .. } => self.part(),
             Kind::Drift { node, ppm } => {
                 self.nodes[node].clock.drift(self.now, ppm);
-                self.nodes[node].note_wake(self.now);
+                self.clock_changed(node);
             }
             Kind::WrongHour { node, error_ms } => {
                 self.nodes[node].clock.set_wall(error_ms);
@@ -46,7 +46,7 @@ impl World {
             }
             Kind::Leap { node, by } => {
                 self.nodes[node].clock.leap(self.now, by);
-                self.nodes[node].note_wake(self.now);
+                self.clock_changed(node);
             }
         }
     }
@@ -72,7 +72,7 @@ impl World {
             Kind::Byzantine { .. } => self.part(),
             Kind::Drift { node, .. } => {
                 self.nodes[node].clock.drift(self.now, 0);
-                self.nodes[node].note_wake(self.now);
+                self.clock_changed(node);
             }
             Kind::WrongHour { node, .. } => {
                 self.nodes[node].clock.set_wall(0);
@@ -83,6 +83,14 @@ impl World {
                 self.crash(node, Loss::Kill);
                 self.restart(node);
             }
+        }
+    }
+
+    /// What a node waits for is due at another time, now that its clock is another.
+    fn clock_changed(&mut self, node: usize) {
+        self.nodes[node].note_wake(self.now);
+        if let Some(cards) = &mut self.cards {
+            cards.ring(node, self.now);
         }
     }
 
@@ -137,6 +145,7 @@ impl World {
                 _ => {}
             }
         }
+        self.refresh_wire();
         for from in 0..count {
             for to in 0..count {
                 if self.links[from * count + to].stop.is_none() {

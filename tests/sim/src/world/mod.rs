@@ -1,8 +1,10 @@
 //! All nodes of a chain in one thread, on virtual time, from one seed.
 //!
 //! The cores are the node's own. What lies between them is played here: sessions and messages, verifiers, disks, clocks,
-//! users, and the faults of the schedule. Nothing depends on the machine that it runs on.
+//! users, and the faults of the schedule. In a plan with whole cards, sessions are the cards' own, over a wire, and
+//! verifiers the nodes' own. Nothing depends on the machine that it runs on.
 
+mod cards;
 mod force;
 mod sessions;
 mod users;
@@ -21,6 +23,7 @@ use hpb_types::{Hash, Message, PublicKey};
 use crate::audience::Audience;
 use crate::auditor::Auditor;
 use crate::byzantine::{Behaviour, Liar};
+use crate::cards::{Cards, Told};
 use crate::cast::{Cast, CastError};
 use crate::checkers::{Checker, Checkers, Failure};
 use crate::clock::Clock;
@@ -31,6 +34,7 @@ use crate::link::{CALM_JITTER, Link};
 use crate::node::{COMMIT, Node, SYNC};
 use crate::paper::JUDGE;
 use crate::queue::{Event, Queue};
+use crate::signing::Signing;
 use crate::trace::{Tag, Trace};
 use crate::workload::Workload;
 
@@ -58,7 +62,20 @@ pub struct Plan {
     pub electorate: Electorate,
     /// What goes wrong.
     pub schedule: Schedule,
+    /// Whether its nodes are whole, down to their cards, or talk in messages signed on paper.
+    pub whole_cards: bool,
 }
+
+/// One seed in so many has whole cards: the last of them.
+const WHOLE_CARDS_EVERY: u64 = 20;
+/// Nodes of such a seed at most, unless whole cards are asked for.
+const WHOLE_CARDS_NODES_MAX: usize = 21;
+/// More nodes than these make a seed with whole cards a short one: what it costs grows with the nodes' square.
+const WHOLE_CARDS_LONG_NODES_MAX: usize = 7;
+/// Slots of a short seed.
+const SHORT_SLOTS: u64 = 20;
+/// The slot by whose start every fault of a short seed has ended.
+const SHORT_FAULTS_UNTIL: u64 = 9;
 
 impl Plan {
     /// That of a seed for so many nodes.
@@ -67,7 +84,32 @@ impl Plan {
         let schedule = Schedule::draw(seed, nodes, &electorate);
         // A conspiracy is a third of those who are there from the start.
         let electorate = if schedule.is_conspiracy(nodes) { Electorate::all(nodes) } else { electorate };
-        Self { seed, nodes, electorate, schedule }
+        let whole_cards = seed % WHOLE_CARDS_EVERY == WHOLE_CARDS_EVERY - 1 && nodes <= WHOLE_CARDS_NODES_MAX;
+        let plan = Self { seed, nodes, electorate, schedule, whole_cards: false };
+        plan.with_whole_cards(whole_cards)
+    }
+
+    /// The same with whole cards, if they are asked for.
+    #[must_use]
+    pub fn with_whole_cards(self, asked_for: bool) -> Self {
+        if !asked_for || self.whole_cards {
+            return self;
+        }
+        let whole = Self { whole_cards: true, ..self };
+        if whole.slots() == SLOTS {
+            return whole;
+        }
+        Self { schedule: whole.schedule.shortened(SHORT_FAULTS_UNTIL), ..whole }
+    }
+
+    /// How many slots it runs.
+    pub fn slots(&self) -> u64 {
+        if self.whole_cards && self.nodes > WHOLE_CARDS_LONG_NODES_MAX { SHORT_SLOTS } else { SLOTS }
+    }
+
+    /// How its chain is signed.
+    fn signing(&self) -> Signing {
+        if self.whole_cards { Signing::Real } else { Signing::Paper }
     }
 
     /// Who takes part.
@@ -75,7 +117,7 @@ impl Plan {
     /// # Errors
     /// A genesis that breaks a rule.
     pub fn cast(&self) -> Result<Arc<Cast>, CastError> {
-        Cast::new(self.nodes, &self.electorate).map(Arc::new)
+        Cast::new(self.nodes, &self.electorate, self.signing()).map(Arc::new)
     }
 }
 
@@ -133,6 +175,9 @@ pub struct World {
     auditor: Option<Auditor>,
     /// By sender, then receiver.
     links: Vec<Link>,
+    /// Whole cards, if the plan has them: no session is of the links then, and a link says what the wire does.
+    cards: Option<Cards>,
+    told: Vec<Told>,
     dialing: Vec<bool>,
     active: Vec<bool>,
     workload: Workload,
@@ -188,7 +233,7 @@ impl World {
             }
         }
         Self {
-            auditor: plan.schedule.is_conspiracy(plan.nodes).then(|| Auditor::new(&cast.genesis)),
+            auditor: plan.schedule.is_conspiracy(plan.nodes).then(|| Auditor::new(&cast.genesis, cast.signing)),
             liars: byzantine.iter().map(|node| (node, Liar::new(plan.seed, node))).collect(),
             second,
             byzantine,
@@ -204,6 +249,8 @@ impl World {
             workload: Workload::new(plan.seed, &plan.electorate.agenda),
             script,
             trace: Trace::new(lines),
+            cards: None,
+            told: Vec::new(),
             outputs: Vec::new(),
             cast,
             plan,
@@ -217,7 +264,7 @@ impl World {
     pub fn run(mut self) -> Outcome {
         self.set_going();
         let times = self.cast.times;
-        let end = times.slot_start(SLOTS);
+        let end = times.slot_start(self.plan.slots());
         let within = times.slot.saturating_mul(LIVENESS_SLOTS);
         let mut healed = 0;
         for at in self.plan.schedule.heals(within) {
@@ -231,6 +278,7 @@ impl World {
 
     /// Starts the nodes, and notes what is to happen.
     pub fn set_going(&mut self) {
+        self.lay_wire();
         for index in 0..self.nodes.len() {
             self.start(index);
         }
@@ -238,7 +286,9 @@ impl World {
             self.queue.put(fault.from, Event::Begin(index));
             self.queue.put(fault.until, Event::End(index));
         }
-        self.queue.put(START, Event::Mesh);
+        if self.cards.is_none() {
+            self.queue.put(START, Event::Mesh);
+        }
         self.queue.put(self.cast.times.slot_start(1), Event::Submit);
     }
 
@@ -255,17 +305,20 @@ impl World {
                 break;
             }
             let wake = self.nodes.iter().enumerate().filter_map(|(index, node)| Some((node.wake_at?, index))).min();
-            let event_at = self.queue.next_at();
-            let next = event_at.into_iter().chain(wake.map(|(at, _)| at)).min();
+            let card_wake = self.cards.as_ref().and_then(|cards| cards.wake(self.now));
+            let wakes = [wake, card_wake].into_iter().flatten().map(|(at, _)| at);
+            let next = self.queue.next_at().into_iter().chain(wakes).min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             steps = if next > self.now { 0 } else { steps + 1 };
             if steps > STEPS_MAX {
                 self.checkers.fail(Checker::Runs, self.now, || "the machines do not come to rest".to_owned());
             }
             self.now = self.now.max(next);
-            match wake.filter(|(at, _)| *at <= self.now) {
-                Some((_, index)) => self.drain(index),
-                None => {
+            let due = |wake: Option<(Instant, usize)>| wake.filter(|(at, _)| *at <= self.now).map(|(_, index)| index);
+            match (due(wake), due(card_wake)) {
+                (Some(index), _) => self.drain(index),
+                (None, Some(index)) => self.turn_card(index),
+                (None, None) => {
                     if let Some(event) = self.queue.take(self.now) {
                         self.happen(event);
                     }
@@ -333,6 +386,7 @@ impl World {
                 let users = Input::Opened { session: USERS, peer: Some(PublicKey([7; 32])), class: Class::Terminal };
                 self.give(index, users);
                 self.send_again(index);
+                self.start_card(index);
             }
             Err(error) if self.is_correct(index) => {
                 self.checkers.fail(Checker::Runs, self.now, || format!("node {index} does not start: {error}"));
@@ -348,6 +402,9 @@ impl World {
         self.nodes[index].crash(loss, &mut self.random);
         self.trace.note(self.now, Tag::Stopped, index, 0, &[]);
         self.trace.line(self.now, || format!("node {index} ends"));
+        if let Some(cards) = &mut self.cards {
+            cards.stop(index);
+        }
         for peer in 0..self.nodes.len() {
             self.break_session(index, peer);
             let link = self.link(index, peer);
@@ -384,6 +441,7 @@ impl World {
 
     fn act(&mut self, index: usize, output: Output) {
         match output {
+            Output::Card(command) if self.cards.is_some() => self.command_card(index, command),
             Output::Card(
                 Command::Send { session: USERS, message, .. }
                 | Command::Broadcast { group: Group::Terminals, message, .. },

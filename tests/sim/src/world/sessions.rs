@@ -48,7 +48,7 @@ impl World {
 
     /// Whether a session between two machines can be: a twin's cores each have their own part of the others, and none
     /// with each other; two twins' first cores talk, and so do their second ones.
-    fn know_each_other(&self, one: usize, other: usize) -> bool {
+    pub(super) fn know_each_other(&self, one: usize, other: usize) -> bool {
         let talks_to_second = |machine: usize, peer: usize| {
             let (own, peer) = (self.nodes[machine].number, self.nodes[peer].number);
             self.behaviours(peer).any(|behaviour| match behaviour {
@@ -81,6 +81,7 @@ impl World {
 
     /// Ends the sessions between machines that don't know each other any more.
     pub(super) fn part(&mut self) {
+        self.refresh_wire();
         for one in 0..self.nodes.len() {
             for other in 0..self.nodes.len() {
                 if one != other && !self.know_each_other(one, other) {
@@ -142,6 +143,9 @@ impl World {
 
     /// Sends a message to those of the nodes that are among a machine's validators.
     pub(super) fn broadcast(&mut self, from: usize, nodes: Nodes, message: &Arc<[u8]>) {
+        if self.cards.is_some() {
+            return self.send_over_card(from, nodes, message);
+        }
         for to in 0..self.nodes.len() {
             let link = self.link(from, to);
             if self.links[link].joined && nodes.contains(self.nodes[to].number) {
