@@ -6,7 +6,7 @@ SIM_FROM ?= 0
 SIM_SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-net check bench fuzz sim help
+.PHONY: run test test-net check bench fuzz sim canaries help
 
 # Ports over DPDK are built and tested where it is installed (libdpdk-dev).
 DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
@@ -54,6 +54,9 @@ fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_SECONDS each (60); needs a C+
 sim: ## Simulate chains with faults for SIM_SECONDS (3600), seed by seed from SIM_FROM (0); says how to run a failing one again
 	$(CARGO) build --release -p hpb
 	timeout --foreground --preserve-status --signal=INT $(SIM_SECONDS) target/release/hpb sim --seeds $(SIM_FROM)..1000000000
+
+canaries: ## Put each deliberate bug into the simulated chain and look whether its checker finds it within 300 seeds
+	$(CARGO) run --release -p hpb --features canary -- sim --canary all
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -96,7 +96,8 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "TPS", default_value = "1000", value_parser = rate)]
     pub(crate) rate: Pace,
 
-    /// How long the terminals submit; then at most two slots of drain [default: 30, or two epochs if one is longer]
+    /// How long the terminals submit; then at most two slots of drain [default: 30, two epochs if one is
+    /// longer, four epochs if some lie]
     #[arg(long, value_name = "S")]
     pub(crate) seconds: Option<u32>,
 

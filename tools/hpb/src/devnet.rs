@@ -54,11 +54,14 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
     }
 }
 
-/// Half a minute, or two epochs where one is longer: then the order of the producers is seen to change.
+/// Half a minute, or two epochs where one is longer: then the order of the producers is seen to change. Where some lie by
+/// script, four epochs: they do so in the second slot of their own, and then leave.
 fn seconds_of(options: &Devnet) -> u32 {
     let validators = options.validators.unwrap_or_else(|| validators_of(options.byzantine));
     let epoch_ms = epoch_slots(options.epoch_slots, validators).saturating_mul(options.slot_ms.into());
-    let seconds = if epoch_ms > 1_000 * u64::from(SECONDS) { (2 * epoch_ms).div_ceil(1_000) } else { SECONDS.into() };
+    let epochs = if options.byzantine > 0 { 4 } else { 2 };
+    let is_longer = options.byzantine > 0 || epoch_ms > 1_000 * u64::from(SECONDS);
+    let seconds = if is_longer { epoch_ms.saturating_mul(epochs).div_ceil(1_000) } else { SECONDS.into() };
     seconds.min(SECONDS_MAX.into()) as u32
 }
 
