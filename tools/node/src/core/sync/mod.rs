@@ -497,15 +497,8 @@ impl Sync {
         }
         self.hand_on();
         if self.ranges.is_empty() && self.handed.is_empty() && self.covered >= last {
-            // What was handed on is executed and made final first: peers who served it have not spoken too big.
-            let is_final = self.final_slice.height.slot.0 + SYNC_BEHIND_SLOTS >= self.taken.height.slot.0;
-            if is_final {
-                self.stats.finished += 1;
-                return self.end("caught up");
-            }
-            if !self.is_stalled() {
-                return;
-            }
+            self.stats.finished += 1;
+            return self.end("caught up");
         }
         if !self.is_stalled() {
             return self.ask();
