@@ -540,7 +540,10 @@ impl fmt::Display for Kind {
             Self::Weather { from, to, weather } => write!(f, "weather {from} -> {to}: {weather}"),
             Self::Slow { node, by } => write!(f, "node {node} is slow by {by:?}"),
             Self::Drift { node, ppm } => write!(f, "the clock of node {node} drifts by {ppm} ppm"),
-            Self::WrongHour { node, error_ms } => write!(f, "the clock of node {node} is {error_ms} ms ahead"),
+            Self::WrongHour { node, error_ms } => {
+                let way = if *error_ms < 0 { "behind" } else { "ahead" };
+                write!(f, "the clock of node {node} is {} ms {way}", error_ms.unsigned_abs())
+            }
             Self::Byzantine { node, behaviour } => write!(f, "node {node} {behaviour}"),
             Self::Leap { node, by } => write!(f, "the clock of node {node} leaps ahead by {by:?}"),
         }

@@ -214,7 +214,7 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "FIRST..END", default_value = "0..1000", value_parser = seeds)]
     pub(crate) seeds: Range<u64>,
 
-    /// Nodes of each chain, all of them producers
+    /// Nodes of each chain; in half of the seeds some of them come to produce by election
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) nodes: usize,
 

@@ -7,9 +7,9 @@ use super::html::escaped;
 use super::{EpochRow, Report};
 use crate::producers::{EpochTurns, Turn};
 
-/// Epochs that the page and the summary show: the last ones.
+/// Epochs that the page shows: the last ones.
 const EPOCHS_SHOWN_MAX: usize = 24;
-/// Epochs that the summary shows.
+/// Epochs that the summary shows, likewise.
 const LINES_MAX: usize = 6;
 /// Producers of an order that the summary names.
 const NAMES_MAX: usize = 21;
