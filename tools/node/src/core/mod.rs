@@ -26,7 +26,7 @@ use std::sync::Arc;
 use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
 use hpb_consensus::{Config as EngineConfig, DropReason, LinkInput as EngineInput, Verified};
-use hpb_ledger::{Checked, Ledger, Mempool, MempoolLimits, Store};
+use hpb_ledger::{Checked, FinalBatch, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
@@ -155,6 +155,9 @@ pub struct Core<S> {
     slot: Slot,
     commit_every: Duration,
     commit_at: Instant,
+    /// Final states that the log does not hold for certain: the store is never ahead of it, else a node that loses its
+    /// last writes would go on from a state whose slices it does not have.
+    commits: VecDeque<FinalBatch>,
     slice_interval: Duration,
     outputs: VecDeque<Output>,
     stats: CoreStats,
@@ -206,6 +209,7 @@ impl<S: Store> Core<S> {
             slot: Slot(0),
             commit_every,
             commit_at: now + commit_every,
+            commits: VecDeque::new(),
             slice_interval,
             outputs: VecDeque::new(),
             stats: CoreStats::default(),
@@ -414,9 +418,10 @@ impl<S: Store> Core<S> {
         }
         if now >= self.commit_at {
             self.commit_at = now + self.commit_every;
-            if let Some(batch) = self.ledger.hand_over() {
-                self.outputs.push_back(Output::Commit(Box::new(batch)));
-            }
+            self.commits.extend(self.ledger.hand_over());
+        }
+        while let Some(batch) = self.commits.pop_front_if(|batch| batch.point.slice.height <= self.final_told.height) {
+            self.outputs.push_back(Output::Commit(Box::new(batch)));
         }
     }
 

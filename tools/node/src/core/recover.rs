@@ -51,6 +51,16 @@ pub enum RecoverError {
     /// The log says that a slice is final which it does not hold.
     #[error("the log says that slice {0} is final but does not hold its chain")]
     Missing(SliceRef),
+    /// The store is not where the log ends, which no crash does to them: one of the two was put back or taken from elsewhere.
+    #[error(
+        "the store holds the state after slice {store}, but the log is final only up to {log}: they are not of one node at one time"
+    )]
+    StoreAhead {
+        /// Where the store's state stands.
+        store: SliceRef,
+        /// The log's last final slice.
+        log: SliceRef,
+    },
     /// The log has another chain than the operator's checkpoint is on.
     #[error(
         "the log contradicts the checkpoint {}: at that height it has {}; one of the two is not this chain's: correct the \
@@ -122,7 +132,10 @@ impl<S: Store> Recovered<S> {
             return Err(error);
         }
         reading.ledger.commit_here()?;
-        let tip = reading.anchor.tip();
+        let (tip, store) = (reading.anchor.tip(), reading.ledger.final_slice());
+        if store != tip {
+            return Err(RecoverError::StoreAhead { store, log: tip });
+        }
         let Reading { anchor, ledger, mut slices, order, finals } = reading;
         let unfinal = order
             .iter()

@@ -6,7 +6,7 @@ use hpb_consensus::light::Output as Told;
 use hpb_consensus::{Anchor as _, Dpos, Finality, Light, LightError, Office, VerifyError, dpos::Anchor};
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
-use hpb_ledger::{SharedStore, token};
+use hpb_ledger::{FinalPoint, SharedStore, token};
 use hpb_types::certificate::CertificateError;
 use hpb_types::message::{PieceEnd, RangeRequest, SliceBundle, Status, kind};
 use hpb_types::{
@@ -49,6 +49,10 @@ struct World {
     headers: Vec<hpb_types::message::Headers>,
     /// What those that start are told to hold to.
     checkpoint: Option<SliceRef>,
+    /// What the log's data sync takes.
+    sync_takes: Duration,
+    /// Batches that stores were given.
+    commits: usize,
 }
 
 type Tamper = Box<dyn FnMut(usize, usize, &mut Vec<u8>)>;
@@ -129,6 +133,8 @@ impl World {
             closed: Vec::new(),
             headers: Vec::new(),
             checkpoint: None,
+            sync_takes: SYNC,
+            commits: 0,
         };
         for index in 0..count {
             let folder = MemoryFolder::new();
@@ -248,15 +254,18 @@ impl World {
             }
             Output::Log { number, batch } => {
                 self.nodes[index].as_mut().unwrap().log.append(&batch).unwrap();
-                self.fly(SYNC, index, Input::Synced { number });
+                self.fly(self.sync_takes, index, Input::Synced { number });
             }
             Output::Read(read) => {
                 let served = read.finish(&mut self.nodes[index].as_mut().unwrap().log);
                 self.fly(SYNC, index, Input::Served(served));
             }
             Output::Commit(batch) => {
-                let commit = batch.point.commit;
-                self.nodes[index].as_mut().unwrap().disk.commit(&batch).unwrap();
+                let FinalPoint { slice, commit } = batch.point;
+                let node = self.nodes[index].as_mut().unwrap();
+                assert!(slice.height <= node.core.last_final().height, "the store of node {index} is ahead of its log");
+                node.disk.commit(&batch).unwrap();
+                self.commits += 1;
                 self.fly(SYNC, index, Input::Committed { commit });
             }
             Output::Stop(text) => panic!("node {index} stops: {text}"),
@@ -580,6 +589,36 @@ fn all_killed_at_once_go_on_where_the_log_ends() {
     assert!(told.is_subset(&held), "nothing told final is lost");
     let tip = world.core(0).last_final().height;
     assert!(tip.slot.0 > 25, "the chain goes on after each restart: {tip:?}");
+}
+
+#[test]
+fn the_store_waits_for_a_slow_log() {
+    let mut world = World::new(4);
+    world.sync_takes = Duration::from_millis(400);
+    world.run_for(Duration::from_secs(10));
+    assert!(world.commits >= 4 * 5, "{}", world.commits);
+}
+
+#[test]
+fn a_store_that_is_ahead_of_its_log_is_refused_by_name() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_secs(5));
+    let (folder, disk) = world.kill(0);
+    let start = |folder: MemoryFolder| {
+        let options = LogOptions::new(world.genesis.chain_id());
+        let mark = WatermarkState::Known(Watermark::never_confirmed(producer_name(0), world.genesis.genesis_slice()));
+        let clock = || Box::new(|| Instant::ZERO);
+        let mut folder: Box<MemoryFolder> = Box::new(folder);
+        let mut log = if ChainLog::exists(&mut *folder).unwrap() {
+            ChainLog::open(folder, options, clock()).unwrap().0
+        } else {
+            ChainLog::create(folder, options, [0; 32], mark, clock()).unwrap()
+        };
+        Recovered::read(&world.genesis, disk.clone(), &mut log, None).map(|_| ())
+    };
+    start(folder).unwrap();
+    let error = start(MemoryFolder::new()).unwrap_err();
+    assert!(matches!(error, RecoverError::StoreAhead { .. }), "{error}");
 }
 
 #[test]
