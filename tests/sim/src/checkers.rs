@@ -94,6 +94,8 @@ pub struct Checkers {
     innocent: BTreeSet<AccountName>,
     /// Whom correct nodes ever accused.
     accused: BTreeSet<AccountName>,
+    /// Whose bond was cut in a final state. Once it is withdrawn, its owner may register anew, with a clean record.
+    punished: BTreeSet<AccountName>,
     /// Whom each machine has accused since its last start, and when: what it knew before, it has forgotten.
     held_against: BTreeMap<(AccountName, usize), Instant>,
     /// The members of each schedule on the final chain.
@@ -128,6 +130,7 @@ impl Checkers {
             progress: vec![Progress::default(); machines],
             innocent,
             accused: BTreeSet::new(),
+            punished: BTreeSet::new(),
             held_against: BTreeMap::new(),
             conspiracy,
             conflict: None,
@@ -356,6 +359,9 @@ impl Checkers {
         self.too_few |= active < self.schedule_min;
         for state in &producers {
             let (name, cuts) = (state.name, &state.producer.cuts);
+            if !cuts.is_empty() {
+                self.punished.insert(name);
+            }
             let is_expelled = state.producer.status == Status::Expelled;
             if is_expelled && self.innocent.contains(&name) {
                 self.fail(Checker::Innocence, now, || {
@@ -374,13 +380,13 @@ impl Checkers {
         }
     }
 
-    /// Whoever was proven guilty long enough ago, with no fault in force since `healed_at`, has lost its bond, or is no
+    /// Whoever was proven guilty long enough ago, with no fault in force since `healed_at`, has had its bond cut, or is no
     /// producer any more.
     pub fn look_at_guilty<S: Store>(&mut self, now: Instant, healed_at: Instant, machine: usize, core: &Core<S>) {
         let at = core.ledger().final_slice();
         let Ok(producers) = core.ledger().producers(&at.id) else { return };
-        for state in producers.iter().filter(|state| state.producer.cuts.is_empty()) {
-            let name = state.name;
+        let unpunished = producers.iter().map(|state| state.name).filter(|name| !self.punished.contains(name));
+        for name in unpunished.collect::<Vec<_>>() {
             let mut held = self.held_against.range((name, 0)..=(name, usize::MAX));
             if held.any(|(_, since)| healed_at.max(*since) + REPORTED_WITHIN <= now) {
                 self.fail(Checker::Expelled, now, || {
