@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::confirms::{Confirms, Held, Novelty};
 use crate::engine::{Counters, DropReason, LinkOutput, Proposal};
 use crate::orphans::{Orphan, Orphans};
-use crate::pacing::Pacing;
+use crate::pacing::{Due, Pacing};
 use crate::refused::Refused;
 use crate::slot::{Arrival, SlotClock};
 use crate::voter::{Marked, Voter};
@@ -33,6 +33,8 @@ pub(super) struct Desk {
     pub(super) confirms: Confirms,
     pub(super) voter: Option<Voter>,
     pub(super) pacing: Pacing,
+    /// This producer's first slice of a slot, until it is on disk.
+    unsaid: Option<Box<Slice>>,
     pub(super) refused: Refused,
     pub(super) counters: Counters,
     /// What was reported of whom.
@@ -44,11 +46,14 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// A desk at `now`; a producer remembers its past.
-    pub(super) fn new(config: Config, memory: Memory, now: Instant) -> Self {
+    /// A desk at `now`, on a chain that is final up to `last_final`; a producer remembers its past.
+    pub(super) fn new(config: Config, last_final: SliceRef, memory: Memory, now: Instant) -> Self {
         let clock = SlotClock::new(config.genesis_time, config.slot, config.clock_bound, config.wall_at_zero);
-        let voter = config.producer.map(|name| Voter::new(name, memory, clock.slot_at_most(now)));
+        // The clock may have gone back since.
+        let started = clock.slot_at_most(now).max(last_final.height.slot);
+        let voter = config.producer.map(|name| Voter::new(name, memory, started));
         Self {
+            unsaid: None,
             pacing: Pacing::new(&config, voter.as_ref().map_or(Slot(1), Voter::first_slot)),
             orphans: Orphans::new(config.request_retry),
             clock,
@@ -119,6 +124,15 @@ impl Desk {
     }
 
     // --- Hearing ---
+
+    /// A slice of this producer, made in this life or an earlier one: in its slot none is begun again, whatever the clock
+    /// says.
+    pub(super) fn recognise(&mut self, producer: &AccountName, slot: Slot) {
+        if let Some(voter) = self.voter.as_mut().filter(|voter| voter.name == *producer) {
+            voter.lived(slot);
+            self.pacing.skip(slot);
+        }
+    }
 
     /// Notes that an input has come.
     pub(super) fn wake(&mut self, now: Instant) {
@@ -239,11 +253,31 @@ impl Desk {
         Err(DropReason::StaleProposal)
     }
 
-    /// Sends this producer's slice.
+    /// What of this producer's slot is due.
+    pub(super) fn due(&mut self) -> Option<Due> {
+        if self.unsaid.is_some() { None } else { self.pacing.due(self.now) }
+    }
+
+    /// Sends this producer's slice; the first of a slot once it is on disk. Restarted with a clock that went back, this
+    /// producer would take the slot for one to come and make other slices of it.
     pub(super) fn send(&mut self, asked: &Proposal, slice: Slice) {
         self.pacing.sent(asked, slice.id());
         self.counters.proposed += 1;
-        self.say(LinkOutput::BroadcastSlice(Box::new(slice)));
+        let slice = Box::new(slice);
+        if asked.index > 0 {
+            return self.say(LinkOutput::BroadcastSlice(slice));
+        }
+        self.say(LinkOutput::Record { slice: slice.reference() });
+        self.unsaid = Some(slice);
+    }
+
+    /// The first slice of a slot is on disk, if it is still held: one that finality discarded meanwhile was not written.
+    pub(super) fn recorded(&mut self, id: &Hash, is_held: bool) {
+        match self.unsaid.take_if(|slice| slice.id() == *id) {
+            Some(slice) if is_held => self.say(LinkOutput::BroadcastSlice(slice)),
+            Some(_) => {}
+            None => self.refuse(DropReason::Unasked),
+        }
     }
 
     /// The host could not build what was asked for: nothing more in this slot.

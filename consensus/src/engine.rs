@@ -44,8 +44,9 @@ pub trait Engine:
     /// An engine on the final end of a chain, started at `now`. A producer says what it remembers of its past; it has a
     /// word wherever a schedule names it.
     ///
-    /// Every slice that was persisted ([`Output::Persist`]) and is not final must come as an input again, in any order,
-    /// before others: the word that the mark stands for rests on it. Were all producers to forget theirs at once, every
+    /// Every slice that was persisted or recorded ([`Output::Persist`], [`Output::Record`]) and is not final must come as
+    /// an input again, in any order, before others: the word that the mark stands for rests on it, and a slot that was
+    /// begun is not begun again. Were all producers to forget theirs at once, every
     /// new slice would rest on less than each of them may still confirm, and the chain would stand still for good.
     fn start(config: Config, anchor: Self::Anchor, memory: Memory<Self::Mark>, now: Instant) -> Self;
 
@@ -213,6 +214,11 @@ pub enum Input<C> {
         /// The slice's id.
         slice: Hash,
     },
+    /// The answer to [`Output::Record`]: a data sync covers the slice.
+    Recorded {
+        /// The slice's id.
+        slice: Hash,
+    },
     /// The answer to [`Output::Propose`]: built, executed and signed, not sent.
     Proposed(Slice),
     /// The other answer to [`Output::Propose`]: the host could not build it.
@@ -255,6 +261,12 @@ pub enum Output<B, M, E> {
         slice: SliceRef,
         /// The mark.
         mark: M,
+    },
+    /// Write this node's first slice of a slot (with its transactions), sync, then answer with [`Input::Recorded`]: it
+    /// leaves only then. One is out at a time. It is kept and handed in again as those of [`Output::Persist`] are.
+    Record {
+        /// The slice.
+        slice: SliceRef,
     },
     /// Send this node's slice, with its transactions, to all peers.
     BroadcastSlice(Box<Slice>),

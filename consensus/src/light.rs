@@ -186,6 +186,7 @@ impl<E: LinkEngine, V: Verify<Confirm>> Light<E, V> {
                 // An observer makes and confirms nothing, and asks for headers in its own way.
                 LinkOutput::Propose(_)
                 | LinkOutput::Persist { .. }
+                | LinkOutput::Record { .. }
                 | LinkOutput::BroadcastSlice(_)
                 | LinkOutput::Confirm(_)
                 | LinkOutput::Request { .. }

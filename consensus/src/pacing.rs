@@ -85,7 +85,7 @@ impl Pacing {
             return;
         }
         let deadline = clock.start_of(Slot(slot.0 + 1)) - self.delta;
-        self.not_before = Slot(slot.0 + 1);
+        self.skip(slot);
         self.streak = Some(Streak { slot, index: 0, due: now, deadline, parent: None, done: false });
     }
 
@@ -132,6 +132,11 @@ impl Pacing {
         if streak.due + slice_time.div(2) > streak.deadline {
             streak.due = streak.deadline;
         }
+    }
+
+    /// Nothing is begun in `slot` or before.
+    pub(super) fn skip(&mut self, slot: Slot) {
+        self.not_before = self.not_before.max(Slot(slot.0 + 1));
     }
 
     /// Nothing more in `slot`.

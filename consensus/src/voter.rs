@@ -35,6 +35,11 @@ impl Voter {
         Self { name, memory, started, unsynced: VecDeque::new() }
     }
 
+    /// It made a slice of that slot.
+    pub(super) fn lived(&mut self, slot: Slot) {
+        self.started = self.started.max(slot);
+    }
+
     /// The first slot in which it may produce: none that it may have produced in before it was restarted.
     pub(super) fn first_slot(&self) -> Slot {
         match self.memory {

@@ -82,6 +82,7 @@ impl Authority {
 
     fn slice(&mut self, slice: Slice) {
         let reference = slice.reference();
+        self.desk.recognise(&slice.body.producer, slice.body.slot);
         if let Err(reason) = self.check_alone(&slice).and_then(|()| self.check_new(reference, &slice)) {
             return self.desk.refuse(reason);
         }
@@ -319,6 +320,10 @@ impl Machine for Authority {
             Input::Behind(_) => self.desk.refuse(DropReason::UnknownSchedule),
             Input::Executed { slice, matched } => self.executed(&slice, matched),
             Input::Persisted { slice } => self.desk.persisted(&slice),
+            Input::Recorded { slice } => {
+                let is_held = self.holds(&slice);
+                self.desk.recorded(&slice, is_held);
+            }
             Input::Proposed(slice) => self.proposed(slice),
             Input::ProposalDeclined => self.desk.declined(),
             Input::PendingTransactions(pending) => self.desk.pacing.pending_transactions = pending,
@@ -357,7 +362,7 @@ impl Engine for Authority {
         let Anchor { chain, schedules } = anchor;
         // Who is no member has no word.
         config.producer = config.producer.filter(|name| schedules.latest().producer(name).is_some());
-        Self { desk: Desk::new(config, memory, now), schedules, chain }
+        Self { desk: Desk::new(config, chain.root(), memory, now), schedules, chain }
     }
 
     fn verifier(chain: ChainId, genesis: SliceRef, schedules: Schedules) -> Verifier {

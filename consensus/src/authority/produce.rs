@@ -30,7 +30,7 @@ impl Authority {
         if is_idle {
             return;
         }
-        let Some(due) = self.desk.pacing.due(self.desk.now) else { return };
+        let Some(due) = self.desk.due() else { return };
         let parent = due.parent.map_or(Some(head), |id| self.chain.find(&id));
         let Some(parent) = parent.filter(|_| !self.chain.is_full()) else { return self.desk.pacing.end(slot) };
         let proposal = self.proposal(parent, due);

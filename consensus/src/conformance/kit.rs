@@ -151,6 +151,8 @@ pub(crate) struct Kit<E> {
     pub(crate) outputs: Vec<Output>,
     /// Whether what is executed matches, without being asked.
     pub(crate) executes: bool,
+    /// Whether what is recorded is on disk at once.
+    pub(crate) records: bool,
     /// What each slice carries, by id.
     pub(super) sources: BTreeMap<Hash, SliceRef>,
 }
@@ -167,7 +169,7 @@ impl<E: Subject> Kit<E> {
     pub(crate) fn with(config: Config, schedules: Schedules, memory: Memory, now: Instant) -> Self {
         let engine = E::start(config, E::Anchor::genesis(genesis(), schedules), memory, now);
         let sources = BTreeMap::from([(genesis().id, genesis())]);
-        Self { engine, now, outputs: Vec::new(), executes: true, sources }
+        Self { engine, now, outputs: Vec::new(), executes: true, records: true, sources }
     }
 
     pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
@@ -263,6 +265,9 @@ impl<E: Subject> Kit<E> {
         while let Some(output) = self.engine.poll(self.now) {
             if let (Output::Execute { slice, .. }, true) = (&output, self.executes) {
                 self.engine.handle(self.now, Input::Executed { slice: slice.id, matched: true });
+            }
+            if let (Output::Record { slice }, true) = (&output, self.records) {
+                self.engine.handle(self.now, Input::Recorded { slice: slice.id });
             }
             self.outputs.push(output);
         }

@@ -3,7 +3,7 @@
 use hpb_base::limits::UNFINAL_SLOTS_MAX;
 use hpb_base::{Instant, UnixMillis};
 use hpb_types::slice::transactions_root;
-use hpb_types::{Beacon, Hash, NextSchedule, SliceBody};
+use hpb_types::{Beacon, Hash, NextSchedule, SliceBody, SliceRef};
 
 use super::kit::{Change, DELTA_MS, Kit, SLOT_MS, Subject, config, genesis, height, schedule, schedules};
 use crate::engine::DropReason;
@@ -70,6 +70,30 @@ pub(super) fn an_own_slice_is_sent_and_confirmed_like_anothers<E: Subject>() {
     assert!(kit.asked_to_execute().is_empty(), "the host executed it when it built it");
 }
 
+fn sent<E: Subject>(kit: &Kit<E>) -> Vec<SliceRef> {
+    let sent = kit.outputs.iter().filter_map(|output| match output {
+        Output::BroadcastSlice(slice) => Some(slice.reference()),
+        _ => None,
+    });
+    sent.collect()
+}
+
+pub(super) fn the_first_slice_of_a_slot_leaves_when_it_is_on_disk_and_none_goes_before_it<E: Subject>() {
+    let mut kit = Kit::<E>::new(Some(1), Memory::Never);
+    kit.records = false;
+    kit.run_to(SLOT_MS + 220);
+    let first = kit.engine.head();
+    assert_eq!((first.height, sent(&kit), kit.proposals().len()), (height(1, 0), vec![], 1));
+    kit.feed(Input::Recorded { slice: Hash::ZERO });
+    assert_eq!((kit.dropped(DropReason::Unasked), sent(&kit)), (1, vec![]));
+    kit.feed(Input::Recorded { slice: first.id });
+    let proposal = kit.proposals()[1].clone();
+    kit.answer(&proposal);
+    kit.run_to(SLOT_MS + 300);
+    let indexes: Vec<_> = sent(&kit).iter().map(|slice| slice.height.index).collect();
+    assert_eq!(indexes, [0, 1, 2], "the rest need no sync of their own, and do not hurry");
+}
+
 pub(super) fn a_proposal_that_was_not_asked_for_so_or_comes_too_late_is_not_sent<E: Subject>() {
     let changes: [(u64, Change<SliceBody>); 5] = [
         (0, |body| body.last = true),
@@ -122,6 +146,25 @@ pub(super) fn a_clock_set_back_makes_no_second_slice<E: Subject>() {
     kit.run_to(2 * SLOT_MS + 200);
     let heights: Vec<_> = kit.proposals().iter().map(|proposal| (proposal.slot, proposal.index)).collect();
     assert!(heights.windows(2).all(|pair| pair[0] < pair[1]) && heights.len() >= count, "{heights:?}");
+}
+
+/// The trace: it sends the first slices of its slot and crashes; the clock goes back by a slot; when the slot comes again
+/// by that clock it would make other slices of the same heights.
+pub(super) fn a_slot_that_the_disk_or_a_peer_shows_begun_is_not_begun_again_whatever_the_clock_says<E: Subject>() {
+    let mark = Watermark { source: genesis(), target: genesis() };
+    for memory in [Memory::Known(mark), Memory::Lost, Memory::Never] {
+        let mut kit = Kit::<E>::with(config(Some(1)), schedules(4), memory, Instant::ZERO);
+        // Its parent is missing too.
+        let unknown = SliceRef { height: height(0, 9), id: Hash([1; 32]) };
+        let own = kit.make((1, 0), unknown, genesis(), 0);
+        kit.give(&own);
+        kit.run_to(5 * SLOT_MS - 1);
+        assert_eq!(kit.proposals(), [], "{memory:?}");
+        if memory != Memory::Lost {
+            kit.run_to(5 * SLOT_MS + DELTA_MS);
+            assert_eq!(kit.proposals().len(), 1, "{memory:?}");
+        }
+    }
 }
 
 pub(super) fn an_observer_and_a_stranger_say_nothing<E: Subject>() {

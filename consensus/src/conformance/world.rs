@@ -33,7 +33,7 @@ enum Message {
 
 enum Event {
     Deliver { to: usize, message: Message },
-    Synced { node: usize, life: u32, mark: Watermark, slice: Hash },
+    Synced { node: usize, life: u32, mark: Option<Watermark>, slice: Hash },
     Answer { node: usize, life: u32, input: Box<Input> },
 }
 
@@ -46,6 +46,8 @@ struct Owed {
     executed: BTreeSet<Hash>,
     discarded: BTreeSet<SliceRef>,
     is_proposing: bool,
+    /// The first slice of a slot on its way to the disk, and whether it is there.
+    recording: Option<(SliceRef, bool)>,
     marked: Option<Watermark>,
     /// What was said just before.
     said_final: bool,
@@ -60,8 +62,16 @@ impl Owed {
             executed: BTreeSet::from([last_final.id]),
             discarded: BTreeSet::new(),
             is_proposing: false,
+            recording: None,
             marked,
             said_final: false,
+        }
+    }
+
+    /// A slice is on disk.
+    fn note_synced(&mut self, id: &Hash) {
+        if let Some((_, is_there)) = self.recording.as_mut().filter(|(slice, _)| slice.id == *id) {
+            *is_there = true;
         }
     }
 
@@ -78,7 +88,21 @@ impl Owed {
                 assert!(!std::mem::replace(&mut self.is_proposing, true), "two proposals are out");
                 assert!(self.executed.contains(&proposal.parent.id), "a proposal on what was not executed");
             }
-            Output::BroadcastSlice(slice) => assert!(self.named.insert(slice.reference()), "a slice was made twice"),
+            Output::Record { slice } => {
+                assert!(self.named.insert(*slice), "a slice was made twice");
+                let last = self.recording.replace((*slice, false));
+                assert!(last.is_none_or(|(_, is_there)| is_there), "two first slices are out");
+            }
+            Output::BroadcastSlice(slice) => {
+                let slice = slice.reference();
+                let is_recorded = self.recording.take_if(|first| *first == (slice, true)).is_some();
+                assert_eq!(
+                    is_recorded,
+                    slice.height.index == 0,
+                    "{slice}: the first of a slot is on disk before it leaves"
+                );
+                assert!(self.named.insert(slice) || is_recorded, "a slice was made twice");
+            }
             Output::Persist { slice, mark } => {
                 assert_eq!(mark.target, *slice);
                 if let Some(last) = self.marked.replace(*mark) {
@@ -318,8 +342,13 @@ impl<E: Subject> World<E> {
                 let node = &mut self.nodes[index];
                 if node.life == life {
                     node.kept.extend(node.store.get(&slice).map(|kept| (slice, kept.clone())));
-                    node.disk = Some(mark);
-                    self.feed(index, Input::Persisted { slice });
+                    let input = match mark {
+                        Some(_) => Input::Persisted { slice },
+                        None => Input::Recorded { slice },
+                    };
+                    node.disk = mark.or(node.disk);
+                    node.owed.note_synced(&slice);
+                    self.feed(index, input);
                 }
             }
         }
@@ -385,9 +414,9 @@ impl<E: Subject> World<E> {
                 self.answer(index, Input::Proposed(slice));
             }
             Output::Persist { slice, mark } => {
-                let event = Event::Synced { node: index, life: self.nodes[index].life, mark, slice: slice.id };
-                self.schedule(Duration::from_millis(1), event);
+                self.sync(index, slice, Some(mark));
             }
+            Output::Record { slice } => self.sync(index, slice, None),
             Output::BroadcastSlice(slice) => {
                 let height = slice.body.height();
                 assert!(self.nodes[index].made.insert(height), "{index} made two slices at {height:?}");
@@ -415,6 +444,12 @@ impl<E: Subject> World<E> {
             }
             Output::Justified(_) | Output::Schedules(_) | Output::Dropped(_) | Output::Diverged { .. } => {}
         }
+    }
+
+    /// Slice and mark are on disk after a while.
+    fn sync(&mut self, index: usize, slice: SliceRef, mark: Option<Watermark>) {
+        let event = Event::Synced { node: index, life: self.nodes[index].life, mark, slice: slice.id };
+        self.schedule(Duration::from_millis(1), event);
     }
 
     /// The host's answer: at once, or after a while.

@@ -37,7 +37,7 @@ pub use crate::engine::{LinkInput as Input, LinkOutput as Output};
 use crate::config::Config;
 use crate::confirms::Held;
 use crate::desk::Desk;
-use crate::engine::{Counters, DropReason, Engine, HeadChange, Office};
+use crate::engine::{Anchor as _, Counters, DropReason, Engine, HeadChange, Office};
 use crate::orphans::Orphan;
 use crate::schedules::Schedules;
 use crate::slot::{Arrival, SlotClock};
@@ -62,6 +62,7 @@ pub struct Dpos {
 impl Dpos {
     fn slice(&mut self, slice: Slice) {
         let reference = slice.reference();
+        self.desk.recognise(&slice.body.producer, slice.body.slot);
         if self.schedules().latest().epoch < slice.body.epoch {
             return self.behind(reference);
         }
@@ -354,6 +355,10 @@ impl Machine for Dpos {
             Input::Behind(slice) => self.behind(slice),
             Input::Executed { slice, matched } => self.executed(&slice, matched),
             Input::Persisted { slice } => self.desk.persisted(&slice),
+            Input::Recorded { slice } => {
+                let is_held = self.holds(&slice);
+                self.desk.recorded(&slice, is_held);
+            }
             Input::Proposed(slice) => self.proposed(slice),
             Input::ProposalDeclined => self.desk.declined(),
             Input::PendingTransactions(pending) => self.desk.pacing.pending_transactions = pending,
@@ -390,7 +395,7 @@ impl Engine for Dpos {
 
     fn start(config: Config, anchor: Anchor, memory: Memory, now: Instant) -> Self {
         Self {
-            desk: Desk::new(config, memory, now),
+            desk: Desk::new(config, anchor.tip(), memory, now),
             ask_ahead_at: now,
             told_in_force: anchor.standing.regime.current.epoch,
             no_transactions: check::no_transactions(),

@@ -21,7 +21,7 @@ impl Dpos {
         if self.is_idle() {
             return;
         }
-        let Some(due) = self.desk.pacing.due(self.desk.now) else { return };
+        let Some(due) = self.desk.due() else { return };
         let parent = due.parent.map_or(Some(self.tree.head), |id| self.tree.key(&id));
         let Some(parent) = parent.filter(|_| !self.tree.is_full()) else { return self.desk.pacing.end(slot) };
         let proposal = self.proposal(parent, due);

@@ -38,6 +38,10 @@ impl<S: Store> Core<S> {
             EngineOutput::Request { missing, above } => self.request(missing, above),
             EngineOutput::Propose(proposal) => self.propose(now, &proposal),
             EngineOutput::Persist { slice, mark } => self.journal.persist(slice, mark),
+            EngineOutput::Record { slice } => {
+                self.unsent = Some(slice.id);
+                self.journal.record(slice);
+            }
             EngineOutput::BroadcastSlice(slice) => self.send_slice(&slice),
             EngineOutput::Confirm(body) => self.confirm(now, body),
             EngineOutput::Justified(certificate) => self.digests.justified(certificate.target),
@@ -224,7 +228,9 @@ impl<S: Store> Core<S> {
     }
 
     fn send_slice(&mut self, slice: &Slice) {
-        let Some(body) = self.bodies.get(&slice.id()) else { return };
+        let id = slice.id();
+        self.unsent.take_if(|unsent| *unsent == id);
+        let Some(body) = self.bodies.get(&id) else { return };
         self.stats.produced += 1;
         let message = framed(&bundle(body));
         let broadcast = Command::Broadcast { group: Group::Validators, priority: Priority::Critical, message };
@@ -285,6 +291,7 @@ impl<S: Store> Core<S> {
             match entry {
                 Entry::Slice(slice, Some(_)) => self.engine.handle(now, EngineInput::Persisted { slice: slice.id }),
                 Entry::Slice(_, None) => {}
+                Entry::Own(slice) => self.engine.handle(now, EngineInput::Recorded { slice: slice.id }),
                 Entry::Final(reference) => self.told_final(reference),
             }
         }
@@ -327,17 +334,26 @@ impl<S: Store> Core<S> {
     /// Shows a validator that has just come the slice that this one builds on: after a partition healed, it learns at
     /// once what to ask for.
     pub(super) fn greet(&mut self, session: SessionId) {
-        if let Some(body) = self.bodies.get(&self.head.id) {
+        let head = self.bodies.get(&self.head.id);
+        let is_unsent = self.unsent == Some(self.head.id);
+        if let Some(body) =
+            head.and_then(|head| if is_unsent { self.bodies.get(&head.slice.body.parent) } else { Some(head) })
+        {
             let message = framed(&bundle(body));
             self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
         }
+    }
+
+    /// A slice that is held here, unless it is to be on disk before anyone has it.
+    fn shown(&self, id: &Hash) -> Option<&Body> {
+        self.bodies.get(id).filter(|_| self.unsent != Some(*id))
     }
 
     /// Sends a peer the slice that it misses and those before it, above its own final one, oldest first.
     pub(super) fn serve(&mut self, session: SessionId, request: &SliceRequest) {
         let mut chain = Vec::new();
         let mut id = request.want;
-        while let Some(body) = self.bodies.get(&id).filter(|body| body.slice.body.height() > request.from.height) {
+        while let Some(body) = self.shown(&id).filter(|body| body.slice.body.height() > request.from.height) {
             chain.push(id);
             id = body.slice.body.parent;
         }

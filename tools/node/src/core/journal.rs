@@ -12,8 +12,20 @@ use super::Bodies;
 pub(super) enum Entry {
     /// A slice, before this producer confirms it.
     Slice(SliceRef, Option<Watermark>),
+    /// This producer's first slice of a slot, before it leaves.
+    Own(SliceRef),
     /// The chain is final up to here.
     Final(SliceRef),
+}
+
+impl Entry {
+    /// The slice that it writes.
+    fn slice(&self) -> Option<&SliceRef> {
+        match self {
+            Self::Slice(slice, _) | Self::Own(slice) => Some(slice),
+            Self::Final(_) => None,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -41,6 +53,12 @@ impl Journal {
         self.waiting.push_back(Entry::Slice(slice, Some(mark)));
     }
 
+    /// This producer's first slice of a slot, which is about to leave.
+    pub(super) fn record(&mut self, slice: SliceRef) {
+        self.noted.insert(slice.id);
+        self.waiting.push_back(Entry::Own(slice));
+    }
+
     /// Slices that are final now, in the chain's order; those that were never confirmed here are written first.
     pub(super) fn finalise(&mut self, newly: &[SliceRef]) {
         for slice in newly {
@@ -62,14 +80,14 @@ impl Journal {
         while let Some(entry) = self.waiting.pop_front() {
             let pushed = match &entry {
                 Entry::Final(reference) => batch.push_final(reference).is_ok(),
-                Entry::Slice(slice, mark) => bodies.get(&slice.id).is_none_or(|body| {
-                    let repeated = self.out.iter().any(|other| matches!(other, Entry::Slice(s, _) if s == slice));
+                Entry::Slice(slice, _) | Entry::Own(slice) => bodies.get(&slice.id).is_none_or(|body| {
+                    let repeated = self.out.iter().any(|other| other.slice() == Some(slice));
                     let pushed = repeated || {
                         let transactions: Vec<_> =
                             body.transactions.iter().map(|checked| checked.transaction().clone()).collect();
                         batch.push_slice(&body.slice, &transactions).is_ok()
                     };
-                    if let (true, Some(mark), Some(producer)) = (pushed, mark, producer) {
+                    if let (true, Entry::Slice(_, Some(mark)), Some(producer)) = (pushed, &entry, producer) {
                         batch.set_watermark(hpb_ledger::watermark::Watermark {
                             producer,
                             source: mark.source,

@@ -151,6 +151,8 @@ pub struct Core<S> {
     head: SliceRef,
     final_told: SliceRef,
     proposed: Option<SliceRef>,
+    /// This producer's first slice of a slot, until it is on disk and leaves.
+    unsent: Option<Hash>,
     verifying: usize,
     slot: Slot,
     commit_every: Duration,
@@ -205,6 +207,7 @@ impl<S: Store> Core<S> {
             head: tip,
             final_told: tip,
             proposed: None,
+            unsent: None,
             verifying: 0,
             slot: Slot(0),
             commit_every,

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use hpb_consensus::light::Output as Told;
 use hpb_consensus::{Anchor as _, Dpos, Finality, Light, LightError, Office, VerifyError, dpos::Anchor};
@@ -594,9 +596,35 @@ fn all_killed_at_once_go_on_where_the_log_ends() {
 #[test]
 fn the_store_waits_for_a_slow_log() {
     let mut world = World::new(4);
-    world.sync_takes = Duration::from_millis(400);
+    world.sync_takes = Duration::from_millis(150);
     world.run_for(Duration::from_secs(10));
     assert!(world.commits >= 4 * 5, "{}", world.commits);
+}
+
+#[test]
+fn nobody_is_shown_a_slot_before_the_log_holds_its_first_slice() {
+    let mut world = World::new(4);
+    world.sync_takes = Duration::from_millis(80);
+    let shown = Rc::new(RefCell::new(Vec::new()));
+    let into = Rc::clone(&shown);
+    world.tamper = Some(Box::new(move |from, _, whole| {
+        if let Ok(Message::SliceBundle(bundle)) = Message::decode(whole[0], &whole[1..]) {
+            let body = bundle.slice.body;
+            into.borrow_mut().extend((body.index == 0 && body.producer == producer_name(from)).then_some(body.slot));
+        }
+    }));
+    let mut slots = BTreeSet::new();
+    for _ in 0..400 {
+        world.run_for(Duration::from_millis(10));
+        // Whoever comes is shown the head.
+        world.mesh();
+        for slot in shown.borrow_mut().drain(..) {
+            let begun = world.genesis.slot_start_ms(slot) - WALL_AT_ZERO;
+            assert!(world.now.as_millis() >= begun + 80, "slot {slot:?} at {:?}", world.now);
+            slots.insert(slot);
+        }
+    }
+    assert!(slots.len() > 4, "{slots:?}");
 }
 
 #[test]
