@@ -15,6 +15,7 @@ use crate::cast::{Cast, WALL_AT_ZERO};
 use crate::clock::Clock;
 use crate::disk::{SimFolder, SimStore};
 use crate::faults::Loss;
+use crate::paper::JUDGE;
 use crate::signing::NodeVerify;
 
 /// What a data sync takes.
@@ -46,6 +47,8 @@ pub struct Node {
     pub wake_at: Option<Instant>,
     /// What its verifier and disk take longer.
     pub slow: Duration,
+    /// When its verifier has done all that it was given: it answers in order.
+    judged_at: Instant,
     /// Batches on their way to the store.
     pub commits: VecDeque<FinalBatch>,
     /// The last slice that it told to be final.
@@ -95,6 +98,7 @@ impl Node {
             life: 0,
             wake_at: None,
             slow: Duration::ZERO,
+            judged_at: Instant::ZERO,
             commits: VecDeque::new(),
             told: None,
             rotten: false,
@@ -171,6 +175,7 @@ impl Node {
         self.core = None;
         self.log = None;
         self.wake_at = None;
+        self.judged_at = Instant::ZERO;
         self.life += 1;
         // A commit is whole or not there.
         while let Some(batch) = self.commits.pop_front() {
@@ -183,6 +188,12 @@ impl Node {
             self.folder.rot(random);
             self.rotten = true;
         }
+    }
+
+    /// When its verifier answers what it is given now: no sooner than all before it.
+    pub fn judge_at(&mut self, now: Instant) -> Instant {
+        self.judged_at = self.judged_at.max(now + JUDGE + self.slow);
+        self.judged_at
     }
 
     /// Gives the core an input.

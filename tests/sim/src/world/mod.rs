@@ -32,7 +32,6 @@ use crate::electorate::Electorate;
 use crate::faults::{Kind, Loss, Nodes, SLOTS, Schedule};
 use crate::link::{CALM_JITTER, Link};
 use crate::node::{COMMIT, Node, SYNC};
-use crate::paper::JUDGE;
 use crate::queue::{Event, Queue};
 use crate::signing::Signing;
 use crate::trace::{Tag, Trace};
@@ -479,8 +478,8 @@ impl World {
             Output::Verify(request) => {
                 let Some(verdict) = self.nodes[index].verify.judge(request).map(Box::new) else { return };
                 self.audit(index, &verdict);
-                let node = &self.nodes[index];
-                let at = self.now + JUDGE + node.slow;
+                let node = &mut self.nodes[index];
+                let at = node.judge_at(self.now);
                 self.queue.put(at, Event::Verdict { machine: index, life: node.life, verdict });
             }
             Output::Log { number, batch } => self.log(index, number, &batch),
