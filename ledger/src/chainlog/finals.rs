@@ -155,12 +155,18 @@ pub struct FinalWalk {
     from: Height,
     to: Slot,
     next: Option<BatchPlace>,
+    /// The slot of the mark at which it began; none at the log's beginning.
+    begun: Option<Slot>,
     tip: Height,
+    /// The last final slice that it came by.
+    last: Option<Hash>,
     waiting: BTreeMap<Hash, Held>,
     waiting_bytes: usize,
     ready: VecDeque<Held>,
     /// A final slice beyond the range was seen.
     passed: bool,
+    /// What is final does not lead down to where it began: a slice stands before its parent.
+    broken: bool,
 }
 
 /// A step of a walk.
@@ -195,23 +201,26 @@ impl ChainLog {
             return None;
         }
         let first = BatchPlace { segment: 1, offset: BLOCK_LEN, number: 1 };
-        let next = self.finals.marks.range(..=from.slot).next_back().map_or(first, |(_, place)| *place);
+        let mark = self.finals.marks.range(..=from.slot).next_back();
         Some(FinalWalk {
             from,
             to,
-            next: Some(next),
+            next: Some(mark.map_or(first, |(_, place)| *place)),
+            begun: mark.map(|(slot, _)| *slot),
             tip: Height::default(),
+            last: None,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             ready: VecDeque::new(),
             passed: false,
+            broken: false,
         })
     }
 
     /// Goes on with a walk: hands out a slice, or reads one more batch.
     ///
     /// # Errors
-    /// [`LogError::NoRecord`] where the place was pruned meanwhile; [`LogError::Damaged`], [`LogError::Undecodable`],
+    /// [`LogError::NoRecord`] where the place was pruned meanwhile, or slices of the range stand before their parents; [`LogError::Damaged`], [`LogError::Undecodable`],
     /// [`LogError::Io`].
     pub fn step_finals(&mut self, walk: &mut FinalWalk) -> Result<WalkStep, LogError> {
         if let Some(Held { slice, height, position, body }) = walk.ready.pop_front() {
@@ -224,6 +233,10 @@ impl ChainLog {
         }
         let Some(place) = walk.next.filter(|_| !walk.passed) else { return Ok(WalkStep::End) };
         walk.next = self.walk_batch(place, walk)?;
+        if walk.broken {
+            let position = Position { segment: place.segment, batch: place.offset, record: 0 };
+            return Err(LogError::NoRecord { position });
+        }
         Ok(if walk.next.is_none() && walk.ready.is_empty() { WalkStep::End } else { WalkStep::Walked })
     }
 
@@ -293,6 +306,14 @@ impl FinalWalk {
             self.waiting_bytes -= held.body.as_ref().map_or(0, Vec::len);
             id = held.slice.body.parent;
             chain.push(held);
+        }
+        self.broken |= match chain.last() {
+            Some(lowest) if self.last.is_some() => self.last != Some(lowest.slice.body.parent),
+            Some(lowest) => self.begun.is_some_and(|begun| lowest.height.slot > begun),
+            None => reference.height >= self.from,
+        };
+        if !chain.is_empty() {
+            self.last = Some(reference.id);
         }
         for held in chain.into_iter().rev() {
             self.passed |= held.height.slot > self.to;

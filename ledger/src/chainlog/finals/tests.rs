@@ -124,6 +124,37 @@ fn a_walk_is_found_out_when_its_place_is_pruned() {
     assert!(failed);
 }
 
+/// As a log had it whose node confirmed a slice before it wrote the ancestors that it had not confirmed.
+#[test]
+fn a_slice_that_stands_before_its_parents_is_not_taken_for_the_end() {
+    let options = LogOptions { segment_len: 16 * BLOCK_LEN, ..LogOptions::new(CHAIN) };
+    let (folder, clock) = (Box::new(MemoryFolder::new()), Box::new(|| Instant::ZERO));
+    let mut log = ChainLog::create(folder, options, [1; 32], WatermarkState::Unknown, clock).unwrap();
+    let mut parent = Hash::ZERO;
+    let slices: Vec<Slice> = (1..=60)
+        .map(|slot| {
+            let slice = slice(at(slot, 0), parent, 0);
+            parent = slice.id();
+            slice
+        })
+        .collect();
+    let tip = &slices[59];
+    for slice in [tip].into_iter().chain(&slices[..59]) {
+        let mut batch = LogBatch::new();
+        batch.push_slice(slice, &[]).unwrap();
+        log.append(&batch).unwrap();
+    }
+    let mut batch = LogBatch::new();
+    batch.push_final(&tip.reference()).unwrap();
+    log.append(&batch).unwrap();
+    for (from, to) in [(at(1, 0), 60), (at(40, 0), 50)] {
+        let mut walk = log.walk_finals(from, Slot(to)).unwrap();
+        let mut steps = std::iter::from_fn(|| Some(log.step_finals(&mut walk)));
+        let end = steps.find(|step| !matches!(step, Ok(WalkStep::Walked)));
+        assert!(matches!(end, Some(Err(LogError::NoRecord { .. }))), "{end:?}");
+    }
+}
+
 #[test]
 fn marks_grow_sparser_and_never_many() {
     let mut finals = Finals::with_room(8);

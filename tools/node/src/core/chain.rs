@@ -37,10 +37,10 @@ impl<S: Store> Core<S> {
             EngineOutput::Execute { slice, parent, office } => self.execute(now, slice, parent, office),
             EngineOutput::Request { missing, above } => self.request(missing, above),
             EngineOutput::Propose(proposal) => self.propose(now, &proposal),
-            EngineOutput::Persist { slice, mark } => self.journal.persist(slice, mark),
+            EngineOutput::Persist { slice, mark } => self.journal.persist(slice, mark, &self.bodies),
             EngineOutput::Record { slice } => {
                 self.unsent = Some(slice.id);
-                self.journal.record(slice);
+                self.journal.record(slice, &self.bodies);
             }
             EngineOutput::BroadcastSlice(slice) => self.send_slice(&slice),
             EngineOutput::Confirm(body) => self.confirm(now, body),

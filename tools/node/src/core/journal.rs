@@ -47,15 +47,33 @@ impl Journal {
         self.noted.remove(id);
     }
 
-    /// A slice that is about to be confirmed, with the mark that goes before it.
-    pub(super) fn persist(&mut self, slice: SliceRef, mark: Watermark) {
+    /// Slices above the last final one of which the log has nothing come before one that builds on them: those of other
+    /// slots that were never confirmed here. After a restart a slice without its ancestors is worth nothing, and whoever
+    /// reads the log looks for a slice behind its parent.
+    fn lead(&mut self, slice: SliceRef, bodies: &Bodies) {
+        let (mut missing, mut id) = (Vec::new(), slice.id);
+        while let Some(body) = bodies.get(&id)
+            && (id == slice.id || !self.noted.contains(&id))
+        {
+            missing.push(body.slice.reference());
+            id = body.slice.body.parent;
+        }
+        for ancestor in missing.into_iter().skip(1).rev() {
+            self.noted.insert(ancestor.id);
+            self.waiting.push_back(Entry::Slice(ancestor, None));
+        }
         self.noted.insert(slice.id);
+    }
+
+    /// A slice that is about to be confirmed, with the mark that goes before it.
+    pub(super) fn persist(&mut self, slice: SliceRef, mark: Watermark, bodies: &Bodies) {
+        self.lead(slice, bodies);
         self.waiting.push_back(Entry::Slice(slice, Some(mark)));
     }
 
     /// This producer's first slice of a slot, which is about to leave.
-    pub(super) fn record(&mut self, slice: SliceRef) {
-        self.noted.insert(slice.id);
+    pub(super) fn record(&mut self, slice: SliceRef, bodies: &Bodies) {
+        self.lead(slice, bodies);
         self.waiting.push_back(Entry::Own(slice));
     }
 
@@ -110,5 +128,54 @@ impl Journal {
     /// Batch `number` is durable: what was in it.
     pub(super) fn synced(&mut self, number: u64) -> Vec<Entry> {
         if number == self.number { std::mem::take(&mut self.out) } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hpb_types::{
+        Beacon, Certificate, ChainId, Epoch, Height, NextSchedule, ResultsCommitment, Signature, Slice, SliceBody,
+        Slot, transactions_root,
+    };
+
+    use super::super::Body;
+    use super::*;
+
+    fn slice(slot: u64, parent: Hash) -> Slice {
+        let genesis = SliceRef { height: Height::default(), id: Hash::ZERO };
+        let body = SliceBody {
+            version: SliceBody::VERSION,
+            chain: ChainId(Hash::ZERO),
+            epoch: Epoch(0),
+            slot: Slot(slot),
+            index: 0,
+            last: false,
+            parent,
+            producer: AccountName::literal("alice"),
+            transactions_root: transactions_root([]),
+            results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
+            source: Certificate::genesis(genesis),
+            beacon: Beacon::None,
+            next: NextSchedule::None,
+        };
+        Slice { body, signature: Signature([0; 64]) }
+    }
+
+    #[test]
+    fn a_slice_is_written_behind_its_ancestors() {
+        let (mut journal, mut bodies, mut chain) = (Journal::default(), Bodies::new(), Vec::new());
+        for slot in 1..=6 {
+            let slice = slice(slot, chain.last().map_or(Hash::ZERO, |last: &SliceRef| last.id));
+            chain.push(slice.reference());
+            bodies.insert(slice.id(), Body { slice, transactions: Vec::new() });
+        }
+        journal.note(chain[0].id);
+        let mark = Watermark { source: chain[0], target: chain[3] };
+        journal.persist(chain[3], mark, &bodies);
+        journal.record(chain[5], &bodies);
+        journal.finalise(&chain[1..]);
+        journal.batch(&bodies, None);
+        let written: Vec<u64> = journal.out.iter().filter_map(Entry::slice).map(|slice| slice.height.slot.0).collect();
+        assert_eq!(written, [2, 3, 4, 5, 6]);
     }
 }
