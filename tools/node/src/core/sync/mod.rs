@@ -124,6 +124,8 @@ pub struct SyncStats {
     pub without_peer: u64,
     /// Rounds that ended because no peer keeps the slots any more.
     pub pruned: u64,
+    /// Rounds that ended because what peers gave did not become final.
+    pub unfinal: u64,
     /// Requests.
     pub asked: u64,
     /// Requests that no piece answered in time.
@@ -286,14 +288,19 @@ impl Sync {
         self.active
     }
 
-    /// Whether a slice of `slot` that came by itself is of no use yet. More than a third of the peers must say that this
-    /// node is behind: one that lies about its height does not make it deaf.
+    /// Whether a slice of `slot` that came by itself is of no use yet: the slices between are not here. More than a third
+    /// of the peers must say that this node is behind: one that lies about its height does not make it deaf.
     pub(super) fn is_beyond(&self, slot: Slot) -> bool {
         if self.is_guarded() {
             return true;
         }
-        let edge = Slot(self.final_slice.height.slot.0 + SYNC_BEHIND_SLOTS);
+        let edge = Slot(self.reached().0 + SYNC_BEHIND_SLOTS);
         self.active && slot > edge && self.peers.borne_out(self.now) > edge
+    }
+
+    /// How far this node has the chain, final or not.
+    fn reached(&self) -> Slot {
+        self.taken.height.max(self.final_slice.height).slot
     }
 
     /// Whether the operator's checkpoint is not reached yet: until then what comes by itself is read by nobody, and what
@@ -430,6 +437,7 @@ impl Sync {
     fn finalised(&mut self, newly: &[SliceRef]) {
         let Some(last) = newly.last().copied() else { return };
         self.final_slice = last;
+        self.progress_at = self.now;
         self.checkpoint = self.checkpoint.filter(|checkpoint| checkpoint.height > last.height);
         if self.checkpoint.is_none() {
             (self.spine, self.marks) = (None, None);
@@ -496,14 +504,20 @@ impl Sync {
             self.ranges.push(Range::new(from, self.covered));
         }
         self.hand_on();
-        if self.ranges.is_empty() && self.handed.is_empty() && self.covered >= last {
+        let is_whole = self.ranges.is_empty() && self.handed.is_empty() && self.covered >= last;
+        // Where the slices reach what peers call final, the certificates that make them so are still to come.
+        let is_borne_out = goal.0 <= self.reached().0 + SYNC_BEHIND_SLOTS;
+        if is_whole && (goal.0 <= ahead + SYNC_BEHIND_SLOTS || !is_borne_out) {
             self.stats.finished += 1;
             return self.end("caught up");
         }
         if !self.is_stalled() {
             return self.ask();
         }
-        if self.peers.all_pruned(after(self.tail.height).slot) {
+        if is_whole {
+            self.stats.unfinal += 1;
+            self.end("what peers call final does not become so here");
+        } else if self.peers.all_pruned(after(self.tail.height).slot) {
             self.stats.pruned += 1;
             self.end("no peer keeps the slots that are missing here");
         } else {

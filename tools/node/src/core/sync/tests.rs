@@ -59,6 +59,8 @@ struct World {
     bans: Vec<(usize, Fault)>,
     asked: Vec<(usize, RangeRequest)>,
     final_at: usize,
+    /// How many slices finality is behind what was taken.
+    final_behind: usize,
     waiting_max: usize,
     piece_slices: usize,
 }
@@ -155,6 +157,7 @@ impl World {
             bans: Vec::new(),
             asked: Vec::new(),
             final_at: 0,
+            final_behind: 6,
             waiting_max: 0,
             piece_slices: 7,
         }
@@ -249,7 +252,7 @@ impl World {
         self.waiting_max = self.waiting_max.max(held);
     }
 
-    /// Judges one slice that was handed on; the chain is final six slices behind what was taken of it.
+    /// Judges one slice that was handed on; the chain is final some slices behind what was taken of it.
     fn judge(&mut self) -> bool {
         let Some((number, slice)) = self.judging.pop_front() else { return false };
         if !self.sync.expects(number) {
@@ -265,14 +268,19 @@ impl World {
             self.taken.push(slice);
         }
         if let Some(at) = at
-            && at >= self.final_at + 6
+            && at >= self.final_at + self.final_behind
         {
-            let newly = self.chain[self.final_at..at - 5].iter().map(Slice::reference).collect();
-            self.final_at = at - 5;
-            self.around.epoch = Epoch(self.chain[self.final_at - 1].body.slot.0 / 50 + 1);
-            self.sync.handle(self.now, Input::Final(newly));
+            self.finalise(at + 1 - self.final_behind);
         }
         true
+    }
+
+    /// The first `count` slices of the chain are final.
+    fn finalise(&mut self, count: usize) {
+        let newly = self.chain[self.final_at..count].iter().map(Slice::reference).collect();
+        self.final_at = count;
+        self.around.epoch = Epoch(self.chain[count - 1].body.slot.0 / 50 + 1);
+        self.sync.handle(self.now, Input::Final(newly));
     }
 
     fn run(&mut self, span: Duration) {
@@ -314,6 +322,31 @@ impl World {
     fn banned(&self) -> Vec<usize> {
         self.bans.iter().map(|(index, _)| *index).collect()
     }
+}
+
+/// After a long time without a quorum the certificates that make a chain final come with what is produced then.
+#[test]
+fn finality_that_comes_after_the_slices_is_waited_for_while_gossip_is_read() {
+    let mut world = World::new(40, &[Manner::Honest; 3]);
+    world.final_behind = usize::MAX;
+    world.run(Duration::from_secs(9));
+    let taken = world.taken.len();
+    assert_eq!(taken, world.chain.iter().filter(|slice| slice.body.slot < Slot(39)).count());
+    assert!(world.sync.is_active() && world.sync.stats().doubted == 0, "{:?}", world.sync.stats());
+    assert!(!world.sync.is_beyond(Slot(41)), "what comes by itself makes it final");
+    world.finalise(taken);
+    world.run(Duration::from_secs(1));
+    world.assert_caught_up();
+    assert_eq!(world.sync.stats().doubted, 0);
+}
+
+#[test]
+fn finality_that_never_comes_is_doubted() {
+    let mut world = World::new(40, &[Manner::Honest; 3]);
+    world.final_behind = usize::MAX;
+    world.run(Duration::from_secs(11));
+    let stats = world.sync.stats();
+    assert_eq!((world.sync.is_active(), stats.unfinal, stats.doubted), (false, 1, 3));
 }
 
 #[test]
