@@ -75,6 +75,15 @@ pub enum Kind {
         /// What the links do.
         weather: Weather,
     },
+    /// Whoever is to produce hears nobody, from some time in the slot before its own until its own is over: it builds on
+    /// what is old, and carries what it knew then. What is sent to it waits.
+    Deaf {
+        /// What the times are drawn from, slot by slot.
+        salt: u64,
+        /// Whether of the others, too, those alone hear confirms who produce in one of the next two slots, and the rest
+        /// when it is over. Whole cards can't be told so: a wire does not see what passes.
+        alone_hear: bool,
+    },
     /// A node's verifier and disk are slow.
     Slow {
         /// Which.
@@ -206,6 +215,8 @@ impl Schedule {
                     faults.extend(draw.storm());
                 }
                 faults.extend(electorate.campaigns.iter().filter_map(|campaign| draw.parting(campaign)));
+                faults.extend(deafness(seed));
+                faults.extend(deaths(seed, count));
                 faults
             }
         };
@@ -268,6 +279,40 @@ impl Schedule {
         let kept = self.faults.iter().enumerate().filter(|(index, _)| !indexes.contains(index));
         Self { faults: kept.map(|(_, fault)| fault.clone()).collect() }
     }
+}
+
+/// In one of six seeds, producers are deaf for some slots.
+fn deafness(seed: u64) -> Option<Fault> {
+    let random = &mut Random::stream(seed, 4);
+    let first = FAULTS_FROM + random.below(FAULTS_UNTIL - FAULTS_FROM - 4);
+    let last = (first + 4 + random.below(10)).min(FAULTS_UNTIL);
+    let kind = Kind::Deaf { salt: random.next_u64(), alone_hear: random.below(3) > 0 };
+    (random.below(6) == 0).then(|| Fault { from: slot_start(first), until: slot_start(last), kind })
+}
+
+/// In one of four seeds, node after node is killed while its disk is slow: each has said much that it did not write.
+fn deaths(seed: u64, count: usize) -> Vec<Fault> {
+    let random = &mut Random::stream(seed, 5);
+    if random.below(4) > 0 {
+        return Vec::new();
+    }
+    let (first, last) = (slot_start(FAULTS_FROM), slot_start(FAULTS_UNTIL));
+    let span = last.since(first).as_nanos();
+    let number = 4 + random.below(12);
+    let mut draw = Draw { random, count, liars_max: 0, power_left: 0 };
+    let mut death = || {
+        let from = first + Duration::from_nanos(draw.random.below(span - SLOT.as_nanos()));
+        draw.brownout(from, last)
+    };
+    (0..number).flat_map(|_| death()).collect()
+}
+
+/// When the producer of `slot` becomes deaf, of slots `slot_time` long: that much after the begin of the slot before. Half
+/// of them before they hear anything of that slot.
+pub fn deaf_after(salt: u64, slot: u64, slot_time: Duration) -> Duration {
+    let random = &mut Random::stream(salt, slot);
+    let most = if random.below(2) == 0 { slot_time.div(6) } else { slot_time };
+    Duration::from_nanos(random.below(most.as_nanos()))
 }
 
 struct Draw<'a> {
@@ -538,6 +583,10 @@ impl fmt::Display for Kind {
                 write!(f, "nothing passes {from} {ways} {to}; it is {what}")
             }
             Self::Weather { from, to, weather } => write!(f, "weather {from} -> {to}: {weather}"),
+            Self::Deaf { alone_hear, .. } => {
+                let confirms = if *alone_hear { ", and before that it alone hears confirms" } else { "" };
+                write!(f, "whoever is to produce hears nobody{confirms}")
+            }
             Self::Slow { node, by } => write!(f, "node {node} is slow by {by:?}"),
             Self::Drift { node, ppm } => write!(f, "the clock of node {node} drifts by {ppm} ppm"),
             Self::WrongHour { node, error_ms } => {

@@ -81,6 +81,8 @@ pub enum Event {
     End(usize),
     /// A user submits a transaction.
     Submit,
+    /// Who is to hear nobody is looked at again.
+    Deafen,
 }
 
 struct Due {

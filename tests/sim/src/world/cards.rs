@@ -96,6 +96,7 @@ impl World {
             }
             Command::Send { session, message, .. } => {
                 self.trace.note(self.now, Tag::Sent, index, session.index.into(), message);
+                self.observe(index, message);
             }
             Command::Broadcast { group: Group::Validators, message, .. } => {
                 self.trace.note(self.now, Tag::Sent, index, u64::MAX, message);

@@ -1,10 +1,12 @@
 //! The faults in force: what their begin and their end do to nodes and links.
 
 use hpb_base::Duration;
+use hpb_types::Slot;
 
 use super::World;
-use crate::faults::{Kind, Loss, Nodes};
+use crate::faults::{Kind, Loss, Nodes, deaf_after};
 use crate::link::{Stop, Weather};
+use crate::queue::Event;
 use crate::trace::Tag;
 
 impl World {
@@ -34,6 +36,7 @@ impl World {
                 }
             }
             Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
+            Kind::Deaf { .. } => self.deafen(),
             Kind::Byzantine { .. } => self.part(),
             Kind::Drift { node, ppm } => {
                 self.nodes[node].clock.drift(self.now, ppm);
@@ -69,6 +72,7 @@ impl World {
                 self.restart(node);
             }
             Kind::Cut { .. } | Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
+            Kind::Deaf { .. } => self.deafen(),
             Kind::Byzantine { .. } => self.part(),
             Kind::Drift { node, .. } => {
                 self.nodes[node].clock.drift(self.now, 0);
@@ -84,6 +88,51 @@ impl World {
                 self.restart(node);
             }
         }
+    }
+
+    /// Looks who is to hear nobody, and who alone hears confirms, as long as that is a fault in force.
+    pub(super) fn deafen(&mut self) {
+        let mut deaf = Nodes::default();
+        let mut faults = self.active.iter().zip(&self.plan.schedule.faults).filter(|(active, _)| **active);
+        let in_force = faults.find_map(|(_, fault)| match fault.kind {
+            Kind::Deaf { salt, alone_hear } => Some((salt, alone_hear)),
+            _ => None,
+        });
+        self.next_alone_hear = None;
+        if let Some((salt, alone_hear)) = in_force {
+            let times = self.cast.times;
+            let present = times.slot_at(self.now);
+            let owners = |slots: std::ops::RangeInclusive<u64>| {
+                slots
+                    .filter_map(|slot| self.owner(slot))
+                    .fold(Nodes::default(), |nodes, node| nodes.or(Nodes::one(node)))
+            };
+            let is_begun =
+                |slot: u64| times.slot_start(slot.saturating_sub(1)) + deaf_after(salt, slot, times.slot) <= self.now;
+            let last = if is_begun(present + 1) { present + 1 } else { present };
+            deaf = owners(present..=last);
+            self.next_alone_hear = alone_hear.then(|| owners(present + 1..=present + 2));
+            self.queue.put(self.now + times.slice, Event::Deafen);
+        }
+        if deaf != self.deaf {
+            self.deaf = deaf;
+            self.trace.line(self.now, || format!("{deaf} hear nobody"));
+            self.refresh_links();
+        }
+        if self.next_alone_hear.is_none() {
+            for (from, to, message) in std::mem::take(&mut self.unheard) {
+                self.send(from, to, &message);
+            }
+        }
+    }
+
+    /// Who is to produce in `slot`, as far as a correct node knows.
+    fn owner(&self, slot: u64) -> Option<usize> {
+        let known = self.byzantine.others(self.plan.nodes).iter().find_map(|node| self.nodes[node].core.as_ref())?;
+        let (schedules, slot) = (known.engine().schedules(), Slot(slot));
+        let schedule = schedules.get(schedules.epochs().of(slot)).unwrap_or_else(|| known.engine().in_force());
+        let name = schedule.producer_at(slot).name;
+        self.cast.nodes.iter().position(|node| node.name == name)
     }
 
     /// What a node waits for is due at another time, now that its clock is another.
@@ -139,6 +188,13 @@ impl World {
                     for (one, other) in self.pairs(*from, *to) {
                         let link = &mut self.links[one * count + other];
                         link.weather = link.weather.and(*weather);
+                    }
+                }
+                Kind::Deaf { .. } => {
+                    let deaf = self.deaf;
+                    for (one, other) in self.pairs(Nodes::all(self.plan.nodes), deaf) {
+                        let link = &mut self.links[one * count + other];
+                        link.stop = link.stop.max(Some(Stop::Hold));
                     }
                 }
                 Kind::Slow { node, by } => self.nodes[*node].slow = self.nodes[*node].slow.max(*by),

@@ -179,6 +179,11 @@ pub struct World {
     told: Vec<Told>,
     dialing: Vec<bool>,
     active: Vec<bool>,
+    /// Who hears nobody, because it is to produce.
+    deaf: Nodes,
+    /// Who alone hears confirms, while that is a fault in force, and what others have not heard.
+    next_alone_hear: Option<Nodes>,
+    unheard: Vec<(usize, usize, Arc<[u8]>)>,
     workload: Workload,
     script: Option<Script>,
     random: Random,
@@ -245,6 +250,9 @@ impl World {
             queue: Queue::default(),
             dialing: vec![false; count * count],
             active: vec![false; plan.schedule.faults.len()],
+            deaf: Nodes::default(),
+            next_alone_hear: None,
+            unheard: Vec::new(),
             workload: Workload::new(plan.seed, &plan.electorate.agenda),
             script,
             trace: Trace::new(lines),
@@ -367,6 +375,7 @@ impl World {
             Event::Begin(index) => self.begin(index),
             Event::End(index) => self.end(index),
             Event::Submit => self.submit(),
+            Event::Deafen => self.deafen(),
             Event::Judge(healed) => self.judge(healed),
         }
     }
@@ -447,6 +456,7 @@ impl World {
             ) => self.hear(index, &message),
             Output::Card(Command::Send { session, message, .. }) => {
                 self.trace.note(self.now, Tag::Sent, index, session.index.into(), &message);
+                self.observe(index, &message);
                 let link = self.link(index, session.index as usize);
                 if self.links[link].generation == session.generation {
                     self.send(index, session.index as usize, &message);

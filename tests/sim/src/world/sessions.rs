@@ -131,10 +131,14 @@ impl World {
 
     pub(super) fn send(&mut self, from: usize, to: usize, message: &Arc<[u8]>) {
         let index = self.link(from, to);
-        let link = &mut self.links[index];
-        if !link.open {
+        if !self.links[index].open {
             return;
         }
+        let is_confirm = message.get(4) == Some(&kind::CONFIRM);
+        if is_confirm && self.next_alone_hear.is_some_and(|nodes| !nodes.contains(self.nodes[to].number)) {
+            return self.unheard.push((from, to, Arc::clone(message)));
+        }
+        let link = &mut self.links[index];
         let (queue, generation) = (&mut self.queue, link.generation);
         link.send(self.now, message, &mut |at, message| {
             queue.put(at, Event::Deliver { from, to, generation, message });
@@ -179,11 +183,13 @@ impl World {
         self.give(to, Input::Message { session, kind: *kind, body: body.to_vec() });
     }
 
-    /// What a node sends for the first time.
+    /// What a node sends, if it is a slice that none has sent before. One that was on disk when its producer ended leaves
+    /// when that shows a peer what it builds on.
     pub(super) fn observe(&mut self, index: usize, message: &[u8]) {
         let Some((kind, body)) = message.get(4..).and_then(<[u8]>::split_first) else { return };
         if *kind == kind::SLICE_BUNDLE
             && let Ok(Message::SliceBundle(bundle)) = Message::decode(*kind, body)
+            && self.checkers.sent(&bundle.slice.id()).is_none()
         {
             self.trace.line(self.now, || {
                 let transactions = bundle.transactions.len();
