@@ -88,11 +88,16 @@ impl<S: Store> Core<S> {
             // The head is being replaced; execution will judge.
             Err(_) => {}
         }
+        self.pass_on(now, &transaction);
+        self.take(now, transaction)
+    }
+
+    /// Has a transaction gossiped.
+    pub(super) fn pass_on(&mut self, now: Instant, transaction: &Checked) {
         if self.senders.gossip.is_empty() {
             self.senders.gossip_at = Some(now + GOSSIP_WAIT);
         }
         self.senders.gossip.push(transaction.transaction().clone());
-        self.take(now, transaction)
     }
 
     fn take(&mut self, now: Instant, transaction: Checked) -> Result<(), RejectReason> {
