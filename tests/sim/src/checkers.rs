@@ -7,13 +7,13 @@ use std::fmt;
 
 use hpb_base::{Duration, Instant};
 use hpb_ledger::Store;
-use hpb_ledger::dpos::Status;
+use hpb_ledger::dpos::{ProducerState, Status};
 use hpb_node::core::Core;
 use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::message::SliceBundle;
 use hpb_types::{AccountName, Epoch, Genesis, Hash, Height, NextSchedule, Schedule, SliceRef, Transaction};
 
-use crate::cast::SLOT;
+use crate::cast::{EPOCH_SLOTS, SLOT, slot_start};
 
 /// What is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -385,10 +385,14 @@ impl Checkers {
     pub fn look_at_guilty<S: Store>(&mut self, now: Instant, healed_at: Instant, machine: usize, core: &Core<S>) {
         let at = core.ledger().final_slice();
         let Ok(producers) = core.ledger().producers(&at.id) else { return };
-        let unpunished = producers.iter().map(|state| state.name).filter(|name| !self.punished.contains(name));
-        for name in unpunished.collect::<Vec<_>>() {
+        let unpunished = producers.iter().filter(|state| !self.punished.contains(&state.name));
+        // Registered since the proof, it is another producer: what was cut and withdrawn may have passed between two looks.
+        let since = |state: &ProducerState| state.producer.keys.first().map_or(Epoch(0), |first| first.epoch);
+        let unpunished: Vec<_> =
+            unpunished.map(|state| (state.name, slot_start(since(state).0 * EPOCH_SLOTS))).collect();
+        for (name, registered) in unpunished {
             let mut held = self.held_against.range((name, 0)..=(name, usize::MAX));
-            if held.any(|(_, since)| healed_at.max(*since) + REPORTED_WITHIN <= now) {
+            if held.any(|(_, since)| *since >= registered && healed_at.max(*since) + REPORTED_WITHIN <= now) {
                 self.fail(Checker::Expelled, now, || {
                     format!("{name} was proven guilty, and machine {machine} at {at} has it unpunished")
                 });
