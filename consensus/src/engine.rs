@@ -254,8 +254,8 @@ pub enum Output<B, M, E> {
     },
     /// Build a slice; answer with [`Input::Proposed`] or [`Input::ProposalDeclined`]. One is out at a time.
     Propose(Proposal),
-    /// Write the slice (with its transactions) and the mark, sync, then answer with [`Input::Persisted`]. The slice is
-    /// kept until it is final or discarded, and handed in again after a restart.
+    /// Write the slice (with its transactions) and the mark, sync, then answer with [`Input::Persisted`]. Ancestors of it
+    /// above the last final slice that were not written come before it. The slice is kept until it is final or discarded, and handed in again after a restart.
     Persist {
         /// The slice.
         slice: SliceRef,

@@ -9,7 +9,7 @@ use hpb_ledger::chainlog::{ChainLog, LogError, LogOptions};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{FinalBatch, Ledger, Store};
 use hpb_node::core::{Core, CoreConfig, Input, Output, Producer, RecoverError, Recovered, Reporter};
-use hpb_types::{Amount, SliceRef};
+use hpb_types::{AccountName, Amount, SliceRef, Slot};
 
 use crate::cast::{Cast, WALL_AT_ZERO};
 use crate::clock::Clock;
@@ -59,6 +59,13 @@ pub struct Node {
     pub doom: Option<Loss>,
     /// Whether it was ever started.
     begun: bool,
+}
+
+/// Whose `slot` is, as far as a core knows: by the schedule of its epoch, or by the one in force while that is not known.
+pub fn owner_of<S: Store>(core: &Core<S>, slot: Slot) -> AccountName {
+    let schedules = core.engine().schedules();
+    let schedule = schedules.get(schedules.epochs().of(slot)).unwrap_or_else(|| core.engine().in_force());
+    schedule.producer_at(slot).name
 }
 
 /// Why a node does not start.

@@ -14,6 +14,7 @@ use crate::checkers::{Checkers, Known};
 use crate::crowd::Crowd;
 use crate::electorate::Electorate;
 use crate::faults::{Fault, Kind, Schedule};
+use crate::node::owner_of;
 use crate::signing::Signing;
 use crate::world::{Plan, Script, World};
 
@@ -115,9 +116,7 @@ impl Stage {
 
     /// Whose slot it is, as a node knows.
     pub(super) fn owner(&self, node: usize, slot: u64) -> Option<AccountName> {
-        let schedules = self.world.node(node).core.as_ref()?.engine().schedules();
-        let schedule = schedules.get(schedules.epochs().of(Slot(slot)))?;
-        Some(schedule.producer_at(Slot(slot)).name)
+        self.world.node(node).core.as_ref().map(|core| owner_of(core, Slot(slot)))
     }
 
     /// Slots with a final slice.

@@ -6,6 +6,7 @@ use hpb_types::Slot;
 use super::World;
 use crate::faults::{Kind, Loss, Nodes, deaf_after};
 use crate::link::{Stop, Weather};
+use crate::node::owner_of;
 use crate::queue::Event;
 use crate::trace::Tag;
 
@@ -129,9 +130,7 @@ impl World {
     /// Who is to produce in `slot`, as far as a correct node knows.
     fn owner(&self, slot: u64) -> Option<usize> {
         let known = self.byzantine.others(self.plan.nodes).iter().find_map(|node| self.nodes[node].core.as_ref())?;
-        let (schedules, slot) = (known.engine().schedules(), Slot(slot));
-        let schedule = schedules.get(schedules.epochs().of(slot)).unwrap_or_else(|| known.engine().in_force());
-        let name = schedule.producer_at(slot).name;
+        let name = owner_of(known, Slot(slot));
         self.cast.nodes.iter().position(|node| node.name == name)
     }
 

@@ -334,11 +334,8 @@ impl<S: Store> Core<S> {
     /// Shows a validator that has just come the slice that this one builds on: after a partition healed, it learns at
     /// once what to ask for.
     pub(super) fn greet(&mut self, session: SessionId) {
-        let head = self.bodies.get(&self.head.id);
-        let is_unsent = self.unsent == Some(self.head.id);
-        if let Some(body) =
-            head.and_then(|head| if is_unsent { self.bodies.get(&head.slice.body.parent) } else { Some(head) })
-        {
+        let parent = || self.bodies.get(&self.bodies.get(&self.head.id)?.slice.body.parent);
+        if let Some(body) = self.shown(&self.head.id).or_else(parent) {
             let message = framed(&bundle(body));
             self.outputs.push_back(Output::Card(Command::Send { session, priority: Priority::Normal, message }));
         }

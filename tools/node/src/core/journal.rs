@@ -133,39 +133,15 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use hpb_types::{
-        Beacon, Certificate, ChainId, Epoch, Height, NextSchedule, ResultsCommitment, Signature, Slice, SliceBody,
-        Slot, transactions_root,
-    };
-
     use super::super::Body;
+    use super::super::sync::tests::slice;
     use super::*;
-
-    fn slice(slot: u64, parent: Hash) -> Slice {
-        let genesis = SliceRef { height: Height::default(), id: Hash::ZERO };
-        let body = SliceBody {
-            version: SliceBody::VERSION,
-            chain: ChainId(Hash::ZERO),
-            epoch: Epoch(0),
-            slot: Slot(slot),
-            index: 0,
-            last: false,
-            parent,
-            producer: AccountName::literal("alice"),
-            transactions_root: transactions_root([]),
-            results: ResultsCommitment { scheme: 0, hash: Hash::ZERO },
-            source: Certificate::genesis(genesis),
-            beacon: Beacon::None,
-            next: NextSchedule::None,
-        };
-        Slice { body, signature: Signature([0; 64]) }
-    }
 
     #[test]
     fn a_slice_is_written_behind_its_ancestors() {
         let (mut journal, mut bodies, mut chain) = (Journal::default(), Bodies::new(), Vec::new());
         for slot in 1..=6 {
-            let slice = slice(slot, chain.last().map_or(Hash::ZERO, |last: &SliceRef| last.id));
+            let slice = slice(slot, 0, chain.last().map_or(Hash::ZERO, |last: &SliceRef| last.id), 0, 0);
             chain.push(slice.reference());
             bodies.insert(slice.id(), Body { slice, transactions: Vec::new() });
         }

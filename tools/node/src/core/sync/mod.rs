@@ -25,7 +25,7 @@ mod peers;
 mod ranges;
 mod spine;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::VecDeque;
 

@@ -71,7 +71,8 @@ fn genesis() -> SliceRef {
     SliceRef { height: Height::default(), id: Hash::ZERO }
 }
 
-fn slice(slot: u64, index: u32, parent: Hash, epoch: u64, salt: u8) -> Slice {
+/// An empty slice of no producer's key.
+pub(in crate::core) fn slice(slot: u64, index: u32, parent: Hash, epoch: u64, salt: u8) -> Slice {
     let body = SliceBody {
         version: SliceBody::VERSION,
         chain: ChainId(Hash::ZERO),
