@@ -1,6 +1,6 @@
 //! Evidence: `report`. Anyone may prove that a producer broke a rule, for as long as its bond is not withdrawn: the bond
 //! is cut once for each kind of fault, the reporter gets a share, the rest goes to the pool, and the producer is out of
-//! the next schedule that is not fixed.
+//! the next schedule that is not fixed, and of all that follow.
 //!
 //! Refused: what an honest producer may say, another chain's words, a signature that is not of the key that the producer
 //! had in the schedule of the word's epoch, words from before it registered, a second fault of a kind.

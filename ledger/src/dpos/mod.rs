@@ -139,7 +139,7 @@ pub(crate) fn producers(view: &mut View<'_>) -> Result<Vec<ProducerState>, State
     schedule::ranking(view)
 }
 
-/// The registered producer of that name.
+/// The producer of that name, registered or expelled.
 ///
 /// # Errors
 /// A state that can't be read.

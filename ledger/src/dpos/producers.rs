@@ -5,6 +5,11 @@
 //! either's time is judged by the right key. A history that is full lets go of keys that no evidence is held against any
 //! more, and refuses a change if there are none. Each key comes with proof, bound to chain and name, that whoever registers
 //! it holds it.
+//!
+//! Who was expelled stays on record when its bond is gone, and never registers again: votes outlast a registration, so it
+//! would be elected again without anyone voting anew.
+
+use core::mem;
 
 use hpb_base::limits::{CANDIDATES_MAX, PRODUCER_ABOUT_LEN_MAX, PRODUCER_KEYS_MAX};
 use hpb_types::evidence::Judge;
@@ -169,8 +174,10 @@ impl Desk<'_> {
     pub(super) fn register(&mut self, call: &Call<'_>) -> Result<(), Stop> {
         let RegisterArguments { producer: name, keys, bond, about } =
             self.arguments(call, |arguments: &RegisterArguments| arguments.producer)?;
-        if self.read::<Producer>(name, PRODUCER)?.is_some() {
-            return Err(RejectReason::ProducerExists.into());
+        match self.read::<Producer>(name, PRODUCER)? {
+            Some(producer) if producer.status == Status::Expelled => return Err(RejectReason::WrongStatus.into()),
+            Some(_) => return Err(RejectReason::ProducerExists.into()),
+            None => {}
         }
         if bond < self.parameters.bond_min {
             return Err(RejectReason::BondTooSmall.into());
@@ -245,10 +252,10 @@ impl Desk<'_> {
 
     /// Takes a bond that is free out of the account's registration, and ends it; `None` if there is none.
     pub(super) fn withdraw_bond(&mut self, name: AccountName) -> Result<Option<Amount>, Stop> {
-        let Some(producer) = self.read::<Producer>(name, PRODUCER)? else { return Ok(None) };
+        let Some(mut producer) = self.read::<Producer>(name, PRODUCER)? else { return Ok(None) };
         match producer.unbonding {
             Unbonding::FreeAt(slot) if slot <= self.slot => {}
-            Unbonding::FreeAt(_) | Unbonding::Held => return Ok(None),
+            Unbonding::FreeAt(_) | Unbonding::Held | Unbonding::Withdrawn => return Ok(None),
         }
         for from in &producer.keys {
             self.release(&slice_sub_key(&from.key))?;
@@ -257,12 +264,20 @@ impl Desk<'_> {
         let mut roster: Roster = self.read(DPOS, ROSTER)?.ok_or(Stop::Damaged)?;
         roster.producers.retain(|registered| *registered != name);
         self.write(DPOS, ROSTER, &roster)?;
-        self.remove(name, PRODUCER)?;
-        Ok(Some(producer.bond))
+        let bond = mem::take(&mut producer.bond);
+        if producer.status == Status::Expelled {
+            producer.unbonding = Unbonding::Withdrawn;
+            self.write(name, PRODUCER, &producer)?;
+        } else {
+            self.remove(name, PRODUCER)?;
+        }
+        Ok(Some(bond))
     }
 
     pub(super) fn registered(&mut self, name: AccountName) -> Result<Producer, Stop> {
-        self.read(name, PRODUCER)?.ok_or(Stop::Refused(RejectReason::NoSuchProducer))
+        let producer: Option<Producer> = self.read(name, PRODUCER)?;
+        let registered = producer.filter(|producer| producer.unbonding != Unbonding::Withdrawn);
+        registered.ok_or(Stop::Refused(RejectReason::NoSuchProducer))
     }
 
     fn serving(&mut self, name: AccountName) -> Result<Producer, Stop> {

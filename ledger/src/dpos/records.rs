@@ -48,7 +48,7 @@ pub struct Release {
     pub free_at: Slot,
 }
 
-/// A registered producer. Its votes lie beside it and outlast its registration.
+/// A registered producer, or one that was expelled. Its votes lie beside it and outlast its registration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Producer {
     /// Its keys, ascending by epoch: those that it will have, has, and had for as long as evidence may count.
@@ -85,6 +85,8 @@ pub enum Unbonding {
     Held,
     /// It can be withdrawn from that slot on.
     FreeAt(Slot),
+    /// It is withdrawn, and its producer, which was expelled, registered no more.
+    Withdrawn,
 }
 
 /// Whether a producer can be scheduled.
@@ -99,7 +101,7 @@ pub enum Status {
     },
     /// Not any more: it said so.
     Retired,
-    /// Not any more: it broke a rule.
+    /// Never again: it broke a rule.
     Expelled,
 }
 
@@ -180,7 +182,7 @@ hpb_types::layout!(Producer {
     service,
 });
 hpb_types::layout!(KeyFrom { epoch, key });
-hpb_types::tagged!(Unbonding { 0 => Held, 1 => FreeAt(slot) });
+hpb_types::tagged!(Unbonding { 0 => Held, 1 => FreeAt(slot), 2 => Withdrawn });
 hpb_types::tagged!(Status { 0 => Active, 1 => Standby { since }, 2 => Retired, 3 => Expelled });
 hpb_types::layout!(Cut { fault, epoch, evidence, amount });
 hpb_types::layout!(Service { blocks, confirms, missed_slots, rewards });
@@ -264,6 +266,10 @@ mod tests {
             .to_vec();
         for status in [Status::Active, Status::Standby { since: Epoch(2) }, Status::Retired, Status::Expelled] {
             full.status = status;
+            assert_eq!(load(&store(&full)), Some(full.clone()));
+        }
+        for unbonding in [Unbonding::Held, Unbonding::Withdrawn] {
+            full.unbonding = unbonding;
             assert_eq!(load(&store(&full)), Some(full.clone()));
         }
         let activity = Activity {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use hpb_base::{Duration, Instant};
 use hpb_ledger::Store;
-use hpb_ledger::dpos::{ProducerState, Status};
+use hpb_ledger::dpos::Status;
 use hpb_node::core::Core;
 use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::message::SliceBundle;
@@ -94,8 +94,6 @@ pub struct Checkers {
     innocent: BTreeSet<AccountName>,
     /// Whom correct nodes ever accused.
     accused: BTreeSet<AccountName>,
-    /// Whose bond was cut in a final state. Once it is withdrawn, its owner may register anew, with a clean record.
-    punished: BTreeSet<AccountName>,
     /// Whom each machine has accused since its last start, and when: what it knew before, it has forgotten.
     held_against: BTreeMap<(AccountName, usize), Instant>,
     /// The members of each schedule on the final chain.
@@ -130,7 +128,6 @@ impl Checkers {
             progress: vec![Progress::default(); machines],
             innocent,
             accused: BTreeSet::new(),
-            punished: BTreeSet::new(),
             held_against: BTreeMap::new(),
             conspiracy,
             conflict: None,
@@ -359,9 +356,6 @@ impl Checkers {
         self.too_few |= active < self.schedule_min;
         for state in &producers {
             let (name, cuts) = (state.name, &state.producer.cuts);
-            if !cuts.is_empty() {
-                self.punished.insert(name);
-            }
             let is_expelled = state.producer.status == Status::Expelled;
             if is_expelled && self.innocent.contains(&name) {
                 self.fail(Checker::Innocence, now, || {
@@ -385,12 +379,11 @@ impl Checkers {
     pub fn look_at_guilty<S: Store>(&mut self, now: Instant, healed_at: Instant, machine: usize, core: &Core<S>) {
         let at = core.ledger().final_slice();
         let Ok(producers) = core.ledger().producers(&at.id) else { return };
-        let unpunished = producers.iter().filter(|state| !self.punished.contains(&state.name));
-        // Registered since the proof, it is another producer: what was cut and withdrawn may have passed between two looks.
-        let since = |state: &ProducerState| state.producer.keys.first().map_or(Epoch(0), |first| first.epoch);
-        let unpunished: Vec<_> =
-            unpunished.map(|state| (state.name, slot_start(since(state).0 * EPOCH_SLOTS))).collect();
-        for (name, registered) in unpunished {
+        for state in producers.iter().filter(|state| state.producer.cuts.is_empty()) {
+            // Registered since the proof, it is another producer: what it was held to then was withdrawn in time.
+            let name = state.name;
+            let since = state.producer.keys.first().map_or(Epoch(0), |first| first.epoch);
+            let registered = slot_start(since.0 * EPOCH_SLOTS);
             let mut held = self.held_against.range((name, 0)..=(name, usize::MAX));
             if held.any(|(_, since)| *since >= registered && healed_at.max(*since) + REPORTED_WITHIN <= now) {
                 self.fail(Checker::Expelled, now, || {

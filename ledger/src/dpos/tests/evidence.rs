@@ -159,10 +159,17 @@ fn evidence_counts_until_the_bond_is_withdrawn() {
     let told = chain.act_telling("prod-a", withdraw_action(name("prod-a"))).unwrap();
     assert_eq!(Withdrawn::from_bytes(&told).unwrap().amount, Amount(600), "what is left of it");
     assert_eq!(chain.act("alice", report(surround("prod-a", Epoch(0)))), Err(RejectReason::NoSuchProducer));
+}
+
+#[test]
+fn no_fault_from_before_a_registration_is_held_against_it() {
+    let mut chain = Chain::new();
+    chain.act("prod-a", retire_action(name("prod-a"))).unwrap();
+    chain.run_to(26);
+    chain.act("prod-a", withdraw_action(name("prod-a"))).unwrap();
     chain.act("alice", crate::token::transfer_action(name("alice"), name("prod-a"), Amount(5_000))).unwrap();
     assert_eq!(chain.register("prod-a"), Ok(()), "with the same key");
-    let old = two_slices("prod-a", Epoch(0));
-    assert_eq!(chain.act("alice", report(old)), Err(RejectReason::BadEvidence), "no old fault is held against it");
+    assert_eq!(chain.act("alice", report(two_slices("prod-a", Epoch(0)))), Err(RejectReason::BadEvidence));
     assert_eq!(chain.act("alice", report(two_slices("prod-a", Epoch(3)))), Ok(()), "but a new one is");
 }
 

@@ -1,5 +1,5 @@
 use hpb_base::limits::{CANDIDATES_MAX, PRODUCER_ABOUT_LEN_MAX, PRODUCER_KEYS_MAX};
-use hpb_types::{PublicKey, VrfPublic};
+use hpb_types::{Evidence, PublicKey, VrfPublic};
 
 use super::*;
 
@@ -105,6 +105,42 @@ fn a_bond_is_free_after_its_release_and_then_the_name_and_keys_are() {
     let last = chain.ledger.producers(&chain.head.id).unwrap().pop().unwrap();
     assert_eq!(last.name, name("bob"));
     assert_eq!(chain.register("alice"), Err(RejectReason::KeyTaken), "and hers no more");
+}
+
+#[test]
+fn who_is_expelled_never_registers_again() {
+    let mut chain = Chain::new();
+    chain.act("bob", stake("bob", 50)).unwrap();
+    chain.act("bob", vote_action(name("bob"), [name("prod-a")])).unwrap();
+    let proven = |fault: fn(&str, Epoch) -> Evidence| report_action(name("alice"), fault("prod-a", Epoch(0)));
+    chain.act("alice", proven(evidence::two_slices)).unwrap();
+    assert_eq!(chain.act("prod-a", registration(&chain, "prod-a", 1_000)), Err(RejectReason::WrongStatus));
+    chain.act("prod-a", retire_action(name("prod-a"))).unwrap();
+    chain.run_to(27);
+    let left = chain.producer("prod-a").unwrap().bond;
+    let balance = chain.balance("prod-a");
+    chain.act("prod-a", withdraw_action(name("prod-a"))).unwrap();
+    assert_eq!(chain.balance("prod-a"), balance + left.0);
+
+    let record = chain.producer("prod-a").unwrap();
+    assert_eq!((record.status, record.unbonding, record.bond), (Status::Expelled, Unbonding::Withdrawn, Amount::ZERO));
+    assert_eq!(record.cuts.len(), 1, "why is on record for good");
+    assert_eq!(chain.ledger.producers(&chain.head.id).unwrap().len(), 3);
+    let supply = chain.ledger.supply(&chain.head.id).unwrap();
+    assert!(supply.is_conserved(), "{supply:?}");
+    for (action, answer) in [
+        (registration(&chain, "prod-a", 1_000), RejectReason::WrongStatus),
+        (withdraw_action(name("prod-a")), RejectReason::NothingFree),
+        (retire_action(name("prod-a")), RejectReason::NoSuchProducer),
+        (resume_action(name("prod-a")), RejectReason::NoSuchProducer),
+        (bond_action(name("prod-a"), Amount(1)), RejectReason::NoSuchProducer),
+        (update(&chain, "prod-a", "other"), RejectReason::NoSuchProducer),
+    ] {
+        assert_eq!(chain.act("prod-a", action), Err(answer));
+    }
+    assert_eq!(chain.act("alice", proven(evidence::two_confirms)), Err(RejectReason::NoSuchProducer));
+    let again = vote_action(name("alice"), [name("prod-a")]);
+    assert_eq!(chain.act("alice", again), Err(RejectReason::NoSuchProducer));
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn row(rank: u64, state: &ProducerState, history: &History) -> ProducerRow {
         votes: votes.0,
         bond: producer.bond.0,
         bond_free_at_slot: match producer.unbonding {
-            RecordUnbonding::Held => None,
+            RecordUnbonding::Held | RecordUnbonding::Withdrawn => None,
             RecordUnbonding::FreeAt(slot) => Some(slot.0),
         },
         blocks: service.blocks,
