@@ -166,6 +166,9 @@ pub struct Core<S> {
     stopped: bool,
     /// Something was told since the engine had its say.
     told: bool,
+    /// When the clock alone gives it something to do. It changes with what is told and done only, and is asked for far
+    /// more often.
+    timer_at: Option<Instant>,
     now: Instant,
 }
 
@@ -218,6 +221,7 @@ impl<S: Store> Core<S> {
             stats: CoreStats::default(),
             stopped: false,
             told: true,
+            timer_at: None,
             now,
             genesis,
             producer,
@@ -465,27 +469,27 @@ impl<S: Store> Machine for Core<S> {
         if let Some(output) = self.outputs.pop_front() {
             return Some(output);
         }
-        if self.stopped || !self.told && self.timer_at().is_none_or(|at| at > now) {
+        if self.stopped || !self.told && self.timer_at.is_none_or(|at| at > now) {
             return None;
         }
         self.told = false;
         self.pump(now);
         self.tick(now);
         self.stats.sync.clone_from(self.sync.stats());
+        self.timer_at = self.next_timer();
         self.outputs.pop_front()
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        if !self.outputs.is_empty() {
-            return Some(self.now);
+        if self.stopped && self.outputs.is_empty() {
+            return None;
         }
-        if self.stopped { None } else { self.timer_at() }
+        if self.told || !self.outputs.is_empty() { Some(self.now) } else { self.timer_at }
     }
 }
 
 impl<S: Store> Core<S> {
-    /// When the clock alone gives it something to do.
-    fn timer_at(&self) -> Option<Instant> {
+    fn next_timer(&self) -> Option<Instant> {
         let waits = [self.senders.gossip_at, self.reports.due_at(), Some(self.commit_at), self.sync.wake_at()];
         let timers = [self.engine.wake_at(), self.digests.due_at()].into_iter().chain(waits);
         timers.flatten().min()
