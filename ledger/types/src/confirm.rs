@@ -7,7 +7,7 @@ use crate::keys::{Domain, PublicKey, Signature, Signer};
 use crate::name::AccountName;
 use crate::slice::SliceRef;
 use crate::units::{ChainId, Epoch};
-use crate::verify::verify;
+use crate::verify::{Batch, verify};
 
 /// What a confirm's signature covers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +56,15 @@ impl Confirm {
     }
 }
 
+/// [`Confirm::verify`] of each confirm by its key, all in one batch.
+pub fn verify_confirms<'a>(confirms: impl IntoIterator<Item = (&'a PublicKey, &'a Confirm)>) -> Vec<bool> {
+    let mut batch = Batch::new();
+    for (key, Confirm { body, signature }) in confirms {
+        batch.push(Domain::Confirm, &body.chain, &body.to_bytes(), key, signature);
+    }
+    batch.verify()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +89,19 @@ mod tests {
             let mut changed = good.clone();
             change(&mut changed.body);
             assert!(!changed.verify(&key.public()));
+        }
+    }
+
+    #[test]
+    fn a_batch_judges_each_as_alone() {
+        let keys: Vec<KeyPair> = (1..=4).map(|seed| KeyPair::from_seed([seed; 32])).collect();
+        let confirms: Vec<Confirm> = keys.iter().map(|key| Confirm::sign(samples::confirm_body(), key)).collect();
+        for bad in 0..=keys.len() {
+            let by = |index: usize| keys[if index == bad { (index + 1) % keys.len() } else { index }].public();
+            let claims: Vec<(PublicKey, &Confirm)> =
+                confirms.iter().enumerate().map(|(index, confirm)| (by(index), confirm)).collect();
+            let expected: Vec<bool> = (0..keys.len()).map(|index| index != bad).collect();
+            assert_eq!(verify_confirms(claims.iter().map(|(key, confirm)| (key, *confirm))), expected);
         }
     }
 

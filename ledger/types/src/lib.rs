@@ -24,7 +24,7 @@ mod samples;
 
 pub use certificate::{Bitmap, Certificate, CertificateError, Quorum};
 pub use codec::{Canonical, CodecError, Reader, Writer};
-pub use confirm::{Confirm, ConfirmBody};
+pub use confirm::{Confirm, ConfirmBody, verify_confirms};
 pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
 pub use genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Weighting};
 pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};

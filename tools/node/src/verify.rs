@@ -1,8 +1,8 @@
 //! Signatures, away from the chain's own core: what comes in raw goes out judged, in the order in which it came.
 //!
 //! One machine a validator: nobody else's verdict counts. Transactions of all requests of a turn are verified as one
-//! batch; what was verified before (a gossiped transaction that comes again inside a slice) is recognised by id and
-//! signatures and not verified again.
+//! batch, and so are its confirms; what was verified before (a gossiped transaction that comes again inside a slice) is
+//! recognised by id and signatures and not verified again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +11,9 @@ use hpb_consensus::{Schedules, Verified, Verifier, Verify as _, VerifyError};
 use hpb_ledger::Checked;
 use hpb_toe::SessionId;
 use hpb_types::message::SliceBundle;
-use hpb_types::{Canonical, Confirm, Genesis, Hash, RejectReason, Slice, SliceRef, Transaction, transactions_root};
+use hpb_types::{
+    Canonical, Confirm, Genesis, Hash, PublicKey, RejectReason, Slice, SliceRef, Transaction, transactions_root,
+};
 
 /// Where transactions came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,9 +96,31 @@ impl Verify {
 
     /// Judges requests; a verdict each, in order, but for [`Request::Schedules`].
     pub fn judge(&mut self, requests: Vec<Request>) -> Vec<Verdict> {
+        self.judge_confirms(&requests);
         let good = self.judge_transactions(&requests);
         let mut good = good.into_iter();
         requests.into_iter().filter_map(|request| self.judge_one(request, &mut good)).collect()
+    }
+
+    /// One batch over the confirms of all requests: the verifier recognises the good ones afterwards. Each validator
+    /// confirms each slice, so they come by as many as there are producers.
+    fn judge_confirms(&mut self, requests: &[Request]) {
+        let confirms = requests.iter().filter_map(|request| match request {
+            Request::Confirm(confirm) => Some(confirm.as_ref()),
+            _ => None,
+        });
+        let fresh = confirms.filter(|confirm| !self.verifier.is_known(&confirm.signature, &confirm.body));
+        let claims: Vec<(PublicKey, &Confirm)> =
+            fresh.filter_map(|confirm| Some((self.verifier.confirm_key(&confirm.body).ok()?, confirm))).collect();
+        if claims.len() < 2 {
+            return;
+        }
+        let good = hpb_types::verify_confirms(claims.iter().map(|(key, confirm)| (key, *confirm)));
+        for ((_, confirm), good) in claims.into_iter().zip(good) {
+            if good {
+                self.verifier.note(confirm);
+            }
+        }
     }
 
     /// One batch over the transactions of all requests, in order: whether each one's signatures are good.
