@@ -18,13 +18,20 @@ pub struct Account {
     pub permissions: Vec<Permission>,
 }
 
-/// A threshold over weighted parts.
+/// One permission of an account's tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Permission {
     /// Its name within the account.
     pub name: PermissionName,
     /// What stands above it and may act for it.
     pub parent: Parent,
+    /// What satisfies it.
+    pub authority: Authority,
+}
+
+/// A threshold over weighted parts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Authority {
     /// The weight that satisfies it; at least 1, at most the sum of its parts'.
     pub threshold: u32,
     /// Keys, ascending.
@@ -72,9 +79,8 @@ pub struct WeightedWait {
 }
 
 hpb_types::layout!(Account { permissions: list(1..=PERMISSIONS_MAX) });
-hpb_types::layout!(Permission {
-    name,
-    parent,
+hpb_types::layout!(Permission { name, parent, authority });
+hpb_types::layout!(Authority {
     threshold,
     keys: list(0..=PERMISSION_PARTS_MAX),
     accounts: list(0..=PERMISSION_PARTS_MAX),
@@ -106,23 +112,39 @@ pub enum AccountFault {
 }
 
 impl Account {
+    /// An account with these authorities for `owner` and `active`.
+    pub fn new(owner: Authority, active: Authority) -> Self {
+        let active = Permission { name: ACTIVE, parent: Parent::Under(OWNER), authority: active };
+        let owner = Permission { name: OWNER, parent: Parent::Root, authority: owner };
+        Self { permissions: vec![active, owner] }
+    }
+
     /// An account with one key for `owner` and one for `active`.
     pub fn with_keys(owner: PublicKey, active: PublicKey) -> Self {
-        let single = |name, parent, key| Permission {
-            name,
-            parent,
-            threshold: 1,
-            keys: vec![WeightedKey { key, weight: 1 }],
-            accounts: Vec::new(),
-            waits: Vec::new(),
-        };
-        Self { permissions: vec![single(ACTIVE, Parent::Under(OWNER), active), single(OWNER, Parent::Root, owner)] }
+        Self::new(owner.into(), active.into())
     }
 
     /// The permission of that name.
     pub fn permission(&self, name: PermissionName) -> Option<&Permission> {
         let index = self.permissions.binary_search_by_key(&name, |permission| permission.name).ok()?;
         self.permissions.get(index)
+    }
+
+    /// Puts a permission in its place; gives the one that stood there.
+    pub fn put_permission(&mut self, permission: Permission) -> Option<Permission> {
+        match self.permissions.binary_search_by_key(&permission.name, |permission| permission.name) {
+            Ok(index) => Some(core::mem::replace(&mut self.permissions[index], permission)),
+            Err(index) => {
+                self.permissions.insert(index, permission);
+                None
+            }
+        }
+    }
+
+    /// Takes a permission away.
+    pub fn take_permission(&mut self, name: PermissionName) -> Option<Permission> {
+        let index = self.permissions.binary_search_by_key(&name, |permission| permission.name).ok()?;
+        Some(self.permissions.remove(index))
     }
 
     /// Whether `upper` is `lower` or stands above it. A name that the account does not have covers nothing and is
@@ -155,7 +177,7 @@ impl Account {
             return Err(AccountFault::Roots);
         }
         for permission in &self.permissions {
-            permission.validate()?;
+            permission.authority.validate()?;
             if (permission.parent == Parent::Root) != (permission.name == OWNER) {
                 return Err(AccountFault::Roots);
             }
@@ -167,8 +189,15 @@ impl Account {
     }
 }
 
-impl Permission {
-    /// Judges the permission by itself.
+impl From<PublicKey> for Authority {
+    /// That key alone.
+    fn from(key: PublicKey) -> Self {
+        Self { threshold: 1, keys: vec![WeightedKey { key, weight: 1 }], accounts: Vec::new(), waits: Vec::new() }
+    }
+}
+
+impl Authority {
+    /// Judges the authority by itself.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -235,11 +264,11 @@ mod tests {
     #[test]
     fn the_bytes_hold_the_whole_shape() {
         let mut account = plain();
-        account.permissions[0].accounts.push(WeightedAccount {
+        account.permissions[0].authority.accounts.push(WeightedAccount {
             authorisation: Authorisation { account: AccountName::literal("bob"), permission: OWNER },
             weight: 3,
         });
-        account.permissions[0].waits.push(WeightedWait { wait_ms: 60_000, weight: 2 });
+        account.permissions[0].authority.waits.push(WeightedWait { wait_ms: 60_000, weight: 2 });
         account.permissions.push(named("trade", "active"));
         assert_eq!(account.validate(), Ok(()));
         assert_eq!(Account::from_bytes(&account.to_bytes()), Ok(account));
@@ -257,21 +286,24 @@ mod tests {
             (|account| account.permissions[1].parent = Parent::Under(ACTIVE), AccountFault::Roots),
             (|account| account.permissions[0].parent = Parent::Under(ACTIVE), AccountFault::Tree),
             (|account| account.permissions.push(named("trade", "nothing")), AccountFault::Tree),
-            (|account| account.permissions[0].threshold = 0, AccountFault::Weight),
-            (|account| account.permissions[0].threshold = 2, AccountFault::Weight),
-            (|account| account.permissions[0].keys[0].weight = 0, AccountFault::Weight),
-            (|account| account.permissions[0].waits.push(WeightedWait { wait_ms: 0, weight: 1 }), AccountFault::Weight),
+            (|account| account.permissions[0].authority.threshold = 0, AccountFault::Weight),
+            (|account| account.permissions[0].authority.threshold = 2, AccountFault::Weight),
+            (|account| account.permissions[0].authority.keys[0].weight = 0, AccountFault::Weight),
+            (
+                |account| account.permissions[0].authority.waits.push(WeightedWait { wait_ms: 0, weight: 1 }),
+                AccountFault::Weight,
+            ),
             (
                 |account| {
-                    let key = account.permissions[0].keys[0];
-                    account.permissions[0].keys.push(key);
+                    let key = account.permissions[0].authority.keys[0];
+                    account.permissions[0].authority.keys.push(key);
                 },
                 AccountFault::Order,
             ),
             (
                 |account| {
-                    let key = account.permissions[0].keys[0];
-                    account.permissions[0].keys = vec![key; PERMISSION_PARTS_MAX + 1];
+                    let key = account.permissions[0].authority.keys[0];
+                    account.permissions[0].authority.keys = vec![key; PERMISSION_PARTS_MAX + 1];
                 },
                 AccountFault::Count,
             ),

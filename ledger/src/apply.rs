@@ -27,10 +27,12 @@ use hpb_types::{
     AccountName, Action, Amount, Authorisation, ChainId, DposParameters, EngineChoice, Epochs, Event, Genesis, Hash,
     Outcome, PublicKey, Receipt, RejectReason, ResultsCommitment, Schedule, Slot, verify,
 };
-use hpb_vm::{Call, End, Engine, Halt, Meter};
+use hpb_vm::{Call, End, Engine, Halt, Intent, Meter};
 
 use crate::account::{ACTIVE, Account};
 use crate::authority;
+use crate::authority::delegation::Question;
+use crate::authority::permit::{NoAnswer, Permit, Used};
 use crate::checked::Checked;
 use crate::digest::results_commitment;
 use crate::dpos;
@@ -38,6 +40,7 @@ use crate::host::{CallHost, Transacting, credit, read_account, read_balance, rea
 use crate::key::{self, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
 use crate::native::Native;
 use crate::records::{self, Included, SlotFees, Tariff, Window};
+use crate::system::FEE;
 use crate::view::{ChangeSet, State, StateError, View};
 
 /// Records of expired ids that one slice takes away: more than it can add, so that the queue empties.
@@ -256,6 +259,8 @@ struct Fit {
     balance_after: Amount,
     payer_authorisation: usize,
     keys: Vec<PublicKey>,
+    /// What a policy let out for the fee.
+    used: Used,
 }
 
 impl<'s> Executor<'s> {
@@ -368,9 +373,7 @@ impl<'s> Executor<'s> {
             return Ok(Err(RejectReason::NoSuchAccount));
         };
         let keys: Vec<PublicKey> = transaction.keys().copied().collect();
-        let Some(payer_authorisation) = self.payer_authorisation(transaction, &payer, &keys)? else {
-            return Ok(Err(RejectReason::Unauthorised));
-        };
+        let payer_authorisation = self.payer_authorisation(transaction, &payer, &keys)?;
         let fee = self.tariff.fee(transaction.bytes_len());
         let Some(fee) = fee.filter(|fee| *fee <= body.fee_limit) else {
             return Ok(Err(RejectReason::FeeLimit));
@@ -378,7 +381,16 @@ impl<'s> Executor<'s> {
         let Some(balance_after) = read_balance(&mut self.view, body.payer)?.checked_sub(fee) else {
             return Ok(Err(RejectReason::Overdrawn));
         };
-        Ok(Ok(Fit { fee, balance_after, payer_authorisation, keys }))
+        let mut used = Used::new();
+        // Last: a policy that is asked is used.
+        let granted = match payer_authorisation {
+            Some(index) => Some(index),
+            None => self.payer_grant(transaction, fee, &keys, &mut used)?,
+        };
+        let Some(payer_authorisation) = granted else {
+            return Ok(Err(RejectReason::Unauthorised));
+        };
+        Ok(Ok(Fit { fee, balance_after, payer_authorisation, keys, used }))
     }
 
     /// The first of the transaction's authorisations by which the payer stands behind it.
@@ -392,6 +404,31 @@ impl<'s> Executor<'s> {
             let pays = named.account == transaction.body.payer && payer.covers(named.permission, ACTIVE);
             if pays && self.is_satisfied(named, keys)? {
                 return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of the transaction's authorisations to which the payer granted that it pays the fee.
+    fn payer_grant(
+        &mut self,
+        transaction: &Checked,
+        fee: Amount,
+        keys: &[PublicKey],
+        used: &mut Used,
+    ) -> Result<Option<usize>, StateError> {
+        let intent = Intent { amount: Some(fee), counterparty: None };
+        let question = Question { contract: SYSTEM, action: FEE, intent: &intent, at: self.block_time };
+        for (index, named) in transaction.body.authorisations.iter().enumerate() {
+            if !self.is_satisfied(named, keys)? {
+                continue;
+            }
+            let (view, mut meter) = (&mut self.view, Meter::new(TRANSACTION_UNITS_MAX));
+            let mut permit = Permit { view, meter: &mut meter, behind: core::slice::from_ref(named), used };
+            match permit.is_granted(transaction.body.payer, &question) {
+                Ok(true) => return Ok(Some(index)),
+                Ok(false) | Err(NoAnswer::Halt(_)) => {}
+                Err(NoAnswer::State(error)) => return Err(error),
             }
         }
         Ok(None)
@@ -415,6 +452,7 @@ impl<'s> Executor<'s> {
             view: &mut self.view,
             meter: Meter::new(TRANSACTION_UNITS_MAX),
             authorisations,
+            used: fit.used.clone(),
             block_time: self.block_time,
             events: Vec::new(),
             event_bytes: 0,
@@ -491,7 +529,7 @@ fn call(
         return Ok(Err(RejectReason::NoSuchAction));
     }
     let call = Call { contract: action.contract, action: action.action, arguments: &action.arguments };
-    let mut host = CallHost { transacting: &mut *transacting, contract: action.contract };
+    let mut host = CallHost { transacting: &mut *transacting, contract: action.contract, action: action.action };
     match native.call(&mut host, &call).end {
         End::Returned(_) => Ok(Ok(())),
         End::Refused(reason) => Ok(Err(reason)),

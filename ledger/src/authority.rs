@@ -1,10 +1,14 @@
-//! The authority check: whether the keys that signed stand behind a permission. One function, one caller (the
-//! transaction's start); contracts only ask whether an authorisation that passed here covers what they need.
+//! Authority: who may act for an account. Here, the check whether the keys that signed stand behind a permission: one
+//! function, one caller (the transaction's start). What passed it then answers contracts ([`permit`]), by the account's
+//! tree or by what the account granted to others ([`delegation`]).
 //!
 //! A permission is satisfied when the weights of its parts that are satisfied reach its threshold, or when one above it
 //! is: parents satisfy children, never the reverse. Waits count for nothing here: a transaction that executes at once
 //! has waited for nothing. Depth and steps are bounded at the check, so that accounts that refer to each other in a
 //! circle are harmless and need no search when they are made.
+
+pub mod delegation;
+pub(crate) mod permit;
 
 use core::cmp::Reverse;
 
@@ -82,8 +86,9 @@ impl<E> Check<'_, '_, E> {
         if !self.take_step() {
             return Ok(None);
         }
-        let keys = permission.keys.iter().map(|part| (part.weight, Part::Key(&part.key)));
-        let accounts = permission.accounts.iter().map(|part| (part.weight, Part::Account(&part.authorisation)));
+        let authority = &permission.authority;
+        let keys = authority.keys.iter().map(|part| (part.weight, Part::Key(&part.key)));
+        let accounts = authority.accounts.iter().map(|part| (part.weight, Part::Account(&part.authorisation)));
         let mut parts: Vec<(u16, Part<'_>)> = keys.chain(accounts).collect();
         parts.sort_by_key(|(weight, _)| Reverse(*weight));
         let (mut reached, mut used) = (0_u32, 0_u64);
@@ -91,7 +96,7 @@ impl<E> Check<'_, '_, E> {
             if let Some(needed) = self.part(part, depth)? {
                 reached += u32::from(weight);
                 used |= needed;
-                if reached >= permission.threshold {
+                if reached >= authority.threshold {
                     return Ok(Some(used));
                 }
             }

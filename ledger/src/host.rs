@@ -7,12 +7,17 @@ use hpb_base::limits::{
     EVENT_BYTES_PER_TRANSACTION_MAX, EVENT_DATA_LEN_MAX, EVENTS_MAX, STATE_SUB_KEY_LEN_MAX, STATE_VALUE_LEN_MAX,
 };
 use hpb_types::{AccountName, ActionName, Amount, Authorisation, Event, PermissionName};
-use hpb_vm::meter::{AUTHORITY_UNITS, EVENT_UNITS, READ_UNITS, WRITE_UNITS};
-use hpb_vm::{Halt, Host, Meter, Place, Table};
+use hpb_vm::meter::{EVENT_UNITS, READ_UNITS, WRITE_UNITS};
+use hpb_vm::{Halt, Host, Intent, Meter, Place, Table};
 
 use crate::account::Account;
+use crate::authority::delegation::Question;
+use crate::authority::permit::{NoAnswer, Permit, Used};
 use crate::bytes::Bytes;
-use crate::key::{self, ACCOUNT, ACTIVITY, BALANCE, CONTRACT_TABLES, DPOS, STAKE, SYSTEM, TOKEN};
+use crate::key::{
+    self, ACCOUNT, ACTIVITY, ALLOWANCE, BALANCE, CONTRACT_TABLES, DELEGATION, DEPOSIT, DPOS, STAKE, SYSTEM, TOKEN,
+    VESTING,
+};
 use crate::records;
 use crate::view::{StateError, View};
 
@@ -22,6 +27,8 @@ pub(crate) struct Transacting<'v, 's> {
     pub(crate) meter: Meter,
     /// What the transaction names and its signatures satisfy.
     pub(crate) authorisations: &'v [Authorisation],
+    /// What policies have let out in it.
+    pub(crate) used: Used,
     pub(crate) block_time: UnixMillis,
     pub(crate) events: Vec<Event>,
     pub(crate) event_bytes: usize,
@@ -33,14 +40,16 @@ pub(crate) struct Transacting<'v, 's> {
 pub(crate) struct CallHost<'t, 'v, 's> {
     pub(crate) transacting: &'t mut Transacting<'v, 's>,
     pub(crate) contract: AccountName,
+    pub(crate) action: ActionName,
 }
 
 /// Whether the contract owns the table under the account.
 fn may_write(contract: AccountName, account: AccountName, table: Table) -> bool {
     match table {
-        ACCOUNT => contract == SYSTEM,
-        // What is staked or bonded leaves a balance, and comes back to it.
-        BALANCE => contract == TOKEN || contract == DPOS,
+        ACCOUNT | DEPOSIT | DELEGATION | ALLOWANCE => contract == SYSTEM,
+        // What is staked or bonded leaves a balance, and comes back to it; so does what pays for room.
+        BALANCE => contract == TOKEN || contract == DPOS || contract == SYSTEM,
+        VESTING => contract == TOKEN,
         _ if (STAKE..=ACTIVITY).contains(&table) => contract == DPOS,
         _ => table >= CONTRACT_TABLES && contract == account,
     }
@@ -57,6 +66,14 @@ impl CallHost<'_, '_, '_> {
         }
         self.transacting.view.set(key::of_place(place), value.map(Bytes::from));
         Ok(())
+    }
+
+    fn ask(&mut self, question: impl FnOnce(&mut Permit<'_, '_>) -> Result<bool, NoAnswer>) -> Result<bool, Halt> {
+        let Transacting { view, meter, authorisations, used, fault, .. } = &mut *self.transacting;
+        question(&mut Permit { view, meter, behind: authorisations, used }).map_err(|no_answer| match no_answer {
+            NoAnswer::Halt(halt) => halt,
+            NoAnswer::State(error) => note(fault, error),
+        })
     }
 }
 
@@ -101,17 +118,12 @@ impl Host for CallHost<'_, '_, '_> {
     }
 
     fn is_authorised(&mut self, account: AccountName, permission: PermissionName) -> Result<bool, Halt> {
-        let Transacting { view, meter, authorisations, fault, .. } = &mut *self.transacting;
-        meter.charge(AUTHORITY_UNITS)?;
-        let mut named = authorisations.iter().filter(|named| named.account == account).peekable();
-        if named.peek().is_none() {
-            return Ok(false);
-        }
-        if named.clone().any(|named| named.permission == permission) {
-            return Ok(true);
-        }
-        let record = read_account(view, account).map_err(|error| note(fault, error))?;
-        Ok(record.is_some_and(|record| named.any(|named| record.covers(named.permission, permission))))
+        self.ask(|permit| permit.is_authorised(account, permission))
+    }
+
+    fn is_permitted(&mut self, account: AccountName, intent: &Intent) -> Result<bool, Halt> {
+        let (contract, action, at) = (self.contract, self.action, self.transacting.block_time);
+        self.ask(|permit| permit.is_permitted(account, &Question { contract, action, intent, at }))
     }
 
     fn block_time(&self) -> UnixMillis {
@@ -199,12 +211,17 @@ mod tests {
             view: &mut view,
             meter: Meter::new(units),
             authorisations,
+            used: Used::new(),
             block_time: UnixMillis(5),
             events: Vec::new(),
             event_bytes: 0,
             fault: None,
         };
-        test(&mut CallHost { transacting: &mut transacting, contract: name(contract) })
+        test(&mut CallHost {
+            transacting: &mut transacting,
+            contract: name(contract),
+            action: ActionName::literal("act"),
+        })
     }
 
     fn place(account: &str, table: Table) -> Place<'static> {
@@ -216,7 +233,13 @@ mod tests {
         let own = CONTRACT_TABLES;
         for (contract, account, table, allowed) in [
             ("system", "alice", ACCOUNT, true),
-            ("system", "alice", BALANCE, false),
+            ("system", "alice", BALANCE, true),
+            ("system", "alice", DELEGATION, true),
+            ("system", "alice", ALLOWANCE, true),
+            ("system", "alice", DEPOSIT, true),
+            ("system", "alice", VESTING, false),
+            ("token", "alice", VESTING, true),
+            ("token", "alice", DELEGATION, false),
             ("system", "system", TARIFF, false),
             ("token", "alice", BALANCE, true),
             ("token", "alice", ACCOUNT, false),

@@ -8,6 +8,10 @@
 //! | --- | --- | --- | --- | --- |
 //! | 1 | any | none | the account record ([`crate::account::Account`]); the account exists where it lies | `system` |
 //! | 2 | any | none | the balance, where it is not zero | `token` |
+//! | 3 | any | none | what its record and its roles have paid for their room ([`crate::deposit::Deposit`]) | `system` |
+//! | 4 | any | none | its roles and grants ([`crate::authority::delegation::Delegation`]) | `system` |
+//! | 5 | any | role, zero, u8 | what a policy let out today ([`crate::authority::delegation::Allowance`]) | the ledger |
+//! | 6 | any | none | what comes to it later ([`crate::token::Vesting`]) | genesis, `token` |
 //! | 16 | `system` | none | the chain id | genesis |
 //! | 17 | `system` | none | the supply at genesis | genesis |
 //! | 18 | `system` | none | the tariff | genesis; later by block |
@@ -44,6 +48,14 @@ pub const DPOS: AccountName = AccountName::literal("dpos");
 pub const ACCOUNT: Table = Table(1);
 /// Balances.
 pub const BALANCE: Table = Table(2);
+/// What an account has paid for its room in the state.
+pub const DEPOSIT: Table = Table(3);
+/// Roles and grants.
+pub const DELEGATION: Table = Table(4);
+/// What policies let out today.
+pub const ALLOWANCE: Table = Table(5);
+/// What comes to accounts later.
+pub const VESTING: Table = Table(6);
 /// The chain id.
 pub const CHAIN: Table = Table(16);
 /// The supply at genesis.

@@ -8,18 +8,26 @@
 use core::ops::ControlFlow;
 
 use hpb_types::evidence::Judge;
-use hpb_types::{AccountName, Amount, ChainId, Genesis, Hash, Height, Receipt, RejectReason, SliceRef, Slot};
+use hpb_types::{
+    AccountName, Amount, ChainId, Genesis, Hash, Height, Receipt, RejectReason, SliceRef, Slot, VestingPart,
+};
+use hpb_vm::Table;
 
 use crate::account::Account;
 use crate::apply::{self, Built, ExecuteError, Executed, Rules, SliceContext};
+use crate::authority::delegation::Delegation;
 use crate::bytes::Bytes;
 use crate::checked::Checked;
+use crate::deposit::Deposit;
 use crate::digest::Digest;
 use crate::dpos::{self, EpochActivity, ProducerState, Stake};
-use crate::key::{self, ACCOUNT, BALANCE, CHAIN, DPOS, POOL, SLOT_FEES, STAKE, SUPPLY, SYSTEM, TARIFF};
+use crate::key::{
+    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, POOL, SLOT_FEES, STAKE, SUPPLY, SYSTEM, TARIFF, VESTING,
+};
 use crate::records::{self, SlotFees, Tariff};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
 use crate::system::is_reserved;
+use crate::token::Vesting;
 use crate::tree::{FinaliseError, Finalised, InsertError, StateAt, Switch, Tree};
 use crate::view::{ChangeSet, State, StateError, View};
 
@@ -70,6 +78,12 @@ pub struct AccountState {
     pub record: Account,
     /// Its balance.
     pub balance: Amount,
+    /// What its record and its roles have paid for their room.
+    pub deposit: Deposit,
+    /// Its roles and grants.
+    pub delegation: Delegation,
+    /// What comes to it later.
+    pub vesting: Vec<VestingPart>,
 }
 
 /// The token's amount: what genesis states, and what a walk over the state finds.
@@ -264,7 +278,11 @@ impl<S: Store> Ledger<S> {
             return Ok(None);
         };
         let balance = get_record(&state, &key::of(name, BALANCE))?.unwrap_or_default();
-        Ok(Some(AccountState { name, record, balance }))
+        let deposit = get_record(&state, &key::of(name, DEPOSIT))?.unwrap_or_default();
+        let delegation = get_record(&state, &key::of(name, DELEGATION))?.unwrap_or_default();
+        let vesting =
+            get_record::<Vesting>(&state, &key::of(name, VESTING))?.map_or_else(Vec::new, |vesting| vesting.parts);
+        Ok(Some(AccountState { name, record, balance, deposit, delegation, vesting }))
     }
 
     /// What transactions cost in a slice on the slice of that id.
@@ -331,7 +349,7 @@ impl<S: Store> Ledger<S> {
         let mut damaged = None;
         state.scan(&[], |key, value| {
             let Some(place) = key::parse(key) else { return ControlFlow::Continue(()) };
-            let held = if place.table == BALANCE { records::load(value) } else { dpos::held(place.table, value) };
+            let held = held(place.table, value);
             now = now.zip(held).and_then(|(sum, held)| sum.checked_add(held));
             if now.is_none() {
                 damaged = Some(StateError::damaged(key));
@@ -388,6 +406,16 @@ fn get_record<T: hpb_types::Canonical>(state: &impl State, key: &Bytes) -> Resul
     }
 }
 
+/// What of the supply lies in a record of these tables, nothing for every other table; `None` if it does not read back.
+fn held(table: Table, value: &[u8]) -> Option<Amount> {
+    match table {
+        BALANCE => records::load(value),
+        VESTING => records::load::<Vesting>(value)?.sum(),
+        DEPOSIT => Some(records::load::<Deposit>(value)?.amount),
+        _ => dpos::held(table, value),
+    }
+}
+
 fn check_chain(store: &impl Store, expected: ChainId) -> Result<(), OpenError> {
     let key = key::of(SYSTEM, CHAIN);
     let found = store.get(&key)?.and_then(|bytes| records::load(&bytes));
@@ -408,6 +436,10 @@ fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenErr
         if account.balance != Amount::ZERO {
             state.insert(key::of(account.name, BALANCE), Some(records::store_amount(account.balance)));
         }
+        if !account.vesting.is_empty() {
+            let vesting = Vesting { parts: account.vesting.clone() };
+            state.insert(key::of(account.name, VESTING), Some(records::store(&vesting)));
+        }
     }
     for producer in &genesis.producers {
         if !state.contains_key(&key::of(producer.name, ACCOUNT)) {
@@ -417,7 +449,8 @@ fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenErr
     dpos::genesis_state(genesis, &mut state);
     state.insert(key::of(SYSTEM, CHAIN), Some(records::store(&chain)));
     state.insert(key::of(SYSTEM, SUPPLY), Some(records::store(&supply)));
-    state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&Tariff { per_byte: genesis.fee_per_byte })));
+    let tariff = Tariff { per_byte: genesis.fee_per_byte, deposit_per_byte: genesis.deposit_per_byte };
+    state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&tariff)));
     Ok(state)
 }
 

@@ -11,6 +11,7 @@ pub mod authority;
 pub mod bytes;
 pub mod chainlog;
 pub mod checked;
+pub mod deposit;
 pub mod digest;
 pub mod dpos;
 pub mod folder;

@@ -8,8 +8,7 @@ use hpb_vm::{Call, End, Engine, Halt, Host};
 use crate::apply::Rules;
 use crate::dpos;
 use crate::key::{DPOS, SYSTEM, TOKEN};
-use crate::system::{self, CREATE};
-use crate::token::{self, TRANSFER};
+use crate::{system, token};
 
 /// The engine of the built-in contracts, in one slot of one chain.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +53,10 @@ impl<'r> Native<'r> {
 
     fn dispatch(&self, host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
         host.charge(CALL_UNITS)?;
-        if call.contract == TOKEN && call.action == TRANSFER {
-            token::transfer(host, call.arguments)
-        } else if call.contract == SYSTEM && call.action == CREATE {
-            system::create(host, call.arguments)
+        if call.contract == TOKEN {
+            token::dispatch(host, call)
+        } else if call.contract == SYSTEM {
+            system::dispatch(host, call)
         } else if call.contract == DPOS
             && let Some(parameters) = &self.rules.dpos
         {

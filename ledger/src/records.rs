@@ -12,10 +12,12 @@ use crate::bytes::Bytes;
 const VERSION: u8 = 1;
 
 /// What a transaction costs; seam of the base price, which changes by block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tariff {
     /// The fee of one byte of a transaction.
     pub per_byte: Amount,
+    /// What one byte of an account's record or roles costs for as long as it lies in the state.
+    pub deposit_per_byte: Amount,
 }
 
 /// The fees that the slices of one slot took so far. They lie here, and not with the producer, so that the transactions
@@ -48,7 +50,7 @@ pub struct Included {
     pub ids: Vec<Hash>,
 }
 
-hpb_types::layout!(Tariff { per_byte });
+hpb_types::layout!(Tariff { per_byte, deposit_per_byte });
 hpb_types::layout!(SlotFees { slot, producer, amount });
 hpb_types::layout!(Window { first, next });
 hpb_types::layout!(Included { slot, ids: list(1..=TRANSACTIONS_PER_SLICE_MAX) });
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_fee_does_not_wrap() {
-        assert_eq!(Tariff { per_byte: Amount(3) }.fee(200), Some(Amount(600)));
-        assert_eq!(Tariff { per_byte: Amount(u128::MAX) }.fee(2), None);
+        assert_eq!(Tariff { per_byte: Amount(3), ..Tariff::default() }.fee(200), Some(Amount(600)));
+        assert_eq!(Tariff { per_byte: Amount(u128::MAX), ..Tariff::default() }.fee(2), None);
     }
 }

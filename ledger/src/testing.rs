@@ -72,7 +72,12 @@ pub(crate) fn dpos_parameters() -> DposParameters {
 }
 
 fn genesis_of(engine: EngineChoice, producers: &[&str], people: &[&str], bond: Amount) -> Genesis {
-    let account = |person: &&str, balance| GenesisAccount { name: name(person), key: key_of(person).public(), balance };
+    let account = |person: &&str, balance| GenesisAccount {
+        name: name(person),
+        key: key_of(person).public(),
+        balance,
+        vesting: Vec::new(),
+    };
     let mut accounts: Vec<GenesisAccount> = producers.iter().map(|person| account(person, Amount::ZERO)).collect();
     accounts.extend(people.iter().map(|person| account(person, ENDOWMENT)));
     accounts.sort_by_key(|account| account.name);
@@ -91,6 +96,7 @@ fn genesis_of(engine: EngineChoice, producers: &[&str], people: &[&str], bond: A
         delta_ms: 100,
         epoch_slots: 100,
         fee_per_byte: Amount::ZERO,
+        deposit_per_byte: Amount::ZERO,
         engine,
         producers: producers.collect(),
         accounts,

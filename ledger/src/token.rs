@@ -1,20 +1,23 @@
-//! The token contract: `transfer`. Nothing and transfers to oneself are valid; a name that does not exist is refused.
+//! The token contract: `transfer`, and `release` of what vested. Nothing and transfers to oneself are valid; a name that
+//! does not exist is refused.
 //!
 //! Moves only; what is made and what is burnt is nobody's here, so the supply stays.
 
-use hpb_base::limits::MEMO_LEN_MAX;
-use hpb_types::{AccountName, Action, ActionName, Amount, Canonical, RejectReason};
-use hpb_vm::{Host, Place};
+use hpb_base::limits::{MEMO_LEN_MAX, VESTING_PARTS_MAX};
+use hpb_types::{AccountName, Action, ActionName, Amount, Canonical, RejectReason, VestingPart};
+use hpb_vm::{Call, Host, Intent, Place};
 
-use crate::account::ACTIVE;
-use crate::key::{ACCOUNT, BALANCE, TOKEN};
+use crate::key::{ACCOUNT, BALANCE, TOKEN, VESTING};
 use crate::native::Stop;
-use crate::records::{load, store_amount};
+use crate::records::{load, store, store_amount};
 
 /// The action, and the event that tells of it.
 pub const TRANSFER: ActionName = ActionName::literal("transfer");
 
-/// The arguments of `transfer`. Needs `active` of `from`.
+/// The action that moves what has vested to its account's balance, and the event that tells of it.
+pub const RELEASE: ActionName = ActionName::literal("release");
+
+/// The arguments of `transfer`. Needs `active` of `from`, or a grant of this.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransferArguments {
     /// Whose balance goes down.
@@ -38,6 +41,32 @@ pub struct Transferred {
     pub amount: Amount,
 }
 
+/// What comes to an account later. It lies beside the balance, so that nothing needs to be held back from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Vesting {
+    /// Its parts, the earliest first.
+    pub parts: Vec<VestingPart>,
+}
+
+/// The arguments of `release`. Anyone may ask for it: there is nobody but the account for what vested.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReleaseArguments {
+    /// Whose.
+    pub account: AccountName,
+}
+
+/// The data of the event `release`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Released {
+    /// Whose balance went up.
+    pub account: AccountName,
+    /// By how much.
+    pub amount: Amount,
+}
+
+hpb_types::layout!(Vesting { parts: list(1..=VESTING_PARTS_MAX) });
+hpb_types::layout!(ReleaseArguments { account });
+hpb_types::layout!(Released { account, amount });
 hpb_types::layout!(TransferArguments { from, to, amount, memo: bytes(0..=MEMO_LEN_MAX) });
 hpb_types::layout!(Transferred { from, to, amount });
 
@@ -47,10 +76,48 @@ pub fn transfer_action(from: AccountName, to: AccountName, amount: Amount) -> Ac
     Action { contract: TOKEN, action: TRANSFER, arguments: arguments.to_bytes() }
 }
 
-pub(crate) fn transfer(host: &mut dyn Host, arguments: &[u8]) -> Result<(), Stop> {
+/// The action that moves what has vested to the balance of `account`.
+pub fn release_action(account: AccountName) -> Action {
+    Action { contract: TOKEN, action: RELEASE, arguments: ReleaseArguments { account }.to_bytes() }
+}
+
+impl Vesting {
+    /// The sum of its parts; `None` past every amount.
+    pub fn sum(&self) -> Option<Amount> {
+        self.parts.iter().try_fold(Amount::ZERO, |sum, part| sum.checked_add(part.amount))
+    }
+}
+
+/// Runs an action.
+pub(crate) fn dispatch(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
+    match call.action {
+        TRANSFER => transfer(host, call.arguments),
+        RELEASE => release(host, call.arguments),
+        _ => Err(RejectReason::NoSuchAction.into()),
+    }
+}
+
+fn release(host: &mut dyn Host, arguments: &[u8]) -> Result<(), Stop> {
+    let ReleaseArguments { account } = ReleaseArguments::from_bytes(arguments).map_err(|_| RejectReason::Malformed)?;
+    let place = Place { account, table: VESTING, sub_key: &[] };
+    let Some(bytes) = host.read(place)? else { return Err(RejectReason::NothingFree.into()) };
+    let mut vesting: Vesting = load(bytes).ok_or(Stop::Damaged)?;
+    let now = host.block_time();
+    let held = vesting.sum().ok_or(Stop::Damaged)?;
+    vesting.parts.retain(|part| part.free_at_ms > now.0);
+    let left = vesting.sum().ok_or(Stop::Damaged)?;
+    let amount = held.checked_sub(left).filter(|amount| *amount != Amount::ZERO).ok_or(RejectReason::NothingFree)?;
+    let written = if vesting.parts.is_empty() { host.remove(place) } else { host.write(place, &store(&vesting)) };
+    written?;
+    let sum = balance(host, account)?.checked_add(amount).ok_or(Stop::Damaged)?;
+    put_balance(host, account, sum)?;
+    Ok(host.emit(RELEASE, Released { account, amount }.to_bytes())?)
+}
+
+fn transfer(host: &mut dyn Host, arguments: &[u8]) -> Result<(), Stop> {
     let TransferArguments { from, to, amount, memo: _ } =
         TransferArguments::from_bytes(arguments).map_err(|_| RejectReason::Malformed)?;
-    if !host.is_authorised(from, ACTIVE)? {
+    if !host.is_permitted(from, &Intent { amount: Some(amount), counterparty: Some(to) })? {
         return Err(RejectReason::Unauthorised.into());
     }
     let paid = balance(host, from)?.checked_sub(amount);

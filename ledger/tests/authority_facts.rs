@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use hpb_base::limits::AUTHORITY_DEPTH_MAX;
-use hpb_ledger::account::{ACTIVE, Account, OWNER, Parent, Permission, WeightedAccount, WeightedKey};
+use hpb_ledger::account::{ACTIVE, Account, Authority, WeightedAccount, WeightedKey};
 use hpb_ledger::authority::judge_within;
 use hpb_types::{AccountName, Authorisation, PublicKey};
 use serde_json::Value;
@@ -21,16 +21,13 @@ fn name(text: &str) -> AccountName {
     text.parse().unwrap()
 }
 
-fn active(threshold: u32, keys: Vec<WeightedKey>, accounts: Vec<WeightedAccount>) -> Permission {
-    Permission { name: ACTIVE, parent: Parent::Under(OWNER), threshold, keys, accounts, waits: Vec::new() }
+fn active(threshold: u32, keys: Vec<WeightedKey>, accounts: Vec<WeightedAccount>) -> Authority {
+    Authority { threshold, keys, accounts, waits: Vec::new() }
 }
 
 /// An account whose `active` is as given and whose `owner` nobody satisfies.
-fn account_of(active: Permission) -> Account {
-    let keys = vec![WeightedKey { key: PublicKey([0xff; 32]), weight: 1 }];
-    let owner =
-        Permission { name: OWNER, parent: Parent::Root, threshold: 1, keys, accounts: Vec::new(), waits: Vec::new() };
-    Account { permissions: vec![active, owner] }
+fn account_of(active: Authority) -> Account {
+    Account::new(PublicKey([0xff; 32]).into(), active)
 }
 
 fn weighted_keys(keys: &Value) -> Vec<WeightedKey> {

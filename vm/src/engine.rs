@@ -60,7 +60,7 @@ mod tests {
     use hpb_types::PermissionName;
 
     use super::*;
-    use crate::host::{Place, Table};
+    use crate::host::{Intent, Place, Table};
     use crate::meter::Meter;
 
     /// A host over a map that owns one table.
@@ -92,6 +92,9 @@ mod tests {
             Ok(())
         }
         fn is_authorised(&mut self, _: AccountName, _: PermissionName) -> Result<bool, Halt> {
+            Ok(true)
+        }
+        fn is_permitted(&mut self, _: AccountName, _: &Intent) -> Result<bool, Halt> {
             Ok(true)
         }
         fn block_time(&self) -> UnixMillis {

@@ -3,7 +3,7 @@
 //! A host refuses a write where the contract owns nothing, and every request once its meter is empty.
 
 use hpb_base::UnixMillis;
-use hpb_types::{AccountName, ActionName, PermissionName};
+use hpb_types::{AccountName, ActionName, Amount, PermissionName};
 
 /// One kind of record under an account; the ledger's layout names them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -18,6 +18,15 @@ pub struct Place<'a> {
     pub table: Table,
     /// Which of its kind: at most `base::limits::STATE_SUB_KEY_LEN_MAX` bytes.
     pub sub_key: &'a [u8],
+}
+
+/// What a call is about to do in an account's name, as far as a policy of that account can bound it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Intent {
+    /// What leaves the account; a policy that bounds amounts never allows what states none.
+    pub amount: Option<Amount>,
+    /// Whom it is done to; a policy that names counterparties never allows what states none.
+    pub counterparty: Option<AccountName>,
 }
 
 /// Why a host stops a call.
@@ -64,11 +73,20 @@ pub trait Host {
     /// A [`Halt`]: the call is to end with it.
     fn emit(&mut self, name: ActionName, data: Vec<u8>) -> Result<(), Halt>;
 
-    /// Whether `permission` of `account`, or one above it, stands behind the transaction.
+    /// Whether `permission` of `account`, or one above it, stands behind the transaction: what a contract asks before it
+    /// changes who may act for the account.
     ///
     /// # Errors
     /// A [`Halt`]: the call is to end with it.
     fn is_authorised(&mut self, account: AccountName, permission: PermissionName) -> Result<bool, Halt>;
+
+    /// Whether the present call may do `intent` in the name of `account`: because `active` of it stands behind the
+    /// transaction, or one whom it granted just this. What a policy grants by the transaction or by the day is used up by
+    /// the question, so a contract asks once for each thing that it does.
+    ///
+    /// # Errors
+    /// A [`Halt`]: the call is to end with it.
+    fn is_permitted(&mut self, account: AccountName, intent: &Intent) -> Result<bool, Halt>;
 
     /// The start of the slot in which the transaction executes.
     fn block_time(&self) -> UnixMillis;

@@ -9,5 +9,5 @@ pub mod host;
 pub mod meter;
 
 pub use engine::{Call, CallOutcome, End, Engine};
-pub use host::{Halt, Host, Place, Table};
+pub use host::{Halt, Host, Intent, Place, Table};
 pub use meter::Meter;

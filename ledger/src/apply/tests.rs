@@ -211,8 +211,8 @@ fn names_of_addresses_cannot_be_chosen() {
     let chain = Chain::new();
     let address = AccountName::from_address([7; 20]);
     let key = key_of("x").public();
-    let arguments = CreateArguments { creator: name("alice"), name: address, owner: key, active: key };
-    let action = create_action(arguments.creator, arguments.name, arguments.owner, arguments.active);
+    let arguments = CreateArguments { creator: name("alice"), name: address, owner: key.into(), active: key.into() };
+    let action = create_action(arguments.creator, arguments.name, key, key);
     let transaction = signed(body(&chain.genesis, "alice", vec![action], 1), &["alice"]);
     assert_eq!(chain.check(&transaction), Err(RejectReason::BadName));
 }

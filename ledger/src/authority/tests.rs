@@ -7,7 +7,7 @@ use hpb_types::PermissionName;
 use proptest::prelude::*;
 
 use super::*;
-use crate::account::{ACTIVE, OWNER, Parent, WeightedAccount, WeightedKey};
+use crate::account::{ACTIVE, Authority, OWNER, Parent, WeightedAccount, WeightedKey};
 
 type Book = BTreeMap<AccountName, Account>;
 
@@ -33,7 +33,7 @@ fn permission(
     accounts: Vec<WeightedAccount>,
 ) -> Permission {
     let parent = if name == OWNER { Parent::Root } else { Parent::Under(OWNER) };
-    Permission { name, parent, threshold, keys, accounts, waits: Vec::new() }
+    Permission { name, parent, authority: Authority { threshold, keys, accounts, waits: Vec::new() } }
 }
 
 /// An account whose `active` is as given and whose `owner` nobody can satisfy.
@@ -77,7 +77,7 @@ fn circles_are_harmless() {
 #[test]
 fn waits_count_for_nothing_yet() {
     let mut active = permission(ACTIVE, 2, vec![WeightedKey { key: key("a"), weight: 1 }], Vec::new());
-    active.waits.push(crate::account::WeightedWait { wait_ms: 1, weight: 1 });
+    active.authority.waits.push(crate::account::WeightedWait { wait_ms: 1, weight: 1 });
     let book = Book::from([(name("alice"), account_of(active))]);
     assert_eq!(judge_in(&book, 6, "alice", ACTIVE, &[key("a")]), None);
 }
@@ -92,13 +92,14 @@ fn model(book: &Book, account: AccountName, asked: PermissionName, signers: &[Pu
         names.push(parent);
     }
     record.permissions.iter().filter(|permission| names.contains(&permission.name)).any(|permission| {
-        let keys = permission.keys.iter().filter(|part| signers.contains(&part.key));
-        let accounts = permission.accounts.iter().filter(|part| {
+        let authority = &permission.authority;
+        let keys = authority.keys.iter().filter(|part| signers.contains(&part.key));
+        let accounts = authority.accounts.iter().filter(|part| {
             let to = &part.authorisation;
             depth > 0 && model(book, to.account, to.permission, signers, depth - 1)
         });
         let sum: u32 = keys.map(|part| u32::from(part.weight)).chain(accounts.map(|part| u32::from(part.weight))).sum();
-        sum >= permission.threshold
+        sum >= authority.threshold
     })
 }
 
@@ -118,19 +119,21 @@ fn books() -> impl Strategy<Value = Book> {
             let permissions = parts.iter().enumerate().map(|(index, (keys, accounts, threshold))| Permission {
                 name: names[index],
                 parent: parents[index],
-                threshold: *threshold,
-                keys: keys
-                    .iter()
-                    .map(|(key, weight)| WeightedKey { key: PublicKey([*key; 32]), weight: *weight })
-                    .collect(),
-                accounts: accounts
-                    .iter()
-                    .map(|((person, permission), weight)| WeightedAccount {
-                        authorisation: Authorisation { account: people[*person], permission: names[*permission] },
-                        weight: *weight,
-                    })
-                    .collect(),
-                waits: Vec::new(),
+                authority: Authority {
+                    threshold: *threshold,
+                    keys: keys
+                        .iter()
+                        .map(|(key, weight)| WeightedKey { key: PublicKey([*key; 32]), weight: *weight })
+                        .collect(),
+                    accounts: accounts
+                        .iter()
+                        .map(|((person, permission), weight)| WeightedAccount {
+                            authorisation: Authorisation { account: people[*person], permission: names[*permission] },
+                            weight: *weight,
+                        })
+                        .collect(),
+                    waits: Vec::new(),
+                },
             });
             book.insert(*person, Account { permissions: permissions.collect() });
         }

@@ -20,7 +20,7 @@ mod votes;
 use hpb_types::{
     AccountName, Amount, Canonical, DposParameters, EngineChoice, Epoch, Genesis, RejectReason, Schedule, Slot,
 };
-use hpb_vm::{Call, Host, Place, Table};
+use hpb_vm::{Call, Host, Intent, Place, Table};
 
 pub use evidence::{CutDone, REPORT, ReportArguments, report_action};
 pub use producers::{
@@ -39,7 +39,6 @@ pub use votes::{
     vote_action,
 };
 
-use crate::account::ACTIVE;
 use crate::apply::{Rules, SliceContext};
 use crate::host::read_record;
 use crate::key::{self, ACTIVITY, BEACON, DPOS, FIXED, POOL, PRODUCER, PRODUCER_KEY, ROSTER, TERM};
@@ -198,10 +197,10 @@ pub(crate) fn dispatch(
 }
 
 impl Desk<'_> {
-    /// The call's arguments, once `active` of the account that they name stands behind them.
+    /// The call's arguments, once the account that they name stands behind them.
     fn arguments<T: Canonical>(&mut self, call: &Call<'_>, actor: impl Fn(&T) -> AccountName) -> Result<T, Stop> {
         let arguments = T::from_bytes(call.arguments).map_err(|_| RejectReason::Malformed)?;
-        if self.host.is_authorised(actor(&arguments), ACTIVE)? {
+        if self.host.is_permitted(actor(&arguments), &Intent::default())? {
             Ok(arguments)
         } else {
             Err(RejectReason::Unauthorised.into())

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use hpb_types::{Action, Epoch, Hash, Outcome, SliceRef, TransactionBody};
 
 use super::*;
+use crate::account::ACTIVE;
 use crate::apply::{ExecuteError, Executed};
 use crate::checked::Checked;
 use crate::ledger::Ledger;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use hpb_base::limits::{
-    GENESIS_ACCOUNTS_MAX, GENESIS_LABEL_LEN_MAX, GENESIS_LEN_MAX, PRODUCERS_MAX, SLICES_PER_SLOT_MAX,
+    GENESIS_ACCOUNTS_MAX, GENESIS_LABEL_LEN_MAX, GENESIS_LEN_MAX, PRODUCERS_MAX, SLICES_PER_SLOT_MAX, VESTING_PARTS_MAX,
 };
 
 use crate::codec::Canonical;
@@ -30,6 +30,15 @@ pub struct GenesisProducer {
     pub bond: Amount,
 }
 
+/// A part of what comes to an account later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VestingPart {
+    /// From which block time on it can be released, in milliseconds since 1970.
+    pub free_at_ms: u64,
+    /// How much; at least one unit.
+    pub amount: Amount,
+}
+
 /// An account at genesis.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GenesisAccount {
@@ -39,6 +48,8 @@ pub struct GenesisAccount {
     pub key: PublicKey,
     /// What it holds.
     pub balance: Amount,
+    /// What comes to it later, ascending by time.
+    pub vesting: Vec<VestingPart>,
 }
 
 /// Which consensus engine the chain runs by, and that engine's parameters.
@@ -86,7 +97,7 @@ pub struct DposParameters {
 /// Everything a chain starts from; its BLAKE3 is the chain id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Genesis {
-    /// Format version: 2.
+    /// Format version: 3.
     pub version: u8,
     /// A word for people.
     pub label: String,
@@ -102,6 +113,8 @@ pub struct Genesis {
     pub epoch_slots: u64,
     /// The fee of a byte of a transaction.
     pub fee_per_byte: Amount,
+    /// What one byte of an account's record or roles costs for as long as it lies in the state.
+    pub deposit_per_byte: Amount,
     /// Which consensus engine the chain runs by.
     pub engine: EngineChoice,
     /// The producers of epoch 0, in order.
@@ -123,7 +136,8 @@ crate::layout!(DposParameters {
     reward_per_slot,
     reward_pool,
 });
-crate::layout!(GenesisAccount { name, key, balance });
+crate::layout!(VestingPart { free_at_ms, amount });
+crate::layout!(GenesisAccount { name, key, balance, vesting: list(0..=VESTING_PARTS_MAX) });
 crate::layout!(
     Genesis
         <= GENESIS_LEN_MAX {
@@ -135,6 +149,7 @@ crate::layout!(
             delta_ms,
             epoch_slots,
             fee_per_byte,
+            deposit_per_byte,
             engine,
             producers: list(1..=PRODUCERS_MAX),
             accounts: list(0..=GENESIS_ACCOUNTS_MAX),
@@ -194,6 +209,9 @@ pub enum GenesisError {
     /// The accounts are not strictly ascending by name.
     #[error("account {0}: named twice, or not in ascending order")]
     AccountOrder(AccountName),
+    /// An account's vesting that is none.
+    #[error("account {0}: more than {VESTING_PARTS_MAX} parts of vesting, not in ascending order, or one of nothing")]
+    Vesting(AccountName),
     /// An account's key that may not be registered.
     #[error("account {0}: its key is small-order or not canonical")]
     AccountKey(AccountName),
@@ -213,7 +231,7 @@ pub const PRODUCERS_MIN: u32 = 4;
 
 impl Genesis {
     /// The version of the layout that this code speaks.
-    pub const VERSION: u8 = 2;
+    pub const VERSION: u8 = 3;
 
     /// BLAKE3 of the canonical genesis.
     pub fn chain_id(&self) -> ChainId {
@@ -270,7 +288,8 @@ impl Genesis {
             EngineChoice::Dpos(parameters) => parameters.reward_pool,
             EngineChoice::Authority => Amount::ZERO,
         };
-        let balances = self.accounts.iter().map(|account| account.balance);
+        let vesting = self.accounts.iter().flat_map(|account| &account.vesting).map(|part| part.amount);
+        let balances = self.accounts.iter().map(|account| account.balance).chain(vesting);
         let mut parts = balances.chain(self.producers.iter().map(|producer| producer.bond));
         parts.try_fold(pool, Amount::checked_add)
     }
@@ -334,6 +353,11 @@ impl Genesis {
             return Err(GenesisError::AccountOrder(pair[1].name));
         }
         for account in &self.accounts {
+            let ascends = account.vesting.is_sorted_by(|one, other| one.free_at_ms < other.free_at_ms);
+            let is_something = account.vesting.iter().all(|part| part.amount != Amount::ZERO);
+            if account.vesting.len() > VESTING_PARTS_MAX || !ascends || !is_something {
+                return Err(GenesisError::Vesting(account.name));
+            }
             if !account.key.is_acceptable_for_registration() {
                 return Err(GenesisError::AccountKey(account.name));
             }

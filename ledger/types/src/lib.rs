@@ -26,7 +26,9 @@ pub use certificate::{Bitmap, Certificate, CertificateError, Quorum};
 pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use confirm::{Confirm, ConfirmBody, verify_confirms};
 pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
-pub use genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Weighting};
+pub use genesis::{
+    DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, VestingPart, Weighting,
+};
 pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
 pub use message::{
     ChainPiece, Digest, Gossip, Headers, Hello, Message, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest,

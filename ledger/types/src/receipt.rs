@@ -97,6 +97,21 @@ pub enum RejectReason {
     /// A fault of this kind was cut from this bond before.
     #[error("cut for this kind of fault already")]
     AlreadyCut,
+    /// The permission breaks a rule of its account's tree, or is one that stays.
+    #[error("the permission breaks a rule of its account's tree")]
+    BadPermission,
+    /// The account has no such permission.
+    #[error("no such permission")]
+    NoSuchPermission,
+    /// Something still depends on it: a permission below it, a part of another one, a grant.
+    #[error("something still depends on it")]
+    InUse,
+    /// The role's policies, or the account's roles and grants together, are out of their ranges.
+    #[error("the role or its policies are out of their ranges")]
+    BadRole,
+    /// The account has no such role, or did not grant it so.
+    #[error("no such role, or not granted")]
+    NoSuchRole,
 }
 
 /// How execution ended.
@@ -148,6 +163,11 @@ crate::tagged!(RejectReason {
     22 => BadProxy,
     23 => BadEvidence,
     24 => AlreadyCut,
+    25 => BadPermission,
+    26 => NoSuchPermission,
+    27 => InUse,
+    28 => BadRole,
+    29 => NoSuchRole,
 });
 crate::tagged!(Outcome { 0 => Applied, 1 => Failed(reason) });
 crate::layout!(Receipt { transaction, outcome, fee, events: list(0..=EVENTS_MAX) });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::certificate::{Bitmap, Certificate, Quorum};
 use crate::confirm::{Confirm, ConfirmBody};
 use crate::evidence::{Evidence, SignedSlice};
-use crate::genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer, Weighting};
+use crate::genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer, VestingPart, Weighting};
 use crate::keys::{Hash, KeyPair, Signature};
 use crate::message::{
     ChainPiece, Digest, Gossip, Headers, Hello, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest, SliceStatus,
@@ -198,7 +198,12 @@ pub(crate) fn dpos_parameters() -> DposParameters {
 
 /// Two producers, three accounts; passes validation.
 pub(crate) fn genesis() -> Genesis {
-    let account = |name, byte, balance| GenesisAccount { name, key: key(byte).public(), balance: Amount(balance) };
+    let account = |name, byte, balance| GenesisAccount {
+        name,
+        key: key(byte).public(),
+        balance: Amount(balance),
+        vesting: Vec::new(),
+    };
     let producer = |name, byte, bond| GenesisProducer {
         name,
         key: key(byte).public(),
@@ -214,9 +219,17 @@ pub(crate) fn genesis() -> Genesis {
         delta_ms: 100,
         epoch_slots: 1_200,
         fee_per_byte: Amount(1_000),
+        deposit_per_byte: Amount(20),
         engine: EngineChoice::Dpos(dpos_parameters()),
         producers: vec![producer(BOB, 2, 50), producer(CAROL, 3, 60)],
-        accounts: vec![account(ALICE, 1, 700), account(BOB, 4, 0), account(CAROL, 5, 300)],
+        accounts: vec![
+            GenesisAccount {
+                vesting: vec![VestingPart { free_at_ms: 1_800_000_000_000, amount: Amount(40) }],
+                ..account(ALICE, 1, 700)
+            },
+            account(BOB, 4, 0),
+            account(CAROL, 5, 300),
+        ],
     }
 }
 

@@ -172,6 +172,20 @@ pub const PERMISSION_PARTS_MAX: usize = 64;
 pub const AUTHORITY_DEPTH_MAX: usize = 6;
 /// Accounts and permissions that the check of one authorisation looks at; a check that needs more fails.
 pub const AUTHORITY_STEPS_MAX: usize = 128;
+/// Roles that one account defines.
+pub const ROLES_MAX: usize = 16;
+/// Policies of one role.
+pub const POLICIES_MAX: usize = 16;
+/// Counterparties that one policy names.
+pub const POLICY_COUNTERPARTIES_MAX: usize = 64;
+/// Weekly windows of one policy.
+pub const POLICY_WINDOWS_MAX: usize = 8;
+/// Grants of one account's roles.
+pub const GRANTS_MAX: usize = 64;
+/// Bytes of the roles and grants of one account: whoever acts by one pays for reading them all.
+pub const DELEGATION_LEN_MAX: usize = 64 << 10;
+/// Parts of one account's vesting at genesis.
+pub const VESTING_PARTS_MAX: usize = 16;
 /// Execution units of one transaction.
 pub const TRANSACTION_UNITS_MAX: u64 = 10_000_000;
 /// Bytes of the data of one transaction's events.

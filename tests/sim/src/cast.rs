@@ -160,7 +160,7 @@ impl Cast {
         let users = (0..USERS)
             .map(|index| Ok(User { name: AccountName::new(&format!("user-{index}"))?, signer: signer("user", index) }))
             .collect::<Result<Vec<_>, NameError>>()?;
-        let account = |name, key, balance| GenesisAccount { name, key, balance };
+        let account = |name, key, balance| GenesisAccount { name, key, balance, vesting: Vec::new() };
         let mut accounts: Vec<GenesisAccount> = nodes
             .iter()
             .map(|node| account(node.name, node.account.public(), NODE_BALANCE))
@@ -176,6 +176,7 @@ impl Cast {
             delta_ms: times.delta.as_millis() as u32,
             epoch_slots: times.epoch_slots,
             fee_per_byte: Amount(10),
+            deposit_per_byte: Amount::ZERO,
             engine: EngineChoice::Dpos(DposParameters {
                 producers_max: electorate.seats as u32,
                 release_slots: release_slots(times.epoch_slots),

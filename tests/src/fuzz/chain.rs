@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use hpb_ledger::account::Account;
+use hpb_ledger::authority::delegation::{Allowance, Delegation};
+use hpb_ledger::deposit::Deposit;
 use hpb_ledger::dpos::{
     Activity, BondArguments, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments, RegisterArguments,
     ReportArguments, Roster, Stake, StakeArguments, Term, UpdateArguments, VoteArguments, WithdrawArguments,
 };
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
-use hpb_ledger::system::CreateArguments;
-use hpb_ledger::token::TransferArguments;
+use hpb_ledger::system::{
+    CreateArguments, DeletePermissionArguments, DeleteRoleArguments, GrantArguments, SetPermissionArguments,
+    SetRoleArguments,
+};
+use hpb_ledger::token::{ReleaseArguments, TransferArguments, Vesting};
 use hpb_types::{
     AccountName, ActionName, Amount, Batch, Block, Canonical, Certificate, ChainId, Confirm, Digest, Epoch, Evidence,
     Fault, Genesis, Gossip, Hash, Hello, Message, NextSchedule, PermissionName, PublicKey, Receipt, Roles, Schedule,
@@ -39,7 +44,7 @@ fn check<T: Canonical + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
 /// If a value has two encodings, or what follows from it contradicts it.
 pub fn codec(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 27 {
+    match which % 33 {
         0 => drop(check::<Transaction>(bytes).inspect(check_transaction)),
         1 => drop(check::<Slice>(bytes).inspect(check_slice)),
         2 => drop(check::<Confirm>(bytes)),
@@ -66,7 +71,13 @@ pub fn codec(bytes: &[u8]) {
         23 => drop(check::<BondArguments>(bytes)),
         24 => drop(check::<UpdateArguments>(bytes)),
         25 => drop(check::<ProducerArguments>(bytes)),
-        _ => drop(check::<ReportArguments>(bytes).inspect(|value| check_evidence(&value.evidence))),
+        26 => drop(check::<ReportArguments>(bytes).inspect(|value| check_evidence(&value.evidence))),
+        27 => drop(check::<SetPermissionArguments>(bytes)),
+        28 => drop(check::<DeletePermissionArguments>(bytes)),
+        29 => drop(check::<SetRoleArguments>(bytes)),
+        30 => drop(check::<DeleteRoleArguments>(bytes)),
+        31 => drop(check::<GrantArguments>(bytes)),
+        _ => drop(check::<ReleaseArguments>(bytes)),
     }
 }
 
@@ -283,6 +294,16 @@ pub fn state(bytes: &[u8]) {
     check_record::<Roster>(bytes);
     check_record::<Term>(bytes);
     check_record::<Activity>(bytes);
+    check_record::<Deposit>(bytes);
+    check_record::<Allowance>(bytes);
+    if let Some(vesting) = check_record::<Vesting>(bytes) {
+        assert!(vesting.sum().is_none_or(|sum| vesting.parts.iter().all(|part| part.amount <= sum)));
+    }
+    if let Some(delegation) = check_record::<Delegation>(bytes)
+        && delegation.validate().is_ok()
+    {
+        assert!(delegation.grants.iter().all(|grant| delegation.role(grant.role).is_some()));
+    }
     if let Some(stake) = check_record::<Stake>(bytes) {
         assert!(stake.power().is_none_or(|power| power >= stake.staked));
         assert!(stake.held().is_none_or(|held| held >= stake.staked));

@@ -1,19 +1,11 @@
 //! The seeds: inputs that get past the first checks, from the real encoders where there is one.
 
+mod chain;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hpb_base::Instant;
-use hpb_ledger::account::Account;
-use hpb_ledger::dpos::{
-    Activity, Ballot, BondArguments, Cut, Deeds, OfferProxyArguments, Producer, ProducerArguments, ProvenKeys,
-    ProxyArguments, RegisterArguments, Release, ReportArguments, Roster, Stake, StakeArguments, Status as Standing,
-    Term, Unbonding, UpdateArguments, Vote, VoteArguments, WithdrawArguments,
-};
-use hpb_ledger::key;
-use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
-use hpb_ledger::system::CreateArguments;
-use hpb_ledger::token::TransferArguments;
 use hpb_net::frame::{Bursts, Partial};
 use hpb_net::offload::{Segmentation, VirtioHeader};
 use hpb_net::port::Capabilities;
@@ -22,14 +14,7 @@ use hpb_toe::card::{Call, Command};
 use hpb_toe::framing::framed;
 use hpb_toe::segment::{self, ACK, FIN, RST, SYN};
 use hpb_toe::{Class, Identity, Lane, LaneConfig};
-use hpb_types::{
-    AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
-    Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Genesis,
-    GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair, Message, NextSchedule, Outcome,
-    PermissionName, Quorum, Receipt, RejectReason, ResultsCommitment, Roles, Schedule, ScheduledProducer, Signature,
-    SignedSlice, Slice, SliceBody, SliceBundle, SliceRef, SliceRequest, SliceStatement, SliceStatus, Slot, Status,
-    Transaction, TransactionBody, TransactionStatus, VrfProof, VrfSecret, Weighting,
-};
+use hpb_types::{Canonical, ChainId, Hash, SliceRef};
 
 type Seeds = Vec<(String, Vec<u8>)>;
 
@@ -38,20 +23,20 @@ pub(crate) fn of(target: &str) -> Seeds {
     match target {
         "answer_ip" => numbered(answer_ip()),
         "chainlog" => numbered(chainlog()),
-        "codec" => codec(),
+        "codec" => chain::codec(),
         "framing" => numbered(framing()),
         "http" => numbered(http()),
         "lane_ethernet" | "lane_ip" => lane(),
-        "message" => numbered(message()),
-        "name" => numbered(name()),
+        "message" => numbered(chain::message()),
+        "name" => numbered(chain::name()),
         "neighbor" => neighbor(),
         "offload" => numbered(offload()),
         "secure" => numbered(secure()),
         "segment" => numbered(packets()),
-        "signature" => numbered(signature()),
-        "state" => numbered(state()),
+        "signature" => numbered(chain::signature()),
+        "state" => numbered(chain::state()),
         "url" => numbered(url()),
-        "vrf" => numbered(vrf()),
+        "vrf" => numbered(chain::vrf()),
         "workload" => numbered(workload()),
         _ => panic!("{target} has no seeds"),
     }
@@ -486,344 +471,6 @@ fn message_1() -> Vec<u8> {
     said.collect::<Vec<_>>().concat()
 }
 
-// The chain's words.
-
-const CHAIN: ChainId = ChainId(Hash([0x11; 32]));
-const ALICE: AccountName = AccountName::literal("alice");
-const BOB: AccountName = AccountName::literal("bob");
-
-fn keys(byte: u8) -> KeyPair {
-    KeyPair::from_seed([byte; 32])
-}
-
-/// Of other seeds than [`keys`].
-fn beacon_keys(byte: u8) -> VrfSecret {
-    VrfSecret::from_seed([byte ^ 0x80; 32])
-}
-
-fn slice_ref() -> SliceRef {
-    SliceRef { height: Height::new(7, 2), id: Hash([0x22; 32]) }
-}
-
-fn transfer() -> TransferArguments {
-    TransferArguments { from: ALICE, to: BOB, amount: Amount(5), memo: b"tea".to_vec() }
-}
-
-fn transaction() -> Transaction {
-    let permission = PermissionName::literal("active");
-    let body = TransactionBody {
-        version: TransactionBody::VERSION,
-        chain: CHAIN,
-        payer: ALICE,
-        authorisations: vec![Authorisation { account: ALICE, permission }],
-        actions: vec![Action {
-            contract: AccountName::literal("token"),
-            action: ActionName::literal("transfer"),
-            arguments: transfer().to_bytes(),
-        }],
-        expiry_ms: 1_700_000_000_000,
-        fee_limit: Amount::ONE,
-        salt: 5,
-    };
-    Transaction::sign(body, &[&keys(1), &keys(2)])
-}
-
-fn certificate() -> Certificate {
-    let mut producers = Bitmap::default();
-    assert!(producers.insert(0) && producers.insert(9));
-    let signatures = vec![Signature([0x61; 64]), Signature([0x62; 64])];
-    let source = SliceRef { height: Height::new(5, 0), id: Hash([0x51; 32]) };
-    Certificate { source, target: slice_ref(), quorums: vec![Quorum { epoch: Epoch(1), producers, signatures }] }
-}
-
-fn schedule() -> Schedule {
-    let producer = |name, byte, weight| ScheduledProducer {
-        name,
-        key: keys(byte).public(),
-        beacon: beacon_keys(byte).public(),
-        weight,
-    };
-    Schedule { epoch: Epoch(2), seed: Hash([0x92; 32]), producers: vec![producer(ALICE, 5, 3), producer(BOB, 2, 1)] }
-}
-
-fn slice() -> Slice {
-    let body = SliceBody {
-        version: SliceBody::VERSION,
-        chain: CHAIN,
-        epoch: Epoch(1),
-        slot: Slot(7),
-        index: 3,
-        last: true,
-        parent: Hash([0x22; 32]),
-        producer: BOB,
-        transactions_root: Hash([0x33; 32]),
-        results: ResultsCommitment { scheme: 0, hash: Hash([0x44; 32]) },
-        source: certificate(),
-        beacon: Beacon::Proof(beacon_keys(2).prove(&[0x91; 32])),
-        next: NextSchedule::Fixed(schedule()),
-    };
-    Slice::sign(body, &keys(2))
-}
-
-fn confirm() -> Confirm {
-    link(5, 7)
-}
-
-/// A confirm of a slice of the slot `target`, from one of the slot `source`.
-fn link(source: u64, target: u64) -> Confirm {
-    let body = ConfirmBody {
-        version: ConfirmBody::VERSION,
-        chain: CHAIN,
-        epoch: Epoch(1),
-        source: SliceRef { height: Height::new(source, 0), id: Hash([0x51; 32]) },
-        target: SliceRef { height: Height::new(target, 2), ..slice_ref() },
-        producer: BOB,
-    };
-    Confirm::sign(body, &keys(3))
-}
-
-/// One of each fault.
-fn evidence() -> [Evidence; 3] {
-    let word = |id| {
-        let slice = SliceRef { id: Hash([id; 32]), ..slice_ref() };
-        let statement = SliceStatement { version: SliceStatement::VERSION, epoch: Epoch(1), slice };
-        SignedSlice { statement, signature: keys(2).sign(Domain::Slice, &CHAIN, &statement.to_bytes()) }
-    };
-    [
-        Evidence::TwoSlices { producer: BOB, first: word(0x22), second: word(0x23) },
-        Evidence::TwoConfirms { first: link(5, 7), second: link(6, 7) },
-        Evidence::Surround { outer: link(4, 9), inner: link(5, 8) },
-    ]
-}
-
-fn genesis() -> Genesis {
-    let account = |name, byte, balance| GenesisAccount { name, key: keys(byte).public(), balance: Amount(balance) };
-    Genesis {
-        version: Genesis::VERSION,
-        label: "test".to_owned(),
-        time_ms: 1_700_000_000_000,
-        slot_ms: 3_000,
-        slice_ms: 50,
-        delta_ms: 100,
-        epoch_slots: 1_200,
-        fee_per_byte: Amount(1_000),
-        engine: EngineChoice::Dpos(DposParameters {
-            producers_max: 21,
-            weighting: Weighting::Bond,
-            bond_min: Amount(50),
-            release_slots: 9_600,
-            cut_permille: 500,
-            reporter_permille: 100,
-            reward_per_slot: Amount(7),
-            reward_pool: Amount(900),
-        }),
-        producers: vec![GenesisProducer {
-            name: BOB,
-            key: keys(2).public(),
-            beacon: beacon_keys(2).public(),
-            bond: Amount(50),
-        }],
-        accounts: vec![account(ALICE, 1, 700), account(BOB, 4, 0)],
-    }
-}
-
-fn receipt() -> Receipt {
-    let event = Event { contract: BOB, name: ActionName::literal("transfer"), data: vec![0xd1] };
-    let outcome = Outcome::Failed(RejectReason::Overdrawn);
-    Receipt { transaction: Hash([0x71; 32]), outcome, fee: Amount(300), events: vec![event] }
-}
-
-fn bundle() -> SliceBundle {
-    SliceBundle { slice: slice(), transactions: vec![transaction()] }
-}
-
-fn gossip() -> Gossip {
-    Gossip { transactions: vec![transaction(), transaction()] }
-}
-
-fn digest() -> Digest {
-    let status = SliceStatus { reference: slice_ref(), confirmers: 3, weight: 30, flags: SliceStatus::JUSTIFIED };
-    Digest { slices: vec![status, status], final_slice: slice_ref(), interval_ms: 50 }
-}
-
-fn hello() -> Hello {
-    Hello { version: 1, chain: CHAIN, roles: Roles::VALIDATOR, head: Height::new(7, 3), final_slice: slice_ref() }
-}
-
-fn status() -> TransactionStatus {
-    TransactionStatus { id: Hash([0x71; 32]), status: Status::Included(slice_ref()) }
-}
-
-fn request() -> SliceRequest {
-    SliceRequest { from: slice_ref(), want: Hash([0x24; 32]) }
-}
-
-fn create() -> CreateArguments {
-    CreateArguments { creator: ALICE, name: BOB, owner: keys(1).public(), active: keys(2).public() }
-}
-
-/// In the order of the target's selectors.
-fn codec() -> Seeds {
-    let block = Block { slot: Slot(7), previous: Hash([0x21; 32]), slices: vec![Hash([0x22; 32]), Hash([0x23; 32])] };
-    let [slices, confirms, surround] = evidence();
-    let (slices, confirms) = (slices.to_bytes(), confirms.to_bytes());
-    let values = [
-        ("transaction", transaction().to_bytes()),
-        ("slice", slice().to_bytes()),
-        ("confirm", confirm().to_bytes()),
-        ("certificate", certificate().to_bytes()),
-        ("block", block.to_bytes()),
-        ("genesis", genesis().to_bytes()),
-        ("receipt", receipt().to_bytes()),
-        ("schedule", schedule().to_bytes()),
-        ("bundle", bundle().to_bytes()),
-        ("gossip", gossip().to_bytes()),
-        ("digest", digest().to_bytes()),
-        ("hello", hello().to_bytes()),
-        ("status", status().to_bytes()),
-        ("request", request().to_bytes()),
-        ("transfer", transfer().to_bytes()),
-        ("create", create().to_bytes()),
-        ("slices", slices),
-        ("stake", StakeArguments { account: ALICE, amount: Amount(5) }.to_bytes()),
-        ("withdraw", WithdrawArguments { account: ALICE }.to_bytes()),
-        ("vote", VoteArguments { voter: ALICE, producers: vec![ALICE, BOB] }.to_bytes()),
-        ("proxy", ProxyArguments { voter: ALICE, proxy: BOB }.to_bytes()),
-        ("offer-proxy", OfferProxyArguments { account: ALICE, offers: true }.to_bytes()),
-        ("register", register().to_bytes()),
-        ("bond", BondArguments { producer: BOB, amount: Amount(5) }.to_bytes()),
-        ("update", update().to_bytes()),
-        ("producer", ProducerArguments { producer: BOB }.to_bytes()),
-        ("report", ReportArguments { reporter: ALICE, evidence: surround.clone() }.to_bytes()),
-    ];
-    let mut selectors = 0_u8..;
-    let mut seeds = named(values.map(|(name, bytes)| (name, selected(selectors.next().unwrap(), &bytes))));
-    // The other kinds of evidence.
-    seeds.extend(named([("confirms", selected(16, &confirms)), ("surround", selected(16, &surround.to_bytes()))]));
-    seeds
-}
-
-fn selected(selector: u8, bytes: &[u8]) -> Vec<u8> {
-    [&[selector], bytes].concat()
-}
-
-fn register() -> RegisterArguments {
-    let keys = ProvenKeys::prove(&genesis().chain_id(), &BOB, &keys(2), &beacon_keys(2));
-    RegisterArguments { producer: BOB, keys, bond: Amount(50), about: "bob's".to_owned() }
-}
-
-fn update() -> UpdateArguments {
-    let keys = ProvenKeys::prove(&genesis().chain_id(), &BOB, &keys(6), &beacon_keys(6));
-    UpdateArguments { producer: BOB, keys, about: String::new() }
-}
-
-fn message() -> Vec<Vec<u8>> {
-    let messages = [
-        Message::Hello(hello()),
-        Message::SubmitTransaction(Box::new(transaction())),
-        Message::Transactions(gossip()),
-        Message::SliceBundle(Box::new(bundle())),
-        Message::Confirm(Box::new(confirm())),
-        Message::Digest(digest()),
-        Message::TransactionStatus(status()),
-        Message::SliceRequest(request()),
-        Message::Ping(7),
-        Message::Pong(7),
-    ];
-    messages.iter().map(|message| [&[message.kind()], message.encode().as_slice()].concat()).collect()
-}
-
-fn name() -> Vec<Vec<u8>> {
-    let texts = ["alice", "a.b-c0", "mzxw6ytbmzxw6ytbmzxw6ytbmzxw6ytb", "a..b", "-ab", "x", "caf\u{e9}"];
-    let mut inputs: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-    inputs.extend([ALICE.to_bytes(), AccountName::from_address([9; 20]).to_bytes()]);
-    inputs.push(Hash([0xa5; 32]).to_hex().into_bytes());
-    inputs.push(slice_ref().to_text().into_bytes());
-    inputs
-}
-
-/// Good signatures, one of another message, and points of small order (the encodings of y = 1 and y = -1).
-fn signature() -> Vec<Vec<u8>> {
-    let claim = |key: [u8; 32], signature: [u8; 64], message: &[u8]| {
-        [&key[..], &signature, &[message.len() as u8], message].concat()
-    };
-    let good = |byte: u8, message: &[u8]| claim(keys(byte).public().0, keys(byte).sign_raw(message).0, message);
-    let mut one = [0; 32];
-    one[0] = 1;
-    let mut minus_one = [0xff; 32];
-    (minus_one[0], minus_one[31]) = (0xec, 0x7f);
-    let small = |point: [u8; 32]| {
-        let mut signature = [0; 64];
-        signature[..32].copy_from_slice(&point);
-        claim(one, signature, b"anything")
-    };
-    let bad = claim(keys(1).public().0, keys(1).sign_raw(b"another").0, b"message");
-    vec![
-        good(1, b""),
-        [good(1, b"message"), good(2, b"message"), small(one)].concat(),
-        [small(one), small(minus_one)].concat(),
-        [good(3, b"x"), bad].concat(),
-    ]
-}
-
-/// Good proofs, one by a holder who cheats, one of another input, and a key and a proof of small order.
-fn vrf() -> Vec<Vec<u8>> {
-    // Of the same key, input and output as the good one, with the nonce 1 and a Gamma with a part of order two.
-    let cheat = "9be25376a52de2c50bebf9f9cfef58612d2be03e9f9bcc55643b0e02cefeaf7288611d59f46e3e9ecd0a544fb886ea38\
-                 c608f829d48b3f6132a40cd4b1ee66e2c35eadd1c5e3c397de611e45fb977d0e";
-    let secret = VrfSecret::from_seed([6; 32]);
-    let good = secret.prove(b"beacon");
-    let claim = |key: [u8; 32], alpha: &[u8], proofs: &[VrfProof]| {
-        let proofs: Vec<u8> = proofs.iter().flat_map(|proof| proof.0).collect();
-        [&key[..], &[alpha.len() as u8], alpha, &proofs].concat()
-    };
-    let mut one = [0; 32];
-    one[0] = 1;
-    let mut small = VrfProof([0; 80]);
-    small.0[0] = 1;
-    vec![
-        claim(secret.public().0, b"", &[secret.prove(b"")]),
-        claim(secret.public().0, b"beacon", &[good, VrfProof::from_hex(cheat).unwrap(), secret.prove(b"another")]),
-        claim(one, b"anything", &[small, good]),
-        claim([6; 32], b"beacon", &[]),
-    ]
-}
-
-fn state() -> Vec<Vec<u8>> {
-    let account = Account::with_keys(keys(1).public(), keys(2).public());
-    let stake = Stake {
-        staked: Amount(7),
-        proxied: Amount(3),
-        is_proxy: true,
-        vote: Vote::Producers(Ballot { producers: vec![ALICE, BOB] }),
-        releases: vec![Release { amount: Amount(2), free_at: Slot(9) }],
-    };
-    let (key, beacon) = (keys(2).public(), beacon_keys(2).public());
-    let mut producer = Producer::new(Epoch(3), key, beacon, Amount(50), "bob's".to_owned());
-    producer.unbonding = Unbonding::FreeAt(Slot(90));
-    producer.status = Standing::Standby { since: Epoch(4) };
-    producer.cuts.push(Cut { fault: Fault::Surround, epoch: Epoch(4), evidence: Hash([2; 32]), amount: Amount(9) });
-    let deeds = vec![Deeds { blocks: 2, confirms: 80 }];
-    let activity = Activity { epoch: Epoch(4), certificates: 99, filled: 4, deeds };
-    let included = Included { slot: Slot(7), ids: vec![Hash([1; 32]), Hash([2; 32])] };
-    let records = [
-        records::store(&account),
-        records::store(&included),
-        records::store(&SlotFees { slot: Slot(1), producer: ALICE, amount: Amount(5) }),
-        records::store(&Window { first: 3, next: 9 }),
-        records::store(&Tariff { per_byte: Amount(1_000) }),
-        records::store(&stake),
-        records::store(&Stake { vote: Vote::Proxy(BOB), releases: Vec::new(), ..stake }),
-        records::store(&producer),
-        records::store(&Roster { producers: vec![BOB, ALICE] }),
-        records::store(&Term { producers: vec![BOB] }),
-        records::store(&activity),
-        key::of(ALICE, key::ACCOUNT),
-        key::of_included(9),
-    ];
-    records.iter().map(|record| record.as_slice().to_vec()).collect()
-}
-
 /// Bent logs, and records sealed as the log seals them; the steps are those of `tests/src/fuzz/log.rs`.
 fn chainlog() -> Vec<Vec<u8>> {
     let edit = |what: u8, segment: u8, at: u16| [&[what, segment][..], &at.to_le_bytes()].concat();
@@ -834,7 +481,7 @@ fn chainlog() -> Vec<Vec<u8>> {
     }
     inputs.push([vec![0], edit(3, 1, 12_000), sized(b"scribbled over what was free")].concat());
     let prefixed = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes(), bytes].concat();
-    let slice = slice();
+    let slice = chain::slice();
     let reference = |reference: SliceRef| {
         [&reference.height.slot.0.to_le_bytes()[..], &reference.height.index.to_le_bytes(), &reference.id.0].concat()
     };
@@ -842,13 +489,15 @@ fn chainlog() -> Vec<Vec<u8>> {
         reference(slice.reference()),
         prefixed(&slice.to_bytes()),
         1_u32.to_le_bytes().to_vec(),
-        prefixed(&transaction().to_bytes()),
+        prefixed(&chain::transaction().to_bytes()),
     ]
     .concat();
     let record = |kind: u8, body: &[u8]| [vec![kind], sized(body)].concat();
-    inputs.push([vec![1, 0], record(16, &body), record(19, &reference(slice_ref()))].concat());
-    inputs.push([vec![1, 0], record(17, &confirm().to_bytes()), record(18, &certificate().to_bytes())].concat());
-    inputs.push([vec![1, 64], record(19, &reference(slice_ref()))].concat());
+    inputs.push([vec![1, 0], record(16, &body), record(19, &reference(chain::slice_ref()))].concat());
+    inputs.push(
+        [vec![1, 0], record(17, &chain::confirm().to_bytes()), record(18, &chain::certificate().to_bytes())].concat(),
+    );
+    inputs.push([vec![1, 64], record(19, &reference(chain::slice_ref()))].concat());
     inputs.push([vec![1, 0], record(99, b"unknown")].concat());
     inputs
 }

@@ -30,6 +30,8 @@ pub const TERMINAL_PORT: u16 = 30_304;
 pub const TERMINALS_PER_CARD_MAX: u32 = 50_000;
 /// What a byte of a transaction costs, in the smallest unit.
 const FEE_PER_BYTE: Amount = Amount(1_000_000_000);
+/// What a byte of an account's record or roles costs for as long as it lies in the state: a hundred times its fee.
+const DEPOSIT_PER_BYTE: Amount = Amount(100 * FEE_PER_BYTE.0);
 /// The most that a validator pays for the report of a fault: that of the longest transaction.
 const REPORT_FEE_MAX: Amount = Amount(FEE_PER_BYTE.0 * TRANSACTION_LEN_MAX as u128);
 /// What a validator's account holds at genesis.
@@ -200,6 +202,7 @@ impl Plan {
                 name: *name,
                 key: party_keys(seed, name).public(),
                 balance: VALIDATOR_BALANCE,
+                vesting: Vec::new(),
             })
             .collect();
         let fee_each = transfer_fee_max(FEE_PER_BYTE).unwrap_or(Amount(u128::MAX));
@@ -207,6 +210,7 @@ impl Plan {
             name: endowment.name,
             key: party_keys(seed, &endowment.name).public(),
             balance: endowment.balance,
+            vesting: Vec::new(),
         }));
         accounts.sort_by_key(|account| account.name);
         let genesis = Genesis {
@@ -218,6 +222,7 @@ impl Plan {
             delta_ms: times.delta_ms(),
             epoch_slots: times.epoch_slots(validators),
             fee_per_byte: FEE_PER_BYTE,
+            deposit_per_byte: DEPOSIT_PER_BYTE,
             engine: match engine {
                 EngineKind::Dpos => EngineChoice::Dpos(DposParameters {
                     producers_max: (validators as u32).max(PRODUCERS_MIN),

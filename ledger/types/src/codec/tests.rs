@@ -145,7 +145,7 @@ prop_compose! {
 }
 
 fn reason() -> impl Strategy<Value = RejectReason> {
-    (0_u8..=24).prop_map(|tag| RejectReason::from_bytes(&[tag]).unwrap())
+    (0_u8..=29).prop_map(|tag| RejectReason::from_bytes(&[tag]).unwrap())
 }
 
 prop_compose! {
@@ -198,7 +198,7 @@ prop_compose! {
             GenesisProducer { name, key: PublicKey(key.0), beacon: VrfPublic(beacon.0), bond: Amount(bond) }
         };
         let account =
-            |(name, key, balance): (_, Hash, _)| GenesisAccount { name, key: PublicKey(key.0), balance: Amount(balance) };
+            |(name, key, balance): (_, Hash, _)| GenesisAccount { name, key: PublicKey(key.0), balance: Amount(balance), vesting: Vec::new() };
         Genesis {
             version: Genesis::VERSION,
             label,
@@ -208,6 +208,7 @@ prop_compose! {
             delta_ms,
             epoch_slots,
             fee_per_byte: Amount(fee),
+            deposit_per_byte: Amount(fee.rotate_left(64)),
             engine,
             producers: producers.into_iter().map(producer).collect(),
             accounts: accounts.into_iter().map(account).collect(),

@@ -10,13 +10,17 @@ fn dpos(genesis: &mut Genesis) -> &mut DposParameters {
     }
 }
 
+fn part(free_at_ms: u64, amount: u128) -> VestingPart {
+    VestingPart { free_at_ms, amount: Amount(amount) }
+}
+
 /// A small-order point: anyone can sign for it.
 const SMALL_ORDER: PublicKey = PublicKey([0; 32]);
 
 #[test]
 fn every_rule_has_its_error() {
     assert_eq!(genesis().validate(), Ok(()));
-    let cases: [(Change, GenesisError); 33] = [
+    let cases: [(Change, GenesisError); 37] = [
         (|genesis| genesis.version = 1, GenesisError::Version(1)),
         (|genesis| genesis.label = "x".repeat(65), GenesisError::Label),
         (|genesis| genesis.slot_ms = 99, GenesisError::SlotMs(99)),
@@ -64,6 +68,10 @@ fn every_rule_has_its_error() {
         (|genesis| genesis.accounts.swap(0, 1), GenesisError::AccountOrder(ALICE)),
         (|genesis| genesis.accounts[1].name = ALICE, GenesisError::AccountOrder(ALICE)),
         (|genesis| genesis.accounts[2].key = SMALL_ORDER, GenesisError::AccountKey(CAROL)),
+        (|genesis| genesis.accounts[0].vesting[0].amount = Amount::ZERO, GenesisError::Vesting(ALICE)),
+        (|genesis| genesis.accounts[0].vesting = vec![part(5, 1), part(5, 1)], GenesisError::Vesting(ALICE)),
+        (|genesis| genesis.accounts[0].vesting = (0..17).map(|at| part(at, 1)).collect(), GenesisError::Vesting(ALICE)),
+        (|genesis| genesis.accounts[2].vesting = vec![part(5, u128::MAX)], GenesisError::Supply),
         (|genesis| genesis.accounts[2].balance = Amount(u128::MAX), GenesisError::Supply),
         (|genesis| dpos(genesis).reward_pool = Amount(u128::MAX), GenesisError::Supply),
         (
@@ -98,7 +106,7 @@ fn the_ends_of_the_ranges_are_allowed() {
 
 #[test]
 fn every_field_makes_another_chain() {
-    let changes: [Change; 12] = [
+    let changes: [Change; 14] = [
         |genesis| genesis.label.push('x'),
         |genesis| genesis.time_ms += 1,
         |genesis| genesis.slot_ms += 1,
@@ -111,6 +119,8 @@ fn every_field_makes_another_chain() {
         |genesis| genesis.engine = EngineChoice::Authority,
         |genesis| dpos(genesis).release_slots += 1,
         |genesis| genesis.accounts[0].balance.0 += 1,
+        |genesis| genesis.deposit_per_byte.0 += 1,
+        |genesis| genesis.accounts[0].vesting[0].free_at_ms += 1,
     ];
     let mut chains = BTreeSet::from([genesis().chain_id()]);
     for change in changes {
@@ -138,7 +148,7 @@ fn time_and_epochs_follow_the_slot_alone() {
     assert_eq!(genesis.slot_start_ms(Slot(u64::MAX)), u64::MAX);
     assert_eq!(genesis.epochs().of(Slot(1_199)), Epoch(0));
     assert_eq!(genesis.epochs().of(Slot(1_200)), Epoch(1));
-    assert_eq!(genesis.supply(), Some(Amount(1_000 + 50 + 60 + 900)));
+    assert_eq!(genesis.supply(), Some(Amount(1_000 + 40 + 50 + 60 + 900)));
 }
 
 #[test]

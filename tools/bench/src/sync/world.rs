@@ -98,10 +98,20 @@ fn genesis() -> Result<Genesis, TargetError> {
     let own = names.iter().enumerate();
     let mut accounts: Vec<GenesisAccount> = own
         .clone()
-        .map(|(index, name)| GenesisAccount { name: *name, key: keys(2, index).public(), balance: Amount::ONE })
+        .map(|(index, name)| GenesisAccount {
+            name: *name,
+            key: keys(2, index).public(),
+            balance: Amount::ONE,
+            vesting: Vec::new(),
+        })
         .collect();
     let payer = AccountName::new("alice").map_err(failed)?;
-    accounts.push(GenesisAccount { name: payer, key: keys(3, 0).public(), balance: Amount(1_000 * Amount::ONE.0) });
+    accounts.push(GenesisAccount {
+        name: payer,
+        key: keys(3, 0).public(),
+        balance: Amount(1_000 * Amount::ONE.0),
+        vesting: Vec::new(),
+    });
     accounts.sort_by_key(|account| account.name);
     let producers = own.map(|(index, name)| GenesisProducer {
         name: *name,
@@ -118,6 +128,7 @@ fn genesis() -> Result<Genesis, TargetError> {
         delta_ms: SLICE_MS,
         epoch_slots: 100,
         fee_per_byte: Amount(10),
+        deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: producers.collect(),
         accounts,

@@ -37,7 +37,7 @@ pub fn terminal_identity(seed: u64, number: u32, chain: ChainId) -> Identity {
 /// The most that one transfer of a devnet costs, by the bytes of one between the longest names; every transfer carries
 /// it as its limit, and [`Workload::endow`] wants it for each. `None` above every amount.
 pub fn transfer_fee_max(fee_per_byte: Amount) -> Option<Amount> {
-    Tariff { per_byte: fee_per_byte }.fee(transfer_len_max())
+    Tariff { per_byte: fee_per_byte, ..Tariff::default() }.fee(transfer_len_max())
 }
 
 /// Bytes of a signed transfer between the longest names.
@@ -136,7 +136,7 @@ mod tests {
             let bytes = wallet.signed(&submission, 99);
             assert_eq!(bytes, wallet.signed(&submission, 99), "one submission, one transaction");
             assert!(bytes.len() <= wallet.transfer_len_max());
-            assert!(Tariff { per_byte: fee_per_byte }.fee(bytes.len()).unwrap() <= fee_limit);
+            assert!(Tariff { per_byte: fee_per_byte, ..Tariff::default() }.fee(bytes.len()).unwrap() <= fee_limit);
             let transaction = Transaction::from_bytes(&bytes).unwrap();
             assert!(transaction.verify_signatures());
             assert_eq!(transaction.body, wallet.body(&submission, 99));

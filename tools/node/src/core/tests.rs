@@ -82,11 +82,17 @@ fn producer_name(index: usize) -> AccountName {
 
 fn genesis(count: usize) -> Genesis {
     let mut accounts: Vec<GenesisAccount> = (0..count)
-        .map(|index| GenesisAccount { name: producer_name(index), key: keys(2, index).public(), balance: Amount(5) })
+        .map(|index| GenesisAccount {
+            name: producer_name(index),
+            key: keys(2, index).public(),
+            balance: Amount(5),
+            vesting: Vec::new(),
+        })
         .chain(["alice", "bobby"].iter().enumerate().map(|(index, owner)| GenesisAccount {
             name: name(owner),
             key: keys(3, index).public(),
             balance: Amount::ONE,
+            vesting: Vec::new(),
         }))
         .collect();
     accounts.sort_by_key(|account| account.name);
@@ -99,6 +105,7 @@ fn genesis(count: usize) -> Genesis {
         delta_ms: 50,
         epoch_slots: 100,
         fee_per_byte: Amount(10),
+        deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count)
             .map(|index| GenesisProducer {

@@ -23,6 +23,7 @@ fn genesis(weights: &[u64]) -> Genesis {
         name: producer.name,
         key: KeyPair::from_seed([200; 32]).public(),
         balance: Amount::ZERO,
+        vesting: Vec::new(),
     };
     Genesis {
         version: Genesis::VERSION,
@@ -33,6 +34,7 @@ fn genesis(weights: &[u64]) -> Genesis {
         delta_ms: 20,
         epoch_slots: 10,
         fee_per_byte: Amount(1),
+        deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters {
             bond_min: Amount::ZERO,
             weighting: Weighting::Bond,

@@ -37,6 +37,7 @@ pub(super) fn genesis() -> Genesis {
         name: producer.name,
         key: KeyPair::from_seed([99; 32]).public(),
         balance: Amount::ZERO,
+        vesting: Vec::new(),
     };
     Genesis {
         version: Genesis::VERSION,
@@ -47,6 +48,7 @@ pub(super) fn genesis() -> Genesis {
         delta_ms: 20,
         epoch_slots: 10,
         fee_per_byte: Amount(3),
+        deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         accounts: producers.iter().map(account).collect(),
         producers,

@@ -93,7 +93,7 @@ pub(super) fn genesis(count: usize) -> Genesis {
     let people = people.map(|(index, owner)| (name(owner), keys(3, index), Amount::ONE));
     let mut accounts: Vec<GenesisAccount> = producers
         .chain(people)
-        .map(|(name, keys, balance)| GenesisAccount { name, key: keys.public(), balance })
+        .map(|(name, keys, balance)| GenesisAccount { name, key: keys.public(), balance, vesting: Vec::new() })
         .collect();
     accounts.sort_by_key(|account| account.name);
     let producer = |index| GenesisProducer {
@@ -111,6 +111,7 @@ pub(super) fn genesis(count: usize) -> Genesis {
         delta_ms: 50,
         epoch_slots: 100,
         fee_per_byte: Amount(10),
+        deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count).map(producer).collect(),
         accounts,
