@@ -1,4 +1,4 @@
-//! From the transactions of a slice to receipts and changes, one transaction after the other.
+//! From the transactions of a slice to receipts and changes, as if one transaction ran after the other.
 //!
 //! Two kinds of refusal, chosen so that no work is free and no producer can stop the chain:
 //!
@@ -11,37 +11,37 @@
 //! - **Failed**: the payer is good, but an action or another authorisation is not. All actions are undone, the fee
 //!   stays paid, the receipt says why.
 //!
-//! Key signatures were checked before ([`Checked`]). Ids are compared before the transactions execute: whether two are
-//! equal depends on no outcome, so this much stays serial when execution does not.
+//! Key signatures were checked before ([`Checked`]). What one transaction comes to is [`one`]'s; several workers may run
+//! them ahead of their turn ([`crate::parallel`]), with the same outcome.
+
+pub(crate) mod one;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hpb_base::UnixMillis;
 use hpb_base::canary::{self, Canary};
-use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, SLICE_BYTES_MAX, TRANSACTION_UNITS_MAX, TRANSACTIONS_PER_SLICE_MAX};
+use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, SLICE_BYTES_MAX, TRANSACTIONS_PER_SLICE_MAX};
 use hpb_types::evidence::Judge;
 use hpb_types::genesis::PRODUCERS_MIN;
 use hpb_types::slice::transactions_root;
 use hpb_types::{
-    AccountName, Action, Amount, Authorisation, ChainId, DposParameters, EngineChoice, Epochs, Event, Genesis, Hash,
-    Outcome, PublicKey, Receipt, RejectReason, ResultsCommitment, Schedule, Slot, verify,
+    AccountName, Amount, ChainId, DposParameters, EngineChoice, Epochs, Genesis, Hash, Outcome, Receipt, RejectReason,
+    ResultsCommitment, Schedule, Slot, verify,
 };
-use hpb_vm::{Call, End, Engine, Halt, Intent, Meter};
 
-use crate::account::{ACTIVE, Account};
-use crate::authority;
-use crate::authority::delegation::Question;
-use crate::authority::permit::{NoAnswer, Permit, Used};
+pub use one::judge_expiry;
+
+use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::digest::results_commitment;
 use crate::dpos;
-use crate::host::{CallHost, Transacting, credit, read_account, read_balance, read_record, write_balance};
+use crate::host::{credit, read_account, read_record};
 use crate::key::{self, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
-use crate::native::Native;
-use crate::records::{self, Included, SlotFees, Tariff, Window};
-use crate::system::FEE;
+use crate::parallel::{self, Done, Workers};
+use crate::records::{self, Included, SlotFees, Window};
 use crate::view::{ChangeSet, State, StateError, View};
+use one::Ground;
 
 /// Records of expired ids that one slice takes away: more than it can add, so that the queue empties.
 const EXPIRED_RECORDS_PER_SLICE_MAX: usize = 2;
@@ -168,52 +168,68 @@ pub enum ExecuteError {
     NoSuchParent,
 }
 
-/// Executes the transactions of a slice as they stand. Its parent lies in slot `parent`.
+/// Executes the transactions of a slice as they stand. Its parent lies in slot `parent`. How many workers there are
+/// changes nothing but the time.
 ///
 /// # Errors
 /// The slice is invalid, or the state can't be read.
 pub fn execute(
     rules: &Rules,
-    state: &dyn State,
+    state: &(dyn State + Sync),
     parent: Slot,
     context: &SliceContext,
     transactions: &[Checked],
+    workers: &dyn Workers,
 ) -> Result<Executed, ExecuteError> {
     let bytes = transactions.iter().map(Checked::bytes_len).sum();
     if transactions.len() > TRANSACTIONS_PER_SLICE_MAX || bytes > SLICE_BYTES_MAX {
         return Err(ExecuteError::TooLarge { transactions: transactions.len(), bytes });
     }
     let mut executor = Executor::begin(rules, state, parent, context)?;
-    for (index, transaction) in transactions.iter().enumerate() {
-        executor.push(transaction)?.map_err(|reason| ExecuteError::Unfit { index, reason })?;
+    for (index, pushed) in executor.push_all(transactions, workers, true)?.into_iter().enumerate() {
+        pushed.map_err(|reason| ExecuteError::Unfit { index, reason })?;
     }
     executor.finish(context)
 }
 
 /// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched. The
-/// parent lies in slot `parent`.
+/// parent lies in slot `parent`. How many workers there are changes nothing but the time.
 ///
 /// # Errors
 /// The place is none for a slice, or the state can't be read.
 pub fn build(
     rules: &Rules,
-    state: &dyn State,
+    state: &(dyn State + Sync),
     parent: Slot,
     context: &SliceContext,
     candidates: impl IntoIterator<Item = Checked>,
+    workers: &dyn Workers,
 ) -> Result<Built, ExecuteError> {
     let mut executor = Executor::begin(rules, state, parent, context)?;
     let (mut included, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for candidate in candidates {
-        if included.len() == TRANSACTIONS_PER_SLICE_MAX || bytes + candidate.bytes_len() > SLICE_BYTES_MAX {
+    let mut candidates = candidates.into_iter().peekable();
+    loop {
+        // As many as fit if all of them can stand in the slice; what is refused leaves room for more.
+        let (mut batch, mut batch_bytes) = (Vec::new(), 0);
+        while let Some(candidate) = candidates.next_if(|candidate| {
+            included.len() + batch.len() < TRANSACTIONS_PER_SLICE_MAX
+                && bytes + batch_bytes + candidate.bytes_len() <= SLICE_BYTES_MAX
+        }) {
+            batch_bytes += candidate.bytes_len();
+            batch.push(candidate);
+        }
+        if batch.is_empty() {
             break;
         }
-        match executor.push(&candidate)? {
-            Ok(()) => {
-                bytes += candidate.bytes_len();
-                included.push(candidate);
+        let pushed = executor.push_all(&batch, workers, false)?;
+        for (candidate, pushed) in batch.into_iter().zip(pushed) {
+            match pushed {
+                Ok(()) => {
+                    bytes += candidate.bytes_len();
+                    included.push(candidate);
+                }
+                Err(reason) => refused.push((candidate.id(), reason)),
             }
-            Err(reason) => refused.push((candidate.id(), reason)),
         }
     }
     Ok(Built { included, refused, executed: executor.finish(context)? })
@@ -226,7 +242,7 @@ pub fn build(
 /// A state that can't be read.
 pub fn try_one(
     rules: &Rules,
-    state: &dyn State,
+    state: &(dyn State + Sync),
     slot: Slot,
     transaction: &Checked,
 ) -> Result<Result<(), RejectReason>, StateError> {
@@ -241,11 +257,9 @@ pub fn try_one(
 }
 
 struct Executor<'s> {
+    state: &'s (dyn State + Sync),
     view: View<'s>,
-    rules: &'s Rules,
-    slot: Slot,
-    block_time: UnixMillis,
-    tariff: Tariff,
+    ground: Ground<'s>,
     ids: Vec<Hash>,
     ids_seen: BTreeSet<Hash>,
     receipts: Vec<Receipt>,
@@ -253,27 +267,15 @@ struct Executor<'s> {
     next: Option<Schedule>,
 }
 
-/// A transaction that may stand in the slice: who pays what, and with which of its authorisations.
-struct Fit {
-    fee: Amount,
-    balance_after: Amount,
-    payer_authorisation: usize,
-    keys: Vec<PublicKey>,
-    /// What a policy let out for the fee.
-    used: Used,
-}
-
 impl<'s> Executor<'s> {
-    fn new(rules: &'s Rules, state: &'s dyn State, slot: Slot) -> Result<Self, StateError> {
+    fn new(rules: &'s Rules, state: &'s (dyn State + Sync), slot: Slot) -> Result<Self, StateError> {
         let mut view = View::new(state);
         let tariff_key = key::of(SYSTEM, TARIFF);
         let tariff = read_record(&mut view, &tariff_key)?.ok_or_else(|| StateError::damaged(&tariff_key))?;
         Ok(Self {
+            state,
             view,
-            rules,
-            slot,
-            block_time: rules.slot_start(slot),
-            tariff,
+            ground: Ground { rules, slot, block_time: rules.slot_start(slot), tariff },
             ids: Vec::new(),
             ids_seen: BTreeSet::new(),
             receipts: Vec::new(),
@@ -286,7 +288,7 @@ impl<'s> Executor<'s> {
     /// has ended is settled, a schedule may be fixed.
     fn begin(
         rules: &'s Rules,
-        state: &'s dyn State,
+        state: &'s (dyn State + Sync),
         parent: Slot,
         context: &SliceContext,
     ) -> Result<Self, ExecuteError> {
@@ -321,7 +323,7 @@ impl<'s> Executor<'s> {
             let included_key = key::of_included(window.first);
             let slot = self.view.get(&included_key)?.and_then(|bytes| Included::slot_of(bytes));
             let slot = slot.ok_or_else(|| StateError::damaged(&included_key))?;
-            if self.rules.slot_start(slot).plus(ids_kept_ms()) >= self.block_time {
+            if self.ground.rules.slot_start(slot).plus(ids_kept_ms()) >= self.ground.block_time {
                 break;
             }
             self.view.set(included_key, None);
@@ -333,138 +335,75 @@ impl<'s> Executor<'s> {
         Ok(())
     }
 
+    /// Executes transactions in order; of each whether it stands in the slice now, or why it is unfit. Nothing follows an
+    /// unfit one where it is told to stop there.
+    fn push_all(
+        &mut self,
+        transactions: &[Checked],
+        workers: &dyn Workers,
+        stops: bool,
+    ) -> Result<Vec<Result<(), RejectReason>>, StateError> {
+        if !parallel::is_worth_it(workers, transactions.len()) || !self.are_new(transactions) {
+            return self.push_each(transactions, stops);
+        }
+        let base = Overlay { state: self.state, above: self.view.changes() };
+        let Done { came, changes } = parallel::run(&self.ground, &base, transactions, workers);
+        let mut pushed = Vec::with_capacity(transactions.len());
+        for came in came {
+            pushed.push(match came? {
+                Ok(receipt) => {
+                    self.take(receipt)?;
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            });
+            if stops && pushed.last().is_some_and(Result::is_err) {
+                return Ok(pushed);
+            }
+        }
+        for (key, value) in changes {
+            self.view.set(key, value);
+        }
+        Ok(pushed)
+    }
+
+    fn push_each(
+        &mut self,
+        transactions: &[Checked],
+        stops: bool,
+    ) -> Result<Vec<Result<(), RejectReason>>, StateError> {
+        let mut pushed = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            pushed.push(self.push(transaction)?);
+            if stops && pushed.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        Ok(pushed)
+    }
+
     /// Executes one transaction, or says why it is unfit and leaves everything as it was.
     fn push(&mut self, transaction: &Checked) -> Result<Result<(), RejectReason>, StateError> {
-        let fit = match self.fitness(transaction)? {
-            Ok(fit) => fit,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        write_balance(&mut self.view, transaction.body.payer, fit.balance_after);
-        self.fees = self.fees.checked_add(fit.fee).ok_or_else(|| StateError::overflow("the slot's fees"))?;
-        self.ids.push(transaction.id());
-        self.ids_seen.insert(transaction.id());
-        let scope = self.view.open();
-        let (outcome, events) = match self.run(transaction, &fit)? {
-            Ok(events) => {
-                self.view.keep(scope);
-                (Outcome::Applied, events)
-            }
-            Err(reason) => {
-                self.view.undo(scope);
-                (Outcome::Failed(reason), Vec::new())
-            }
-        };
-        self.receipts.push(Receipt { transaction: transaction.id(), outcome, fee: fit.fee, events });
-        Ok(Ok(()))
+        let is_seen = self.ids_seen.contains(&transaction.id());
+        match one::transact(&self.ground, &mut self.view, transaction, is_seen)? {
+            Ok(receipt) => self.take(receipt).map(Ok),
+            Err(reason) => Ok(Err(reason)),
+        }
     }
 
-    fn fitness(&mut self, transaction: &Checked) -> Result<Result<Fit, RejectReason>, StateError> {
-        let body = &transaction.body;
-        if body.chain != self.rules.chain {
-            return Ok(Err(RejectReason::WrongChain));
-        }
-        if let Err(reason) = judge_expiry(body.expiry_ms, self.block_time) {
-            return Ok(Err(reason));
-        }
-        if self.ids_seen.contains(&transaction.id()) || self.view.state().includes(&transaction.id()) {
-            return Ok(Err(RejectReason::Duplicate));
-        }
-        let Some(payer) = read_account(&mut self.view, body.payer)? else {
-            return Ok(Err(RejectReason::NoSuchAccount));
-        };
-        let keys: Vec<PublicKey> = transaction.keys().copied().collect();
-        let payer_authorisation = self.payer_authorisation(transaction, &payer, &keys)?;
-        let fee = self.tariff.fee(transaction.bytes_len());
-        let Some(fee) = fee.filter(|fee| *fee <= body.fee_limit) else {
-            return Ok(Err(RejectReason::FeeLimit));
-        };
-        let Some(balance_after) = read_balance(&mut self.view, body.payer)?.checked_sub(fee) else {
-            return Ok(Err(RejectReason::Overdrawn));
-        };
-        let mut used = Used::new();
-        // Last: a policy that is asked is used.
-        let granted = match payer_authorisation {
-            Some(index) => Some(index),
-            None => self.payer_grant(transaction, fee, &keys, &mut used)?,
-        };
-        let Some(payer_authorisation) = granted else {
-            return Ok(Err(RejectReason::Unauthorised));
-        };
-        Ok(Ok(Fit { fee, balance_after, payer_authorisation, keys, used }))
+    fn take(&mut self, receipt: Receipt) -> Result<(), StateError> {
+        self.fees = self.fees.checked_add(receipt.fee).ok_or_else(|| StateError::overflow("the slot's fees"))?;
+        self.ids.push(receipt.transaction);
+        self.ids_seen.insert(receipt.transaction);
+        self.receipts.push(receipt);
+        Ok(())
     }
 
-    /// The first of the transaction's authorisations by which the payer stands behind it.
-    fn payer_authorisation(
-        &mut self,
-        transaction: &Checked,
-        payer: &Account,
-        keys: &[PublicKey],
-    ) -> Result<Option<usize>, StateError> {
-        for (index, named) in transaction.body.authorisations.iter().enumerate() {
-            let pays = named.account == transaction.body.payer && payer.covers(named.permission, ACTIVE);
-            if pays && self.is_satisfied(named, keys)? {
-                return Ok(Some(index));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The first of the transaction's authorisations to which the payer granted that it pays the fee.
-    fn payer_grant(
-        &mut self,
-        transaction: &Checked,
-        fee: Amount,
-        keys: &[PublicKey],
-        used: &mut Used,
-    ) -> Result<Option<usize>, StateError> {
-        let intent = Intent { amount: Some(fee), counterparty: None };
-        let question = Question { contract: SYSTEM, action: FEE, intent: &intent, at: self.block_time };
-        for (index, named) in transaction.body.authorisations.iter().enumerate() {
-            if !self.is_satisfied(named, keys)? {
-                continue;
-            }
-            let (view, mut meter) = (&mut self.view, Meter::new(TRANSACTION_UNITS_MAX));
-            let mut permit = Permit { view, meter: &mut meter, behind: core::slice::from_ref(named), used };
-            match permit.is_granted(transaction.body.payer, &question) {
-                Ok(true) => return Ok(Some(index)),
-                Ok(false) | Err(NoAnswer::Halt(_)) => {}
-                Err(NoAnswer::State(error)) => return Err(error),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The authority check's one caller.
-    fn is_satisfied(&mut self, named: &Authorisation, keys: &[PublicKey]) -> Result<bool, StateError> {
-        let view = &mut self.view;
-        Ok(authority::judge(named, keys, &mut |account| read_account(view, account))?.is_some())
-    }
-
-    /// Judges the other authorisations and runs the actions.
-    fn run(&mut self, transaction: &Checked, fit: &Fit) -> Result<Result<Vec<Event>, RejectReason>, StateError> {
-        let authorisations = &transaction.body.authorisations;
-        for (index, named) in authorisations.iter().enumerate() {
-            if index != fit.payer_authorisation && !self.is_satisfied(named, &fit.keys)? {
-                return Ok(Err(RejectReason::Unauthorised));
-            }
-        }
-        let mut transacting = Transacting {
-            view: &mut self.view,
-            meter: Meter::new(TRANSACTION_UNITS_MAX),
-            authorisations,
-            used: fit.used.clone(),
-            block_time: self.block_time,
-            events: Vec::new(),
-            event_bytes: 0,
-            fault: None,
-        };
-        let native = Native::new(self.rules, self.slot);
-        for action in &transaction.body.actions {
-            if let Err(reason) = call(&native, &mut transacting, action)? {
-                return Ok(Err(reason));
-            }
-        }
-        Ok(Ok(transacting.events))
+    /// Whether no two have one id, and none has one that the slice has already: whether the second of two is a duplicate
+    /// depends on the first one's outcome.
+    fn are_new(&self, transactions: &[Checked]) -> bool {
+        let mut ids = BTreeSet::new();
+        transactions.iter().map(Checked::id).all(|id| ids.insert(id) && !self.ids_seen.contains(&id))
     }
 
     /// What comes after the last transaction: its fees join the slot's, its ids join the window.
@@ -506,40 +445,19 @@ fn ids_kept_ms() -> u64 {
     if canary::is(Canary::DuplicateWindowTooShort) { EXPIRY_AHEAD_MS_MAX / 200 } else { EXPIRY_AHEAD_MS_MAX }
 }
 
-/// Whether block time and the expiry let a transaction in.
-///
-/// # Errors
-/// [`RejectReason::Expired`] once block time is past it, [`RejectReason::ExpiryTooFar`] while it is too far ahead.
-pub fn judge_expiry(expiry_ms: u64, block_time: UnixMillis) -> Result<(), RejectReason> {
-    if block_time.0 > expiry_ms {
-        Err(RejectReason::Expired)
-    } else if expiry_ms - block_time.0 > EXPIRY_AHEAD_MS_MAX {
-        Err(RejectReason::ExpiryTooFar)
-    } else {
-        Ok(())
-    }
+/// What a slice's first steps wrote, over the state before it.
+struct Overlay<'s> {
+    state: &'s (dyn State + Sync),
+    above: ChangeSet,
 }
 
-fn call(
-    native: &Native<'_>,
-    transacting: &mut Transacting<'_, '_>,
-    action: &Action,
-) -> Result<Result<(), RejectReason>, StateError> {
-    if !Native::has(action.contract) {
-        return Ok(Err(RejectReason::NoSuchAction));
+impl State for Overlay<'_> {
+    fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
+        self.above.get(key).map_or_else(|| self.state.get(key), |value| Ok(value.clone()))
     }
-    let call = Call { contract: action.contract, action: action.action, arguments: &action.arguments };
-    let mut host = CallHost { transacting: &mut *transacting, contract: action.contract, action: action.action };
-    match native.call(&mut host, &call).end {
-        End::Returned(_) => Ok(Ok(())),
-        End::Refused(reason) => Ok(Err(reason)),
-        // Units are what the fee limit buys.
-        End::Halted(Halt::OutOfUnits) => Ok(Err(RejectReason::FeeLimit)),
-        End::Halted(Halt::Forbidden) => Ok(Err(RejectReason::Unauthorised)),
-        End::Halted(Halt::TooLarge) => Ok(Err(RejectReason::Malformed)),
-        End::Halted(Halt::Unavailable) => Err(transacting.fault.take().unwrap_or_else(|| StateError::Damaged {
-            what: format!("{} finds a record of its own that does not read back", action.contract),
-        })),
+
+    fn includes(&self, id: &Hash) -> bool {
+        self.state.includes(id)
     }
 }
 

@@ -6,6 +6,7 @@
 //! that it does not know, and a store of another chain.
 
 use core::ops::ControlFlow;
+use std::sync::Arc;
 
 use hpb_types::evidence::Judge;
 use hpb_types::{
@@ -24,6 +25,7 @@ use crate::dpos::{self, EpochActivity, ProducerState, Stake};
 use crate::key::{
     self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, POOL, SLOT_FEES, STAKE, SUPPLY, SYSTEM, TARIFF, VESTING,
 };
+use crate::parallel::{Alone, Workers};
 use crate::records::{self, SlotFees, Tariff};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
 use crate::system::is_reserved;
@@ -36,6 +38,7 @@ use crate::view::{ChangeSet, State, StateError, View};
 pub struct Ledger<S> {
     rules: Rules,
     tree: Tree<S>,
+    workers: Arc<dyn Workers + Send>,
 }
 
 /// Why a ledger does not open.
@@ -118,7 +121,7 @@ impl<S: Store> Ledger<S> {
             }
             None => Tree::open(store, genesis.genesis_slice(), 1, genesis_state(genesis, rules.chain)?)?,
         };
-        Ok(Self { rules, tree })
+        Ok(Self { rules, tree, workers: Arc::new(Alone) })
     }
 
     /// Has the signatures of evidence judged by `judge`. All nodes of a chain judge alike: for a simulation whose
@@ -126,6 +129,13 @@ impl<S: Store> Ledger<S> {
     #[must_use]
     pub fn with_judge(mut self, judge: Judge) -> Self {
         self.rules.judge = judge;
+        self
+    }
+
+    /// Has slices executed by these workers.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Arc<dyn Workers + Send>) -> Self {
+        self.workers = workers;
         self
     }
 
@@ -160,7 +170,7 @@ impl<S: Store> Ledger<S> {
         transactions: &[Checked],
     ) -> Result<Executed, ExecuteError> {
         let (above, state) = self.parent_state(parent, context)?;
-        apply::execute(&self.rules, &state, above, context, transactions)
+        apply::execute(&self.rules, &state, above, context, transactions, &*self.workers)
     }
 
     /// Makes a slice's content on `parent` from candidates, leaving out what can't stand in it.
@@ -174,7 +184,7 @@ impl<S: Store> Ledger<S> {
         candidates: impl IntoIterator<Item = Checked>,
     ) -> Result<Built, ExecuteError> {
         let (above, state) = self.parent_state(parent, context)?;
-        apply::build(&self.rules, &state, above, context, candidates)
+        apply::build(&self.rules, &state, above, context, candidates, &*self.workers)
     }
 
     /// The parent's slot and the state after it.

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod lmdb;
 pub mod mempool;
 pub mod native;
+pub mod parallel;
 mod pending;
 pub mod records;
 pub mod store;

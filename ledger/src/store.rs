@@ -16,7 +16,7 @@ use hpb_types::SliceRef;
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// Final state, read and committed by one owner.
-pub trait Store {
+pub trait Store: Sync {
     /// The value under `key` in the last committed state.
     ///
     /// # Errors

@@ -28,6 +28,9 @@ pub enum StateError {
         /// Which record.
         what: String,
     },
+    /// A transaction that runs ahead reads what one before it is about to write: it runs again, and nobody else sees this.
+    #[error("a value is not there yet")]
+    Awaited,
 }
 
 impl StateError {
@@ -180,6 +183,12 @@ impl<'s> View<'s> {
             }
         }
         (reads, changes)
+    }
+
+    /// What is written so far.
+    pub fn changes(&self) -> ChangeSet {
+        let written = self.cells.iter().filter(|(_, cell)| cell.written != Known::Nothing);
+        written.filter_map(|(key, cell)| Some((key.clone(), cell.written.clone().into_value()?))).collect()
     }
 
     /// What was written.

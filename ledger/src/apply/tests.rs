@@ -1,19 +1,23 @@
 #![allow(clippy::unwrap_used)]
 
-use std::cell::RefCell;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use hpb_types::{Canonical, Height};
 
 use super::*;
 use crate::account::OWNER;
+use crate::account::{ACTIVE, Account};
 use crate::key::{ACCOUNT, BALANCE, INCLUDED};
 use crate::ledger::Ledger;
+use crate::parallel::Alone;
 use crate::store::MemoryStore;
 use crate::system::{CREATED, CreateArguments, create_action};
 use crate::testing::{
     ENDOWMENT, FEE_PER_BYTE, SLOT_MS, body, by, context, genesis, key_of, name, signed, slice, transfer,
 };
 use crate::token::{TRANSFER, TransferArguments, Transferred, transfer_action};
+use hpb_types::{Action, Event};
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 
@@ -361,16 +365,15 @@ fn a_slice_comes_after_its_parent_and_has_a_producer_with_an_account() {
 
 /// A state with some records overlaid, or failing.
 struct Faulty<'a> {
-    below: &'a dyn State,
+    below: &'a (dyn State + Sync),
     instead: ChangeSet,
-    asked: RefCell<usize>,
+    asked: AtomicUsize,
     fails_after: usize,
 }
 
 impl State for Faulty<'_> {
     fn get(&self, key: &crate::bytes::Bytes) -> Result<Option<crate::bytes::Bytes>, StateError> {
-        *self.asked.borrow_mut() += 1;
-        if *self.asked.borrow() > self.fails_after {
+        if self.asked.fetch_add(1, Relaxed) >= self.fails_after {
             return Err(StateError::Damaged { what: "a test's store".to_owned() });
         }
         self.instead.get(key).cloned().map_or_else(|| self.below.get(key), Ok)
@@ -406,8 +409,8 @@ fn a_store_that_fails_is_no_receipt() {
     let rules = Rules::of(&genesis);
     let transactions = [transfer(&genesis, "alice", "bob", 1, 1)];
     let run = |fails_after, instead| {
-        let state = Faulty { below: &below, instead, asked: RefCell::new(0), fails_after };
-        let outcome = execute(&rules, &state, Slot(0), &context(&genesis, 1, 0), &transactions);
+        let state = Faulty { below: &below, instead, asked: AtomicUsize::new(0), fails_after };
+        let outcome = execute(&rules, &state, Slot(0), &context(&genesis, 1, 0), &transactions, &Alone);
         (outcome, state.asked.into_inner())
     };
     let (outcome, asked) = run(usize::MAX, ChangeSet::new());
@@ -428,7 +431,8 @@ fn what_is_read_and_written_is_what_the_rules_say() {
     let genesis = genesis(&PEOPLE);
     let below = plain(&genesis);
     let transactions = [transfer(&genesis, "alice", "bob", 1, 1)];
-    let executed = execute(&Rules::of(&genesis), &below, Slot(0), &context(&genesis, 1, 0), &transactions).unwrap();
+    let executed =
+        execute(&Rules::of(&genesis), &below, Slot(0), &context(&genesis, 1, 0), &transactions, &Alone).unwrap();
     let system = |table| key::of(SYSTEM, table);
     let mut expected = vec![
         key::of(name("alice"), BALANCE),

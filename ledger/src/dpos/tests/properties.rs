@@ -1,5 +1,6 @@
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
@@ -162,14 +163,13 @@ proptest! {
 /// A state that fails after so many reads.
 struct Faulty<'a> {
     below: &'a BTreeMap<Bytes, Bytes>,
-    asked: RefCell<usize>,
+    asked: AtomicUsize,
     fails_after: usize,
 }
 
 impl State for Faulty<'_> {
     fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
-        *self.asked.borrow_mut() += 1;
-        if *self.asked.borrow() > self.fails_after {
+        if self.asked.fetch_add(1, Relaxed) >= self.fails_after {
             return Err(StateError::Damaged { what: "a test's store".to_owned() });
         }
         Ok(self.below.get(key).cloned())
@@ -203,11 +203,11 @@ fn a_store_that_fails_or_is_damaged_is_no_receipt() {
     // One slice that settles an epoch, fixes a schedule and runs all actions.
     let context = chain.context(19);
     let run = |below: &BTreeMap<Bytes, Bytes>, fails_after| {
-        let state = Faulty { below, asked: RefCell::new(0), fails_after };
+        let state = Faulty { below, asked: AtomicUsize::new(0), fails_after };
         let parent = chain.head.height.slot;
         let rules = chain.ledger.rules();
         let transactions = core::slice::from_ref(&transaction);
-        let outcome = crate::apply::execute(rules, &state, parent, &context, transactions);
+        let outcome = crate::apply::execute(rules, &state, parent, &context, transactions, &crate::parallel::Alone);
         (outcome, state.asked.into_inner())
     };
     let (outcome, asked) = run(&below, usize::MAX);
