@@ -1,6 +1,6 @@
 //! Transactions of one slice on several workers at once, with the outcome of running them one after the other.
 //!
-//! Optimistic, by the scheme of Block-STM (Gelashvili et al., PPoPP 2023): each transaction runs on what those before it
+//! Optimistic, by the scheme of `Block-STM` (Gelashvili et al., 2023): each transaction runs on what those before it
 //! have written so far, its reads are noted, and it runs again if one of them turns out to be of another version. The
 //! order is that of the slice, so the outcome is byte for byte the serial one, whatever the workers' number and speed.
 //! What a transaction finds wrong with the state while it runs ahead counts only if its reads hold at the end.
@@ -11,7 +11,7 @@ mod memory;
 mod scheduler;
 
 use std::cell::{Cell, RefCell};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hpb_types::{Hash, Receipt, RejectReason};
 
@@ -19,9 +19,11 @@ use crate::apply::one::{Ground, transact};
 use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::view::{ChangeSet, State, StateError, View};
-use memory::{Memory, Origin, Read};
+use memory::{Memory, Origin, Place, Read};
 use scheduler::{Scheduler, Task, Version};
 
+/// Reads of a transfer.
+const READS_USUAL: usize = 8;
 /// Fewer are not worth waking anyone for.
 const TRANSACTIONS_MIN: usize = 16;
 
@@ -82,9 +84,10 @@ pub(crate) fn run(
 
 /// What is known of one transaction's last run.
 #[derive(Default)]
+#[repr(align(64))]
 struct Record {
-    reads: Vec<(Bytes, Origin)>,
-    written: Vec<Bytes>,
+    reads: Vec<(Arc<Place>, Origin)>,
+    written: Vec<Arc<Place>>,
     came: Option<Came>,
 }
 
@@ -129,22 +132,49 @@ impl Run<'_> {
             }
             // What finds the state wrong has changed nothing.
             let changes = if came.is_ok() { changes } else { ChangeSet::new() };
+            let reads = state.reads.into_inner();
             let mut record = self.record(version.index);
-            record.reads = state.reads.into_inner();
+            let is_elsewhere = self.write(version, changes, &reads, &mut record.written);
+            record.reads = reads;
             record.came = Some(came);
-            let (written, is_elsewhere) = self.memory.write(version, changes, &record.written);
-            record.written = written;
             drop(record);
             return self.scheduler.executed(version, is_elsewhere);
         }
     }
 
+    /// Writes what a run changed, in the place of what the run before it wrote at `written`; whether there is a place that
+    /// the run before did not write.
+    fn write(
+        &self,
+        version: Version,
+        changes: ChangeSet,
+        reads: &[(Arc<Place>, Origin)],
+        written: &mut Vec<Arc<Place>>,
+    ) -> bool {
+        for place in written.iter().filter(|place| !changes.contains_key(&place.key)) {
+            place.clear(version.index);
+        }
+        let before = core::mem::replace(written, Vec::with_capacity(changes.len()));
+        let mut is_elsewhere = false;
+        for (key, value) in changes {
+            // Most of what is written was read before: a few places, looked through.
+            let read = reads.iter().map(|(place, _)| place).find(|place| place.key == key);
+            let place = read.map_or_else(|| self.memory.place(&key), Arc::clone);
+            is_elsewhere |= !before.iter().any(|before| Arc::ptr_eq(before, &place));
+            place.write(version, value);
+            written.push(place);
+        }
+        is_elsewhere
+    }
+
     fn validate(&self, version: Version) -> Option<Task> {
         let record = self.record(version.index);
-        let holds = record.reads.iter().all(|(key, origin)| self.memory.origin(key, version.index) == Some(*origin));
+        let holds = record.reads.iter().all(|(place, origin)| place.origin(version.index) == Some(*origin));
         let is_aborted = !holds && self.scheduler.abort(version);
         if is_aborted {
-            self.memory.estimate(version.index, &record.written);
+            for place in &record.written {
+                place.estimate(version.index);
+            }
         }
         drop(record);
         self.scheduler.validated(version, is_aborted)
@@ -167,21 +197,22 @@ impl Run<'_> {
 struct StateBefore<'m> {
     memory: &'m Memory<'m>,
     index: usize,
-    reads: RefCell<Vec<(Bytes, Origin)>>,
+    reads: RefCell<Vec<(Arc<Place>, Origin)>>,
     blocked_by: Cell<Option<usize>>,
 }
 
 impl<'m> StateBefore<'m> {
     fn new(memory: &'m Memory<'m>, index: usize) -> Self {
-        Self { memory, index, reads: RefCell::default(), blocked_by: Cell::new(None) }
+        Self { memory, index, reads: RefCell::new(Vec::with_capacity(READS_USUAL)), blocked_by: Cell::new(None) }
     }
 }
 
 impl State for StateBefore<'_> {
     fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
-        match self.memory.read(key, self.index)? {
+        let place = self.memory.place(key);
+        match self.memory.read(&place, self.index)? {
             Read::Value(value, origin) => {
-                self.reads.borrow_mut().push((key.clone(), origin));
+                self.reads.borrow_mut().push((place, origin));
                 Ok(value)
             }
             Read::Awaited(blocker) => {

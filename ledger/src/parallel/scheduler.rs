@@ -1,4 +1,4 @@
-//! Who does what next: the collaborative scheduler of Block-STM (Gelashvili et al., section 4).
+//! Who does what next: the collaborative scheduler of `Block-STM` (Gelashvili et al., section 4).
 //!
 //! Two counters go over the transactions, one for runs and one for validations; what has to be done again pulls them back.
 //! All is done when both have passed the end, nobody is at work, and neither was pulled back meanwhile.
@@ -37,6 +37,8 @@ enum Phase {
     Aborting,
 }
 
+/// On a cache line of its own, as its neighbours are other workers'.
+#[repr(align(64))]
 struct Status {
     run: u32,
     phase: Phase,
@@ -44,12 +46,25 @@ struct Status {
     waiting: Vec<usize>,
 }
 
+/// On a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counter(AtomicUsize);
+
+impl core::ops::Deref for Counter {
+    type Target = AtomicUsize;
+
+    fn deref(&self) -> &AtomicUsize {
+        &self.0
+    }
+}
+
 pub(super) struct Scheduler {
-    next_execution: AtomicUsize,
-    next_validation: AtomicUsize,
+    next_execution: Counter,
+    next_validation: Counter,
     /// How often a counter was pulled back.
-    pulls: AtomicUsize,
-    at_work: AtomicUsize,
+    pulls: Counter,
+    at_work: Counter,
     is_done: AtomicBool,
     statuses: Vec<Mutex<Status>>,
 }
@@ -58,10 +73,10 @@ impl Scheduler {
     pub(super) fn new(count: usize) -> Self {
         let status = || Mutex::new(Status { run: 0, phase: Phase::Ready, waiting: Vec::new() });
         Self {
-            next_execution: AtomicUsize::new(0),
-            next_validation: AtomicUsize::new(0),
-            pulls: AtomicUsize::new(0),
-            at_work: AtomicUsize::new(0),
+            next_execution: Counter::default(),
+            next_validation: Counter::default(),
+            pulls: Counter::default(),
+            at_work: Counter::default(),
             is_done: AtomicBool::new(count == 0),
             statuses: (0..count).map(|_| status()).collect(),
         }
