@@ -11,7 +11,7 @@
 //! - **Failed**: the payer is good, but an action or another authorisation is not. All actions are undone, the fee
 //!   stays paid, the receipt says why.
 //!
-//! Key signatures were checked before ([`Checked`]). What one transaction comes to is [`one`]'s; several workers may run
+//! Key signatures were checked before ([`Checked`]). What one transaction comes to is `one`'s; several workers may run
 //! them ahead of their turn ([`crate::parallel`]), with the same outcome.
 
 pub(crate) mod one;

@@ -1,5 +1,5 @@
 //! Authority: who may act for an account. Here, the check whether the keys that signed stand behind a permission: one
-//! function, one caller (the transaction's start). What passed it then answers contracts ([`permit`]), by the account's
+//! function, one caller (the transaction's start). What passed it then answers contracts (`permit`), by the account's
 //! tree or by what the account granted to others ([`delegation`]).
 //!
 //! A permission is satisfied when the weights of its parts that are satisfied reach its threshold, or when one above it
