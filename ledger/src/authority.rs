@@ -8,6 +8,7 @@
 //! circle are harmless and need no search when they are made.
 
 pub mod delegation;
+pub mod explain;
 pub(crate) mod permit;
 
 use core::cmp::Reverse;

@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use hpb_types::evidence::Judge;
 use hpb_types::{
-    AccountName, Amount, ChainId, Genesis, Hash, Height, Receipt, RejectReason, SliceRef, Slot, VestingPart,
+    AccountName, Amount, Authorisation, ChainId, Genesis, Hash, Height, PublicKey, Receipt, RejectReason, SliceRef,
+    Slot, VestingPart,
 };
 use hpb_vm::Table;
 
 use crate::account::Account;
 use crate::apply::{self, Built, ExecuteError, Executed, Rules, SliceContext};
 use crate::authority::delegation::Delegation;
+use crate::authority::explain::{self, Explained};
 use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::deposit::Deposit;
@@ -293,6 +295,15 @@ impl<S: Store> Ledger<S> {
         let vesting =
             get_record::<Vesting>(&state, &key::of(name, VESTING))?.map_or_else(Vec::new, |vesting| vesting.parts);
         Ok(Some(AccountState { name, record, balance, deposit, delegation, vesting }))
+    }
+
+    /// Why `keys` satisfy `asked` at the slice of that id, or do not.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn explain(&self, at: &Hash, asked: &Authorisation, keys: &[PublicKey]) -> Result<Explained, ExecuteError> {
+        let state = self.state_at(at)?;
+        Ok(explain::explain(asked, keys, &mut |account| get_record(&state, &key::of(account, ACCOUNT)))?)
     }
 
     /// What transactions cost in a slice on the slice of that id.

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use hpb_types::PermissionName;
 use proptest::prelude::*;
 
+use super::explain::{Explained, Finding, Part, PartKind, Verdict, explain_within};
 use super::*;
 use crate::account::{ACTIVE, Authority, OWNER, Parent, WeightedAccount, WeightedKey};
 
@@ -82,6 +83,55 @@ fn waits_count_for_nothing_yet() {
     assert_eq!(judge_in(&book, 6, "alice", ACTIVE, &[key("a")]), None);
 }
 
+fn explain_in(book: &Book, depth: usize, account: &str, permission: PermissionName, keys: &[PublicKey]) -> Explained {
+    let named = Authorisation { account: name(account), permission };
+    let mut find = |account| Ok::<_, Infallible>(book.get(&account).cloned());
+    let Ok(explained) = explain_within(depth, &named, keys, &mut find);
+    explained
+}
+
+/// The keys that count in what satisfied the permission; none where nothing did.
+fn counted(explained: &Explained, keys: &[PublicKey]) -> u64 {
+    let Verdict::Satisfied(by) = explained.verdict else { return 0 };
+    let weighed = explained.weighed.iter().find(|weighed| weighed.permission == by).unwrap();
+    weighed.parts.iter().filter(|part| part.counts()).fold(0, |used, part| match (&part.kind, &part.finding) {
+        (PartKind::Key(key), _) => used | 1 << keys.iter().position(|signer| signer == key).unwrap(),
+        (_, Finding::Account(explained)) => used | counted(explained, keys),
+        _ => used,
+    })
+}
+
+#[test]
+fn an_explanation_names_each_part() {
+    let friend =
+        WeightedAccount { authorisation: Authorisation { account: name("bob"), permission: ACTIVE }, weight: 1 };
+    let gone =
+        WeightedAccount { authorisation: Authorisation { account: name("nobody"), permission: ACTIVE }, weight: 1 };
+    let mut active = permission(ACTIVE, 3, vec![WeightedKey { key: key("a"), weight: 2 }], vec![friend, gone]);
+    active.authority.waits.push(crate::account::WeightedWait { wait_ms: 5, weight: 1 });
+    let book = Book::from([(name("alice"), account_of(active)), (name("bob"), Account::with_keys(key("o"), key("b")))]);
+    let explained = explain_in(&book, 6, "alice", ACTIVE, &[key("b")]);
+    assert_eq!(explained.verdict, Verdict::Unsatisfied);
+    let [active, owner] = &explained.weighed[..] else { panic!("{explained:?}") };
+    assert_eq!((active.threshold, active.reached, owner.reached), (3, 1, 0));
+    let findings: Vec<bool> = active.parts.iter().map(Part::counts).collect();
+    assert_eq!(findings, [false, true, false, false], "the key, bob, nobody, the wait");
+    let Finding::Account(nobody) = &active.parts[2].finding else { panic!("{explained:?}") };
+    assert_eq!(nobody.verdict, Verdict::NoSuchAccount);
+    let both = explain_in(&book, 6, "alice", ACTIVE, &[key("a"), key("b")]);
+    assert_eq!(both.verdict, Verdict::Satisfied(ACTIVE));
+    assert_eq!(both.weighed[0].parts[2].finding, Finding::NotNeeded);
+    assert_eq!(
+        explain_in(&book, 0, "alice", ACTIVE, &[key("a"), key("b")]).weighed[0].parts[1].finding,
+        Finding::TooDeep
+    );
+    let trade = PermissionName::literal("trade");
+    assert_eq!(explain_in(&book, 6, "alice", trade, &[key("a")]).verdict, Verdict::NoSuchPermission);
+    assert_eq!(explain_in(&book, 6, "dan", ACTIVE, &[]).verdict, Verdict::NoSuchAccount);
+    let by_owner = explain_in(&book, 6, "bob", ACTIVE, &[key("o")]);
+    assert_eq!(by_owner.verdict, Verdict::Satisfied(OWNER));
+}
+
 /// What the rule says, spelled out over plain data: is the permission reached by these signers?
 fn model(book: &Book, account: AccountName, asked: PermissionName, signers: &[PublicKey], depth: usize) -> bool {
     let Some(record) = book.get(&account) else { return false };
@@ -148,6 +198,9 @@ proptest! {
         let asked = [ACTIVE, OWNER, PermissionName::literal("trade")][asked];
         let used = judge_in(&book, depth, "ann", asked, &signers);
         prop_assert_eq!(used.is_some(), model(&book, name("ann"), asked, &signers, depth));
+        let explained = explain_in(&book, depth, "ann", asked, &signers);
+        prop_assert_eq!(used.is_some(), explained.is_satisfied());
+        prop_assert_eq!(used.unwrap_or_default(), counted(&explained, &signers), "{:?}", explained);
         if let Some(used) = used {
             let needed: Vec<PublicKey> =
                 signers.iter().enumerate().filter(|(bit, _)| used & (1 << bit) != 0).map(|(_, key)| *key).collect();

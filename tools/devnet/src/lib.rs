@@ -3,6 +3,7 @@
 //!
 //! [`run`] is the main job; [`virtual_time`] runs the same machines on virtual time from a seed.
 
+pub mod accounts;
 mod byzantine;
 pub mod plan;
 pub mod producers;

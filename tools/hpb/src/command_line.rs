@@ -18,7 +18,7 @@ use hpb_tune::cores::Cores;
 use hpb_tune::item;
 use hpb_tune::journal::STATE_PATH;
 use hpb_tune::plan::{HUGEPAGES_MIB, HUGEPAGES_MIB_MAX, QUEUES_MAX};
-use hpb_types::SliceRef;
+use hpb_types::{AccountName, Authorisation, PublicKey, SliceRef};
 
 /// The highest rate that can be asked for.
 const RATE_TPS_MAX: u64 = 1_000_000;
@@ -50,6 +50,14 @@ pub(crate) enum Verb {
     Bench {
         #[command(subcommand)]
         what: Bench,
+    },
+    /// Tell what an account of a devnet's chain holds, and who may act for it
+    ///
+    /// Reads the final state that one validator's data folder holds (`hpb devnet --data`). A folder that a run holds is
+    /// refused: it can be read when the run has ended.
+    Account {
+        #[command(subcommand)]
+        what: Account,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///
@@ -177,7 +185,7 @@ pub(crate) struct Devnet {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Producer {
     /// All registered producers by rank: status, votes, bond, and what they did up to the last settled epoch
-    List(ProducerSource),
+    List(ChainSource),
     /// One producer in full
     Show {
         /// Its account
@@ -185,13 +193,42 @@ pub(crate) enum Producer {
         name: String,
 
         #[command(flatten)]
-        source: ProducerSource,
+        source: ChainSource,
     },
 }
 
-/// Where producers are read from.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Account {
+    /// Its balance, permissions, roles, and to whom they are granted
+    #[command(after_help = "Example:\n  hpb account show validator-0 --data chain")]
+    Show {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: AccountName,
+
+        #[command(flatten)]
+        source: ChainSource,
+    },
+    /// Why keys satisfy a permission, or do not: key by key
+    #[command(after_help = "Example:\n  hpb account explain validator-0@owner --key \
+                            8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c --data chain")]
+    Explain {
+        /// The permission; `active` if none is named
+        #[arg(value_name = "NAME[@PERMISSION]", value_parser = authorisation)]
+        permission: Authorisation,
+
+        /// A key that signs, in hexadecimal digits; once for each
+        #[arg(long = "key", value_name = "KEY", value_parser = public_key)]
+        keys: Vec<PublicKey>,
+
+        #[command(flatten)]
+        source: ChainSource,
+    },
+}
+
+/// Where a chain is read from.
 #[derive(Args, Debug)]
-pub(crate) struct ProducerSource {
+pub(crate) struct ChainSource {
     /// The data folder of a devnet that has ended
     #[arg(long, value_name = "DIR", default_value = "report/chain")]
     pub(crate) data: PathBuf,
@@ -200,7 +237,7 @@ pub(crate) struct ProducerSource {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) validator: usize,
 
-    /// Print JSON instead of a table
+    /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -370,6 +407,17 @@ fn register(text: &str) -> Result<(Register, u32), String> {
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let ends = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
     ends.ok_or_else(|| "seeds are FIRST..END, as in 0..1000".to_owned())
+}
+
+fn authorisation(text: &str) -> Result<Authorisation, String> {
+    let (account, permission) = text.split_once('@').unwrap_or((text, "active"));
+    let account = account.parse().map_err(|error| format!("`{account}` is no account: {error}"))?;
+    let permission = permission.parse().map_err(|error| format!("`{permission}` is no permission: {error}"))?;
+    Ok(Authorisation { account, permission })
+}
+
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    PublicKey::from_hex(text).map_err(|error| format!("a key is 64 hexadecimal digits: {error}"))
 }
 
 fn rate(text: &str) -> Result<Pace, String> {

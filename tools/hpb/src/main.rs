@@ -4,6 +4,7 @@
 //! exit code: 0 done, 1 failed on the way, 2 asked for what cannot be done (an unknown option, a wrong value, a file
 //! that cannot be written).
 
+mod account;
 mod bench;
 mod card;
 mod command_line;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     // Before any thread: a lane must never wait while the heap gives pages back.
     hpb_bench::sys::heap::keep();
     let done = match CommandLine::try_parse() {
+        Ok(CommandLine { verb: Verb::Account { what } }) => account::run(what),
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
         Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),

@@ -4,7 +4,7 @@ use hpb_devnet::producers::{Producers, read};
 use hpb_devnet::run::DevnetError;
 
 use crate::bench::print;
-use crate::command_line::{Producer, ProducerSource};
+use crate::command_line::{ChainSource, Producer};
 use crate::failure::Failure;
 
 pub(crate) fn run(what: Producer) -> Result<(), Failure> {
@@ -25,10 +25,10 @@ pub(crate) fn run(what: Producer) -> Result<(), Failure> {
     }
 }
 
-fn found(source: &ProducerSource) -> Result<Producers, Failure> {
+fn found(source: &ChainSource) -> Result<Producers, Failure> {
     read(&source.data, source.validator).map_err(|error: DevnetError| Failure::input(error))
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print(&(serde_json::to_string_pretty(value).map_err(Failure::work)? + "\n"))
 }

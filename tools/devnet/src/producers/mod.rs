@@ -229,7 +229,7 @@ fn row(rank: u64, state: &ProducerState, history: &History) -> ProducerRow {
         confirms: service.confirms,
         missed_slots: service.missed_slots,
         rewards: service.rewards.0,
-        key: producer.keys.last().map(|from| from.key.to_string()).unwrap_or_default(),
+        key: producer.keys.last().map(|from| from.key.to_hex()).unwrap_or_default(),
         about: producer.about.clone(),
     }
 }
