@@ -47,7 +47,9 @@ mod checker {
                 made: text(".gitignore").lines().filter_map(|line| line.strip_prefix('/')).map(str::to_owned).collect(),
                 limits: text("net/base/src/limits.rs"),
                 makefile: text("Makefile"),
-                command_line: text("tools/hpb/src/command_line.rs"),
+                command_line: ["", "/bench", "/card", "/tune"]
+                    .map(|part| text(&format!("tools/hpb/src/command_line{part}.rs")))
+                    .concat(),
                 members,
                 sources,
             }
