@@ -186,6 +186,9 @@ mod checker {
                     if !self.command_line.contains(&field) && !self.command_line.contains(&renamed) {
                         problems.push(format!("`{command}`: there is no option `--{option}`"));
                     }
+                } else if word.contains('/') {
+                    // A file.
+                    verbs_end = true;
                 } else if !verbs_end {
                     let mut letters = word.chars();
                     let variant: String =

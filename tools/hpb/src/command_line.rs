@@ -12,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use hpb_devnet::plan::EngineKind;
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
+use hpb_genesis::date::Date;
 use hpb_sim::scenario::Scenario;
 use hpb_types::{AccountName, Authorisation, PublicKey, SliceRef};
 
@@ -55,6 +56,11 @@ pub(crate) enum Verb {
     Account {
         #[command(subcommand)]
         what: Account,
+    },
+    /// Write the file that a chain starts from, and check one
+    Genesis {
+        #[command(subcommand)]
+        what: Genesis,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///
@@ -191,6 +197,36 @@ pub(crate) enum Producer {
 
         #[command(flatten)]
         source: ChainSource,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Genesis {
+    /// Print a genesis to begin with: `gxn`, the white paper's allocation. Its keys are zeros, to be put in
+    #[command(after_help = "Example:\n  hpb genesis preset gxn --start 2027-01-31 --producers 21 >genesis.toml")]
+    Preset {
+        /// Which
+        #[arg(value_name = "NAME", value_parser = ["gxn"])]
+        name: String,
+
+        /// The day on which the chain starts, at 00:00 UTC; what is locked is released by its months
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        start: Date,
+
+        /// Its first producers
+        #[arg(long, value_name = "N", default_value_t = 21, value_parser = clap::value_parser!(u8).range(1..=101))]
+        producers: u8,
+    },
+    /// Read a genesis file: what is wrong in which line, or the chain that starts from it
+    #[command(after_help = "Example:\n  hpb genesis check genesis.toml")]
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -10,6 +10,7 @@ mod card;
 mod command_line;
 mod devnet;
 mod failure;
+mod genesis;
 mod producer;
 mod sim;
 mod tune;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
         Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
+        Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
         Ok(CommandLine { verb: Verb::Tune { what } }) => tune::run(what),
