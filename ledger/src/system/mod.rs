@@ -7,7 +7,6 @@ mod create;
 mod delegation;
 mod permissions;
 
-use hpb_base::limits::PERMISSION_PARTS_MAX;
 use hpb_types::{AccountName, ActionName, Canonical, RejectReason};
 use hpb_vm::{Call, Host, Place};
 
@@ -101,7 +100,6 @@ fn write_delegation(
 /// Judges an authority that is to stand in an account's tree: what it refers to is there, and no key is anyone's.
 fn judge_authority(host: &mut dyn Host, authority: &Authority) -> Result<(), Stop> {
     authority.validate().map_err(|_| RejectReason::BadPermission)?;
-    debug_assert!(authority.keys.len() <= PERMISSION_PARTS_MAX);
     for part in &authority.accounts {
         judge_reference(host, &part.authorisation)?;
     }
