@@ -154,3 +154,6 @@ fn read<T: Canonical>(view: &mut View<'_>, meter: &mut Meter, key: &Bytes) -> Re
     meter.charge_bytes(0, bytes.len())?;
     Ok(Some(load(bytes).ok_or_else(|| StateError::damaged(key))?))
 }
+
+#[cfg(test)]
+mod tests;
