@@ -13,7 +13,6 @@ use hpb_types::{
     AccountName, Amount, Authorisation, ChainId, Genesis, Hash, Height, PublicKey, Receipt, RejectReason, SliceRef,
     Slot, VestingPart,
 };
-use hpb_vm::Table;
 
 use crate::account::Account;
 use crate::apply::{self, Built, ExecuteError, Executed, Rules, SliceContext};
@@ -25,11 +24,12 @@ use crate::deposit::Deposit;
 use crate::digest::Digest;
 use crate::dpos::{self, EpochActivity, ProducerState, Stake};
 use crate::key::{
-    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, POOL, SLOT_FEES, STAKE, SUPPLY, SYSTEM, TARIFF, VESTING,
+    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, POOL, STAKE, SUPPLY, SYSTEM, TARIFF, VESTING,
 };
 use crate::parallel::{Alone, Workers};
-use crate::records::{self, SlotFees, Tariff};
+use crate::records::{self, Tariff};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
+use crate::supply::{Holdings, Supply};
 use crate::system::is_reserved;
 use crate::token::Vesting;
 use crate::tree::{FinaliseError, Finalised, InsertError, StateAt, Switch, Tree};
@@ -89,23 +89,6 @@ pub struct AccountState {
     pub delegation: Delegation,
     /// What comes to it later.
     pub vesting: Vec<VestingPart>,
-}
-
-/// The token's amount: what genesis states, and what a walk over the state finds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Supply {
-    /// At genesis.
-    pub genesis: Amount,
-    /// Now: every balance, every stake and bond with what of them is being released, the pool of rewards, and the fees
-    /// not yet credited.
-    pub now: Amount,
-}
-
-impl Supply {
-    /// Whether nothing was made or lost.
-    pub fn is_conserved(&self) -> bool {
-        self.genesis == self.now
-    }
 }
 
 impl<S: Store> Ledger<S> {
@@ -365,22 +348,40 @@ impl<S: Store> Ledger<S> {
         let state = self.state_at(at)?;
         let supply_key = key::of(SYSTEM, SUPPLY);
         let genesis = get_record(&state, &supply_key)?.ok_or_else(|| StateError::damaged(&supply_key))?;
-        let fees = get_record::<SlotFees>(&state, &key::of(SYSTEM, SLOT_FEES))?;
-        let mut now = Some(fees.map_or(Amount::ZERO, |fees| fees.amount));
-        let mut damaged = None;
+        let now = holdings(&state)?.sum().ok_or_else(|| StateError::overflow("the supply"))?;
+        Ok(Supply { genesis, now })
+    }
+
+    /// Where the token lies at the slice of that id. Takes time in proportion to the state.
+    ///
+    /// # Errors
+    /// Those of [`supply`](Self::supply).
+    pub fn holdings(&self, at: &Hash) -> Result<Holdings, ExecuteError> {
+        Ok(holdings(&self.state_at(at)?)?)
+    }
+
+    /// To whom something comes later at the slice of that id, by name, with its parts. Takes time in proportion to the
+    /// state.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn vesting(&self, at: &Hash) -> Result<Vec<(AccountName, Vec<VestingPart>)>, ExecuteError> {
+        let state = self.state_at(at)?;
+        let (mut all, mut damaged) = (Vec::new(), None);
         state.scan(&[], |key, value| {
-            let Some(place) = key::parse(key) else { return ControlFlow::Continue(()) };
-            let held = held(place.table, value);
-            now = now.zip(held).and_then(|(sum, held)| sum.checked_add(held));
-            if now.is_none() {
-                damaged = Some(StateError::damaged(key));
+            let Some(place) = key::parse(key).filter(|place| place.table == VESTING) else {
+                return ControlFlow::Continue(());
+            };
+            if let Some(vesting) = records::load::<Vesting>(value) {
+                all.push((place.account, vesting.parts));
+                return ControlFlow::Continue(());
             }
-            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            damaged = Some(StateError::damaged(key));
+            ControlFlow::Break(())
         })?;
-        match (now, damaged) {
-            (Some(now), None) => Ok(Supply { genesis, now }),
-            (_, Some(error)) => Err(error.into()),
-            (None, None) => Err(StateError::damaged(&supply_key).into()),
+        match damaged {
+            None => Ok(all),
+            Some(error) => Err(error.into()),
         }
     }
 
@@ -427,14 +428,17 @@ fn get_record<T: hpb_types::Canonical>(state: &impl State, key: &Bytes) -> Resul
     }
 }
 
-/// What of the supply lies in a record of these tables, nothing for every other table; `None` if it does not read back.
-fn held(table: Table, value: &[u8]) -> Option<Amount> {
-    match table {
-        BALANCE => records::load(value),
-        VESTING => records::load::<Vesting>(value)?.sum(),
-        DEPOSIT => Some(records::load::<Deposit>(value)?.amount),
-        _ => dpos::held(table, value),
-    }
+fn holdings<S: Store>(state: &StateAt<'_, S>) -> Result<Holdings, StateError> {
+    let (mut holdings, mut damaged) = (Holdings::default(), None);
+    state.scan(&[], |key, value| {
+        let Some(place) = key::parse(key) else { return ControlFlow::Continue(()) };
+        if holdings.add(place.table, value) {
+            return ControlFlow::Continue(());
+        }
+        damaged = Some(StateError::damaged(key));
+        ControlFlow::Break(())
+    })?;
+    damaged.map_or(Ok(holdings), Err)
 }
 
 fn check_chain(store: &impl Store, expected: ChainId) -> Result<(), OpenError> {

@@ -120,16 +120,6 @@ pub(crate) fn genesis_state(genesis: &Genesis, state: &mut ChangeSet) {
     }
 }
 
-/// What of the supply lies in a record of these tables, nothing for every other table; `None` if it does not read back.
-pub(crate) fn held(table: Table, value: &[u8]) -> Option<Amount> {
-    match table {
-        key::STAKE => load::<Stake>(value)?.held(),
-        PRODUCER => Some(load::<Producer>(value)?.bond),
-        POOL => load(value),
-        _ => Some(Amount::ZERO),
-    }
-}
-
 /// The registered producers by rank: those that can be scheduled first, then by votes, then by registration.
 ///
 /// # Errors

@@ -10,5 +10,6 @@ pub mod producers;
 pub mod report;
 pub mod run;
 pub mod terminals;
+pub mod token;
 pub mod virtual_time;
 pub mod workload;

@@ -79,6 +79,14 @@ pub(crate) enum Verb {
     /// says, under a chain's default times (3 s slots), and each scenario is one line of figures. What its users are told
     /// is looked at too. One that does not come as expected says why, and the exit code is 1.
     Sim(Sim),
+    /// Tell where a devnet's token lies, and what comes to whom later
+    ///
+    /// Reads the final state that one validator's data folder holds (`hpb devnet --data`). A folder that a run holds is
+    /// refused: it can be read when the run has ended.
+    Token {
+        #[command(subcommand)]
+        what: Token,
+    },
     /// Check what a validator needs of this host, apply what can be changed while it runs, and undo all of it
     Tune {
         #[command(subcommand)]
@@ -228,6 +236,16 @@ pub(crate) enum Genesis {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Token {
+    /// All of it: balances, stake, bonds, what vests, deposits, the pool of rewards, fees on their way
+    #[command(after_help = "Example:\n  hpb token supply --data chain --json")]
+    Supply(ChainSource),
+    /// What is locked, and when it is free
+    #[command(after_help = "Example:\n  hpb token vesting --data chain")]
+    Vesting(ChainSource),
 }
 
 #[derive(Subcommand, Debug)]

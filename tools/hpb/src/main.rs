@@ -13,6 +13,7 @@ mod failure;
 mod genesis;
 mod producer;
 mod sim;
+mod token;
 mod tune;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
+        Ok(CommandLine { verb: Verb::Token { what } }) => token::run(what),
         Ok(CommandLine { verb: Verb::Tune { what } }) => tune::run(what),
         Err(error) => Failure::of_command_line(&error),
     };

@@ -1,4 +1,4 @@
-//! `hpb account` as a user sees it, on the folder that a run has left.
+//! `hpb account` and `hpb token` as a user sees it, on the folder that a run has left.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +8,7 @@ use std::process::Command;
 
 use common::{HPB, Place, refused, succeeded};
 use hpb_devnet::accounts::{AccountRow, ExplainedRow, PartOf};
+use hpb_devnet::token::SupplyRow;
 
 fn account(place: &Place, words: &[&str]) -> Command {
     let mut command = Command::new(HPB);
@@ -16,7 +17,7 @@ fn account(place: &Place, words: &[&str]) -> Command {
 }
 
 #[test]
-fn an_account_is_shown_and_its_answers_explained() {
+fn accounts_and_the_token_are_shown_and_answers_explained() {
     let place = Place::new("account");
     succeeded(&mut place.devnet(&["--seconds", "3", "--data", "data"]));
     let in_data = |words: &[&str]| account(&place, &[words, &["--data", "data"]].concat());
@@ -44,6 +45,20 @@ fn an_account_is_shown_and_its_answers_explained() {
     assert_eq!(text, expected);
     let text = succeeded(&mut in_data(&["explain", "nobody-here"])).out;
     assert_eq!(text, "nobody-here@active: not satisfied: there is no such account\n");
+
+    let token = |words: &[&str]| {
+        let mut command = Command::new(HPB);
+        command.current_dir(place.path()).arg("token").args(words).args(["--data", "data"]);
+        succeeded(&mut command).out
+    };
+    let supply: SupplyRow = serde_json::from_str(&token(&["supply", "--json"])).unwrap();
+    assert_eq!(supply.now, supply.genesis);
+    let parts = [supply.balances, supply.staked, supply.bonded, supply.vesting, supply.deposits, supply.reward_pool];
+    assert_eq!(parts.iter().sum::<u128>() + supply.fees, supply.now);
+    assert!(supply.bonded > 0 && supply.balances > shown.balance, "{supply:?}");
+    let text = token(&["supply"]);
+    assert!(text.starts_with("supply     ") && text.contains(" tokens, as at genesis\nbalances   "), "{text}");
+    assert_eq!(token(&["vesting"]), "nothing vests\n");
 
     assert_eq!(refused(&mut in_data(&["show", "nobody-here"])), "there is no account `nobody-here`");
     for (words, said) in [

@@ -8,7 +8,7 @@
 use std::sync::mpsc::SyncSender;
 
 use hpb_base::{Duration, Instant, Machine};
-use hpb_ledger::ledger::Supply;
+use hpb_ledger::Supply;
 use hpb_ledger::{FinalBatch, Store};
 use hpb_toe::framing::MESSAGE_HEADER_LEN;
 use hpb_toe::{Command, Group, SessionId};
