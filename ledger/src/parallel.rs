@@ -101,6 +101,8 @@ struct Run<'r> {
 
 impl Run<'_> {
     fn work(&self) {
+        // A worker that panics lets the others end, too.
+        let _ending = Ending(&self.scheduler);
         let mut task = None;
         while !self.scheduler.is_done() {
             task = match task {
@@ -190,6 +192,15 @@ impl Run<'_> {
             record.came.unwrap_or_else(|| Err(StateError::Damaged { what: "a transaction did not run".to_owned() }))
         });
         Done { came: came.collect(), changes: self.memory.into_changes() }
+    }
+}
+
+/// Ends the work of all when it goes: its own has ended, or never will.
+struct Ending<'s>(&'s Scheduler);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -113,14 +113,13 @@ impl Permit<'_, '_> {
     ) -> Result<bool, NoAnswer> {
         self.meter.charge(POLICY_UNITS)?;
         let in_transaction = self.used.get(&(account, role, index)).copied().unwrap_or_default();
-        let place = key::of_place(allowance(account, &allowance_sub_key(role, index)));
-        let is_daily = policy.per_day_max != Bound::None;
         // The day's sum is read only where everything else holds.
         if policy.judge(question, in_transaction, Amount::ZERO).is_err() {
             return Ok(false);
         }
         let amount = question.intent.amount.unwrap_or_default();
-        if is_daily {
+        if policy.per_day_max != Bound::None {
+            let place = key::of_place(allowance(account, &allowance_sub_key(role, index)));
             let booked: Option<Allowance> = read(self.view, self.meter, &place)?;
             let today = booked.filter(|booked| booked.day == question.day()).map_or(Amount::ZERO, |booked| booked.used);
             if policy.judge(question, in_transaction, today).is_err() {

@@ -86,6 +86,11 @@ impl Scheduler {
         self.is_done.load(SeqCst)
     }
 
+    /// Has everyone stop.
+    pub(super) fn end(&self) {
+        self.is_done.store(true, SeqCst);
+    }
+
     /// What to do next, if there is something just now.
     pub(super) fn next(&self) -> Option<Task> {
         if self.next_validation.load(SeqCst) < self.next_execution.load(SeqCst) {

@@ -319,3 +319,31 @@ fn a_state_that_fails_fails_alike() {
         assert_eq!(run(1), run(3));
     }
 }
+
+/// A state that panics: a bug, which must not leave the other workers waiting.
+struct Broken;
+
+impl State for Broken {
+    fn get(&self, _: &Bytes) -> Result<Option<Bytes>, StateError> {
+        panic!("a test's bug");
+    }
+
+    fn includes(&self, _: &Hash) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_panic_of_one_ends_all() {
+    let genesis = genesis(&PEOPLE);
+    let rules = crate::apply::Rules::of(&genesis);
+    let ground = Ground {
+        rules: &rules,
+        slot: hpb_types::Slot(1),
+        block_time: rules.slot_start(hpb_types::Slot(1)),
+        tariff: crate::records::Tariff::default(),
+    };
+    let all: Vec<Checked> = (0..40).map(|salt| unsigned(body(&genesis, "alice", Vec::new(), salt))).collect();
+    let done = std::panic::catch_unwind(|| run(&ground, &Broken, &all, &Crew(3)).came.len());
+    assert!(done.is_err());
+}

@@ -58,17 +58,14 @@ pub(super) fn set(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
         Parent::Under(parent) if present != Some(permission.parent) => Some(parent),
         _ => None,
     };
-    let needed = present.map(|_| permission.name).into_iter().chain(moves_under);
-    let mut is_asked = false;
-    for needed in needed {
-        is_asked = true;
+    if present.is_none() && moves_under.is_none() {
+        // A second root.
+        return Err(RejectReason::BadPermission.into());
+    }
+    for needed in present.map(|_| permission.name).into_iter().chain(moves_under) {
         if !host.is_authorised(name, needed)? {
             return Err(RejectReason::Unauthorised.into());
         }
-    }
-    if !is_asked {
-        // A second root.
-        return Err(RejectReason::BadPermission.into());
     }
     judge_authority(host, &permission.authority)?;
     let mut after = before.clone();
