@@ -1,13 +1,14 @@
 //! The schedule of faults: data that is drawn from a seed, printed, cut down to what matters, and run again.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::{fmt, iter};
 
 use hpb_base::{Duration, Instant, Random};
 
 use crate::byzantine::Behaviour;
 use hpb_types::{Epoch, Epochs, Slot};
 
-use crate::cast::{DELTA, EPOCH_SLOTS, SLOT, slot_start};
+use crate::cast::{DELTA, EPOCH_SLOTS, SLICE, SLOT, slot_start};
 use crate::electorate::{Campaign, Electorate};
 use crate::link::Weather;
 
@@ -64,6 +65,13 @@ pub enum Kind {
         both_ways: bool,
         /// Whether the sessions break, and what is sent is lost; else it waits for the fault's end. Whole cards lose the
         /// frames either way, and find out for themselves whether a session outlasts it.
+        breaks: bool,
+    },
+    /// The new producers, with who has the slot in which it begins, part from all who produced before.
+    Part {
+        /// Who was elected.
+        new: Nodes,
+        /// As of a cut.
         breaks: bool,
     },
     /// Messages from some nodes to others are late, lost, out of order, doubled, damaged.
@@ -196,27 +204,38 @@ impl Nodes {
     }
 }
 
+impl Kind {
+    /// Whether a producer makes two slices of one place.
+    fn splits(&self) -> bool {
+        matches!(self, Self::Byzantine { behaviour: Behaviour::Twin { .. } | Behaviour::Equivocate { .. }, .. })
+    }
+}
+
 impl Schedule {
-    /// The schedule of a seed for `count` nodes: calm, with faults, with faults and up to a third Byzantine, or with
-    /// more than a third Byzantine.
+    /// The schedule of a seed for `count` nodes: calm, with nothing but partings of old and new producers, with faults, with
+    /// faults and up to a third Byzantine, or with more than a third Byzantine.
     pub fn draw(seed: u64, count: usize, electorate: &Electorate) -> Self {
         let random = &mut Random::stream(seed, 1);
         // A third of the smallest schedule that there may be.
         let least = if electorate.changes() { electorate.fewest() } else { count };
         let mut draw = Draw { random, count, liars_max: (least - 1) / 3, power_left: (least - 1) / 3 };
-        let mut faults = match draw.random.below(12) {
+        let mut faults = match draw.random.below(13) {
             0 => Vec::new(),
             1 => draw.conspiracy(),
+            2..=4 if electorate.changes() => draw.partings(electorate),
             kind => {
-                let mut faults = if kind < 8 { draw.byzantine() } else { Vec::new() };
+                let mut faults = if kind < 9 { draw.byzantine() } else { Vec::new() };
                 let number = draw.random.below(FAULTS_MAX + 1);
                 faults.extend((0..number).map(|_| draw.fault()));
                 if draw.random.below(4) == 0 {
                     faults.extend(draw.storm());
                 }
-                faults.extend(electorate.campaigns.iter().filter_map(|campaign| draw.parting(campaign)));
+                faults.extend(draw.partings(electorate));
                 faults.extend(deafness(seed));
                 faults.extend(deaths(seed, count));
+                if faults.iter().any(|fault| fault.kind.splits()) {
+                    faults.extend(shocks(seed, count));
+                }
                 faults
             }
         };
@@ -305,6 +324,24 @@ fn deaths(seed: u64, count: usize) -> Vec<Fault> {
         draw.brownout(from, last)
     };
     (0..number).flat_map(|_| death()).collect()
+}
+
+/// Where a producer makes two slices of one place, in two of three seeds nodes are killed about the begin of every slot, in
+/// the middle of a write, and are back while the slot lasts: what they confirmed then may have another beside it.
+fn shocks(seed: u64, count: usize) -> Vec<Fault> {
+    let random = &mut Random::stream(seed, 6);
+    if random.below(3) == 0 {
+        return Vec::new();
+    }
+    let most = SLICE.as_millis();
+    let mut draw = Draw { random, count, liars_max: 0, power_left: 0 };
+    let mut shock = |slot: u64| {
+        let node = draw.node();
+        let from = slot_start(slot) + Duration::from_millis(draw.random.below(2 * most)) - SLICE;
+        let until = from + Duration::from_millis(most + draw.random.below(2 * most));
+        Fault { from, until, kind: Kind::Crash { node, loss: Loss::Kill, mid_write: true } }
+    };
+    (FAULTS_FROM..FAULTS_UNTIL).flat_map(|slot| [slot; 2]).map(&mut shock).collect()
 }
 
 /// When the producer of `slot` becomes deaf, of slots `slot_time` long: that much after the begin of the slot before. Half
@@ -415,24 +452,48 @@ impl Draw<'_> {
     }
 
     /// Old and new producers part where the one set takes the other's place: after the new one is fixed, over the boundary.
-    fn parting(&mut self, campaign: &Campaign) -> Option<Fault> {
-        if self.random.below(2) == 0 {
-            return None;
-        }
+    fn partings(&mut self, electorate: &Electorate) -> Vec<Fault> {
         let epochs = Epochs::new(EPOCH_SLOTS);
-        let mut epoch = epochs.of(Slot(campaign.slot));
-        if Slot(campaign.slot) >= epochs.fixing_from(epoch) {
-            epoch = Epoch(epoch.0 + 1);
-        }
+        // The last vote before it counts.
+        let fixed_in = |campaign: &Campaign| {
+            let epoch = epochs.of(Slot(campaign.slot));
+            if Slot(campaign.slot) < epochs.fixing_from(epoch) { epoch } else { Epoch(epoch.0 + 1) }
+        };
+        let elected: BTreeMap<Epoch, Nodes> =
+            electorate.campaigns.iter().map(|campaign| (fixed_in(campaign), campaign.members)).collect();
+        elected.into_iter().flat_map(|(epoch, new)| self.parting(epochs, epoch, new)).collect()
+    }
+
+    fn parting(&mut self, epochs: Epochs, epoch: Epoch, new: Nodes) -> Vec<Fault> {
         let (fixed, boundary) = (epochs.fixing_from(epoch).0, epochs.start_of(Epoch(epoch.0 + 1)).0);
-        let span = slot_start(boundary).since(slot_start(fixed)).as_nanos();
-        let from = slot_start(fixed) + Duration::from_nanos(self.random.below(span));
         let until = slot_start(boundary + 1 + self.random.below(5)).min(slot_start(FAULTS_UNTIL));
-        // Some of the new ones may be on the other side.
-        let new = (0..self.random.below(2)).fold(campaign.members, |new, _| new.without(Nodes::one(self.node())));
-        let (to, breaks) = (new.others(self.count), self.random.below(2) == 0);
-        let kind = Kind::Cut { from: new, to, both_ways: true, breaks };
-        (from < until).then_some(Fault { from, until, kind })
+        let breaks = self.random.below(2) == 0;
+        let mut faults = match self.random.below(6) {
+            0 => Vec::new(),
+            1 => {
+                let span = slot_start(boundary).since(slot_start(fixed)).as_nanos();
+                let from = slot_start(fixed) + Duration::from_nanos(self.random.below(span));
+                // Some of the new ones may be on the other side.
+                let new = (0..self.random.below(2)).fold(new, |new, _| new.without(Nodes::one(self.node())));
+                let kind = Kind::Cut { from: new, to: new.others(self.count), both_ways: true, breaks };
+                vec![Fault { from, until, kind }]
+            }
+            _ => {
+                // Who fixes the new set hears nobody; who has the last slot before it shows that it is fixed for good, as soon
+                // as its first slice is confirmed, and not to all.
+                let last = slot_start(boundary - 1);
+                let from = last + SLICE + Duration::from_millis(20 + self.random.below(SLICE.as_millis() * 2 / 3));
+                let hears = |salt: &u64| deaf_after(*salt, boundary - 1, SLOT) >= SLOT - SLICE;
+                let salt = iter::repeat_with(|| self.random.next_u64()).find(hears).unwrap_or_default();
+                let deaf = Kind::Deaf { salt, alone_hear: false };
+                vec![
+                    Fault { from: slot_start(fixed), until: last - SLICE, kind: deaf },
+                    Fault { from, until, kind: Kind::Part { new, breaks } },
+                ]
+            }
+        };
+        faults.retain(|fault| fault.from < fault.until);
+        faults
     }
 
     /// More than a third are twins, and the others are cut in two: each side with the twins is a quorum.
@@ -581,6 +642,10 @@ impl fmt::Display for Kind {
             Self::Cut { from, to, both_ways, breaks } => {
                 let (ways, what) = (if *both_ways { "<->" } else { "->" }, if *breaks { "lost" } else { "held" });
                 write!(f, "nothing passes {from} {ways} {to}; it is {what}")
+            }
+            Self::Part { new, breaks } => {
+                let what = if *breaks { "lost" } else { "held" };
+                write!(f, "nothing passes between the new of {new}, with who has the slot, and the old; it is {what}")
             }
             Self::Weather { from, to, weather } => write!(f, "weather {from} -> {to}: {weather}"),
             Self::Deaf { alone_hear, .. } => {

@@ -17,6 +17,9 @@ impl World {
 
     pub(super) fn begin(&mut self, index: usize) {
         self.active[index] = true;
+        if let Kind::Part { new, breaks } = self.plan.schedule.faults[index].kind {
+            self.plan.schedule.faults[index].kind = self.parted(new, breaks);
+        }
         let kind = self.plan.schedule.faults[index].kind.clone();
         self.trace.note(self.now, Tag::Begun, 0, index as u64, &[]);
         self.trace.line(self.now, || format!("fault: {kind}"));
@@ -36,7 +39,7 @@ impl World {
                     }
                 }
             }
-            Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
+            Kind::Part { .. } | Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
             Kind::Deaf { .. } => self.deafen(),
             Kind::Byzantine { .. } => self.part(),
             Kind::Drift { node, ppm } => {
@@ -72,7 +75,7 @@ impl World {
                 }
                 self.restart(node);
             }
-            Kind::Cut { .. } | Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
+            Kind::Cut { .. } | Kind::Part { .. } | Kind::Weather { .. } | Kind::Slow { .. } => self.refresh_links(),
             Kind::Deaf { .. } => self.deafen(),
             Kind::Byzantine { .. } => self.part(),
             Kind::Drift { node, .. } => {
@@ -125,6 +128,15 @@ impl World {
                 self.send(from, to, &message);
             }
         }
+    }
+
+    /// Where those of a [`Kind::Part`] part now.
+    fn parted(&self, new: Nodes, breaks: bool) -> Kind {
+        let founders =
+            (0..self.plan.electorate.founders).fold(Nodes::default(), |nodes, node| nodes.or(Nodes::one(node)));
+        let owner = self.owner(self.cast.times.slot_at(self.now)).map_or(Nodes::default(), Nodes::one);
+        let from = new.without(founders).or(owner);
+        Kind::Cut { from, to: from.others(self.plan.nodes), both_ways: true, breaks }
     }
 
     /// Who is to produce in `slot`, as far as a correct node knows.
