@@ -8,9 +8,9 @@ use hpb_bench::flood::FloodError;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{churn, flood, loss, ports, reconnect, scale, sessions, sync};
+use hpb_bench::{churn, flood, ledger, loss, ports, reconnect, scale, sessions, sync};
 
-use crate::command_line::{Bench, Churn, Flood, Loss, Output, Ports, Reconnect, Sessions, Sync};
+use crate::command_line::{Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -32,6 +32,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Reconnect(options) => run_reconnect(options),
         Bench::Churn(options) => run_churn(options),
         Bench::Sync(options) => run_sync(options),
+        Bench::Ledger(options) => run_ledger(options),
         Bench::Ports(options) => run_ports(options),
         Bench::Loss(options) => run_loss(options),
         Bench::Flood(options) => run_flood(options),
@@ -134,6 +135,24 @@ fn run_sync(options: Sync) -> Result<(), Failure> {
         let report = sync::run(slots, command, progress).map_err(Failure::work)?;
         Ok(Printed {
             section: "sync".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn run_ledger(options: Ledger) -> Result<(), Failure> {
+    let Ledger { transfers, mainnet, repeats, folder, output } = options;
+    let mut command = format!("hpb bench ledger --transfers {transfers} --repeats {repeats}");
+    if let Some(file) = &mainnet {
+        let _ = write!(command, " --mainnet {}", file.display());
+    }
+    let options = ledger::Options { transfers, mainnet, repeats, folder };
+    put(&output, |progress| {
+        let report = ledger::run(&options, command, progress).map_err(Failure::work)?;
+        Ok(Printed {
+            section: "ledger".into(),
             terminal: report.terminal(),
             markdown: report.markdown(),
             json: report.to_json(),

@@ -16,7 +16,7 @@ use hpb_genesis::date::Date;
 use hpb_sim::scenario::Scenario;
 use hpb_types::{AccountName, Authorisation, PublicKey, SliceRef};
 
-pub(crate) use bench::{Bench, Churn, Flood, Loss, Output, Ports, Reconnect, Sessions, Sync};
+pub(crate) use bench::{Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
 pub(crate) use card::Card;
 pub(crate) use tune::{Tune, TuneHost, TuneState};
 use values::{authorisation, public_key, rate, seeds};
@@ -524,6 +524,7 @@ mod tests {
             ("bench reconnect --seconds 601", "601 is not in 1..=600"),
             ("bench churn --cycles 0", "0 is not in 1..=100000000"),
             ("bench sync --slots 19", "19 is not in 20..=20000"),
+            ("bench ledger --transfers 0", "0 is not in 1..=2000000"),
             ("bench reconnect extra", "unexpected argument 'extra' found"),
         ];
         for (text, part) in table {

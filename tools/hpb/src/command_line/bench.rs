@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
-use hpb_bench::{churn, flood, loss, reconnect, sessions, sync};
+use hpb_bench::{churn, flood, ledger, loss, reconnect, sessions, sync};
 
 use super::values::up_to;
 
@@ -18,6 +18,8 @@ pub(crate) enum Bench {
     Churn(Churn),
     /// A node without the chain that catches up with it from one peer, two and four, on virtual time
     Sync(Sync),
+    /// Transfers executed and committed, serially and on two workers, with signatures and without, beside LMDB by itself
+    Ledger(Ledger),
     /// Every port that this machine can open, bare and under the card, beside the kernel's TCP over the same cables
     ///
     /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
@@ -172,6 +174,33 @@ pub(crate) struct Sync {
         value_parser = RangedU64ValueParser::<u64>::new().range(20..=sync::SLOTS_MAX)
     )]
     pub(crate) slots: u64,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ledger {
+    /// Transfers of each way, rounded up to whole slices of 1,024
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 131_072,
+        value_parser = RangedU64ValueParser::<u64>::new().range(1..=ledger::TRANSFERS_MAX)
+    )]
+    pub(crate) transfers: u64,
+
+    /// Transfers of a real chain: columns block, index, from, to, `value_wei`, `gas_limit`, `input_bytes` [default: uniform ones alone]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mainnet: Option<PathBuf>,
+
+    /// How often everything is measured; the medians are printed
+    #[arg(long, value_name = "R", default_value_t = 3, value_parser = up_to(100))]
+    pub(crate) repeats: usize,
+
+    /// Where stores are made and removed again: commits are measured on its disk
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) folder: PathBuf,
 
     #[command(flatten)]
     pub(crate) output: Output,

@@ -1,0 +1,178 @@
+//! A ledger over LMDB that slices are executed on, one after the other, as a node does it: checked, executed, final, and
+//! every so often committed with a sync.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use hpb_ledger::folder::DataFolder;
+use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
+use hpb_ledger::parallel::Workers;
+use hpb_ledger::{ChangeSet, Checked, FinalBatch, Ledger, SliceContext, Store as _};
+use hpb_types::{Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
+
+use super::LedgerError;
+use super::load::Signed;
+
+/// Slices of one slot.
+const SLOT_SLICES: u64 = 60;
+/// Slices between two commits: a second's worth of a fast chain is about three times as many.
+pub(super) const COMMIT_SLICES: usize = 64;
+
+/// How slices are worked on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Way {
+    /// Threads that verify and execute.
+    pub(super) workers: usize,
+    /// Whether signatures are checked.
+    pub(super) signatures: bool,
+    /// Whether what is final is committed with a sync.
+    pub(super) durable: bool,
+}
+
+/// Threads of one call.
+#[derive(Debug)]
+struct Crew(usize);
+
+impl Workers for Crew {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, work: &(dyn Fn() + Sync)) {
+        thread::scope(|scope| {
+            for _ in 1..self.0 {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+}
+
+/// What slices are given as: checked by the one who timed nothing, or to be checked.
+pub(super) enum Slices<'s> {
+    /// Signatures are not part of the work.
+    Checked(&'s [Vec<Checked>]),
+    /// They are.
+    Unchecked(&'s [Vec<Transaction>]),
+}
+
+pub(super) struct Chain {
+    ledger: Ledger<LmdbStore>,
+    store: LmdbStore,
+    schedule: Arc<Schedule>,
+    tip: SliceRef,
+    workers: usize,
+    /// What was committed, genesis first.
+    batches: Vec<FinalBatch>,
+    /// What each slice changed, where that is asked for.
+    changes: Option<Vec<ChangeSet>>,
+}
+
+impl Chain {
+    /// One at genesis, whose state is committed; its folder is `path`, which is empty.
+    pub(super) fn at_genesis(signed: &Signed, path: &Path, workers: usize) -> Result<Self, LedgerError> {
+        let folder = DataFolder::open(path)?;
+        let store = LmdbStore::open(&folder, &signed.genesis.chain_id(), LmdbOptions::default())?;
+        let ledger = Ledger::open(&signed.genesis, store.clone())?.with_workers(Arc::new(Crew(workers)));
+        let schedule = Arc::new(signed.genesis.schedule());
+        let tip = signed.genesis.genesis_slice();
+        let mut chain = Self { ledger, store, schedule, tip, workers, batches: Vec::new(), changes: None };
+        chain.commit()?;
+        Ok(chain)
+    }
+
+    /// Works all slices off; whether every transfer took effect is checked.
+    pub(super) fn run(&mut self, slices: &Slices<'_>, durable: bool) -> Result<(), LedgerError> {
+        let count = match slices {
+            Slices::Checked(slices) => slices.len(),
+            Slices::Unchecked(slices) => slices.len(),
+        };
+        for number in 0..count {
+            match slices {
+                Slices::Checked(slices) => self.slice(&slices[number])?,
+                Slices::Unchecked(slices) => self.slice(&self.check(&slices[number])?)?,
+            }
+            if durable && (number + 1) % COMMIT_SLICES == 0 {
+                self.commit()?;
+            }
+        }
+        if durable { self.commit() } else { Ok(()) }
+    }
+
+    /// What each of the slices changes, from genesis on.
+    pub(super) fn changes(mut self, slices: &[Vec<Checked>]) -> Result<Vec<ChangeSet>, LedgerError> {
+        self.changes = Some(Vec::new());
+        self.run(&Slices::Checked(slices), false)?;
+        Ok(self.changes.unwrap_or_default())
+    }
+
+    /// What was committed at genesis, and since.
+    pub(super) fn into_batches(self) -> Option<(FinalBatch, Vec<FinalBatch>)> {
+        let mut batches = self.batches.into_iter();
+        Some((batches.next()?, batches.collect()))
+    }
+
+    fn slice(&mut self, transactions: &[Checked]) -> Result<(), LedgerError> {
+        let above = self.tip.height;
+        let height = if u64::from(above.index) + 1 < SLOT_SLICES && above.slot.0 > 0 {
+            Height { slot: above.slot, index: above.index + 1 }
+        } else {
+            Height { slot: Slot(above.slot.0 + 1), index: 0 }
+        };
+        let context = SliceContext {
+            slot: height.slot,
+            index: height.index,
+            producer: self.schedule.producer_at(height.slot).name,
+            schedule: Arc::clone(&self.schedule),
+            confirmers: Vec::new(),
+            beacon: None,
+        };
+        let executed = self.ledger.execute(&self.tip.id, &context, transactions)?;
+        if let Some(receipt) = executed.receipts.iter().find(|receipt| matches!(receipt.outcome, Outcome::Failed(_))) {
+            return Err(LedgerError::Failed(format!("{:?}", receipt.outcome)));
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.push(executed.changes.clone());
+        }
+        let place = [&height.slot.0.to_le_bytes()[..], &height.index.to_le_bytes()[..]];
+        let reference = SliceRef { height, id: Hash::of_parts("bench ledger slice", &place) };
+        self.ledger.insert(reference, self.tip.id, executed)?;
+        self.ledger.finalise(&reference.id)?;
+        self.tip = reference;
+        Ok(())
+    }
+
+    /// Signatures in one batch a worker, as a node's verifiers do it.
+    fn check(&self, transactions: &[Transaction]) -> Result<Vec<Checked>, LedgerError> {
+        let share = transactions.len().div_ceil(self.workers).max(1);
+        thread::scope(|scope| {
+            let mut shares = transactions.chunks(share);
+            let own = shares.next().unwrap_or_default();
+            let others: Vec<_> = shares.map(|share| scope.spawn(|| check(share))).collect();
+            let mut checked = check(own)?;
+            for other in others {
+                checked.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(checked)
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), LedgerError> {
+        while let Some(batch) = self.ledger.hand_over() {
+            self.store.commit(&batch)?;
+            self.ledger.committed(batch.point.commit);
+            self.batches.push(batch);
+        }
+        Ok(())
+    }
+}
+
+/// Checks transactions that are all good.
+pub(super) fn check(transactions: &[Transaction]) -> Result<Vec<Checked>, LedgerError> {
+    if verify_transactions(transactions).contains(&false) {
+        return Err(LedgerError::Failed("a signature is bad".to_owned()));
+    }
+    let checked = transactions.iter().map(|transaction| Checked::verified(transaction.clone()));
+    checked.collect::<Result<_, _>>().map_err(|reason| LedgerError::Failed(reason.to_string()))
+}

@@ -1,0 +1,245 @@
+//! How many transfers a second the ledger takes: executed, and executed and durable, serially and on two workers, with
+//! signatures and without, on the transfers of a real chain and on uniform ones; beside LMDB by itself.
+//!
+//! Every way works off the same slices from the same genesis, state is read from LMDB, and results and roots are made as
+//! in a node. A repeat goes through all ways of both loads before the next begins; medians are reported.
+
+mod chain;
+mod load;
+mod raw;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use hpb_devnet::workload::WorkloadError;
+use hpb_ledger::folder::FolderError;
+use hpb_ledger::{ChangeSet, Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, StoreError};
+use hpb_types::NameError;
+
+use crate::conditions::Conditions;
+use chain::{Chain, Slices, Way, check};
+use load::{Load, SLICE_TRANSFERS, Signed};
+use raw::Raw;
+
+pub use raw::RawError;
+pub use report::{Figure, LoadReport, Report, SCHEMA_VERSION};
+
+/// Transfers of one way at most: all of them are held signed.
+pub const TRANSFERS_MAX: u64 = 2_000_000;
+
+/// What is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Transfers of each way, 1,024 to [`TRANSFERS_MAX`]; rounded up to whole slices.
+    pub transfers: u64,
+    /// A file of a real chain's transfers; without one that load is left out, and said to be.
+    pub mainnet: Option<PathBuf>,
+    /// How often everything is measured; at least once.
+    pub repeats: usize,
+    /// Where stores are made and removed again: its disk is what commits are measured on.
+    pub folder: PathBuf,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file of transfers.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// A fee beyond every amount.
+    #[error("the fees of a transfer do not fit an amount")]
+    Unpayable,
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The folder.
+    #[error("{path}: {error}")]
+    Temporary {
+        /// Where a folder was to be made.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The store's folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A slice that does not execute.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// A slice that has no place.
+    #[error(transparent)]
+    Insert(#[from] InsertError),
+    /// A slice that does not become final.
+    #[error(transparent)]
+    Finalise(#[from] FinaliseError),
+    /// A transfer that takes no effect: the figures would be of something else.
+    #[error("a transfer failed: {0}")]
+    Failed(String),
+    /// LMDB by itself.
+    #[error(transparent)]
+    Raw(#[from] RawError),
+}
+
+/// All ways: workers, signatures, durable.
+fn ways() -> impl Iterator<Item = Way> {
+    [false, true].into_iter().flat_map(|durable| {
+        [false, true]
+            .into_iter()
+            .flat_map(move |signatures| [1, 2].into_iter().map(move |workers| Way { workers, signatures, durable }))
+    })
+}
+
+/// Measures; `command` is what the user typed, `progress` is told what is under way.
+///
+/// # Errors
+/// See [`LedgerError`].
+pub fn run(options: &Options, command: String, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, LedgerError> {
+    let conditions = Conditions::read();
+    let count = usize::try_from(options.transfers).unwrap_or(usize::MAX).next_multiple_of(SLICE_TRANSFERS);
+    let mut loads = vec![Load::uniform(count)?];
+    if let Some(path) = &options.mainnet {
+        loads.push(Load::mainnet(path, count)?);
+    }
+    let mut benches = Vec::new();
+    for load in loads {
+        progress(&format!("{}: {count} transfers are signed", load.name));
+        benches.push(Bench::new(&load, &options.folder)?);
+    }
+    for repeat in 1..=options.repeats {
+        for bench in &mut benches {
+            progress(&format!("{}, {repeat} of {}", bench.name, options.repeats));
+            bench.measure(&options.folder)?;
+        }
+    }
+    Ok(Report::new(command, options, count, benches, &conditions))
+}
+
+/// One load and its figures.
+struct Bench {
+    name: &'static str,
+    origin: String,
+    signed: Signed,
+    checked: Vec<Vec<Checked>>,
+    /// By way, seconds of each repeat.
+    took_s: Vec<(Way, Vec<f64>)>,
+    /// What each slice changes.
+    changes: Vec<ChangeSet>,
+    /// Seconds of LMDB by itself, with a sync a slice.
+    raw_slices_s: Vec<f64>,
+    /// The same with the ledger's own batches, in which later changes of a key take the place of earlier ones.
+    raw_batches_s: Vec<f64>,
+    /// Keys and bytes of all batches, and how many there are.
+    written: Written,
+}
+
+/// What a run with commits writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Written {
+    batches: u64,
+    keys: u64,
+    bytes: u64,
+}
+
+impl Bench {
+    fn new(load: &Load, folder: &Path) -> Result<Self, LedgerError> {
+        let signed = load.sign()?;
+        let checked: Vec<_> = signed.slices.iter().map(|slice| check(slice)).collect::<Result<_, _>>()?;
+        let place = temporary(folder)?;
+        let changes = Chain::at_genesis(&signed, place.path(), 1)?.changes(&checked)?;
+        Ok(Self {
+            name: load.name,
+            origin: load.origin.clone(),
+            signed,
+            checked,
+            took_s: ways().map(|way| (way, Vec::new())).collect(),
+            changes,
+            raw_slices_s: Vec::new(),
+            raw_batches_s: Vec::new(),
+            written: Written::default(),
+        })
+    }
+
+    /// Every way once, each from a genesis of its own; and LMDB with what the last of them committed.
+    fn measure(&mut self, folder: &Path) -> Result<(), LedgerError> {
+        let mut committed = None;
+        for (way, took_s) in &mut self.took_s {
+            let place = temporary(folder)?;
+            let mut chain = Chain::at_genesis(&self.signed, place.path(), way.workers)?;
+            let slices =
+                if way.signatures { Slices::Unchecked(&self.signed.slices) } else { Slices::Checked(&self.checked) };
+            let began = now();
+            chain.run(&slices, way.durable)?;
+            took_s.push(began.elapsed().as_secs_f64());
+            if way.durable {
+                committed = chain.into_batches();
+            }
+        }
+        let Some((start, batches)) = committed else { return Ok(()) };
+        let raw = |took_s: &mut Vec<f64>, work: &dyn Fn(&Raw) -> Result<(), RawError>| {
+            let place = temporary(folder)?;
+            let raw = Raw::open(place.path(), &start)?;
+            let began = now();
+            work(&raw)?;
+            took_s.push(began.elapsed().as_secs_f64());
+            Ok::<(), LedgerError>(())
+        };
+        raw(&mut self.raw_slices_s, &|raw| self.changes.iter().try_for_each(|changes| raw.put(changes)))?;
+        raw(&mut self.raw_batches_s, &|raw| batches.iter().try_for_each(|batch| raw.put(&batch.changes)))?;
+        self.written = Written {
+            batches: batches.len() as u64,
+            keys: batches.iter().map(|batch| batch.changes.len() as u64).sum(),
+            bytes: batches.iter().map(|batch| FinalBatch::bytes_len(batch) as u64).sum(),
+        };
+        Ok(())
+    }
+}
+
+fn temporary(folder: &Path) -> Result<tempfile::TempDir, LedgerError> {
+    tempfile::Builder::new()
+        .prefix("hpb-bench-ledger-")
+        .tempdir_in(folder)
+        .map_err(|error| LedgerError::Temporary { path: folder.display().to_string(), error })
+}
+
+#[allow(clippy::disallowed_methods, reason = "a bench measures real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_ways_of_a_small_run_have_figures() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows =
+            "1,0,0x00000000000000000000000000000000000000aa,0x00000000000000000000000000000000000000bb,5,21000,0\n";
+        let file = folder.path().join("transfers.csv");
+        std::fs::write(&file, format!("block,index,from,to,value_wei,gas_limit,input_bytes\n{rows}")).unwrap();
+        let options = Options { transfers: 2_000, mainnet: Some(file), repeats: 1, folder: folder.path().to_owned() };
+        let report = run(&options, "x".into(), &mut |_| {}).unwrap();
+        assert_eq!(report.loads.len(), 2);
+        for load in &report.loads {
+            assert_eq!(load.figures.len(), 8);
+            assert!(load.figures.iter().all(|figure| figure.transfers_per_s > 0.0) && load.raw_slices_per_s > 0.0);
+            assert!(load.batches == 1 && load.keys > 0 && load.bytes > 0);
+        }
+        assert!(report.markdown().contains("| mainnet |") && report.to_json().unwrap().contains("transfers_per_s"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "stores are removed");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let options = Options { transfers: 1, mainnet: None, repeats: 1, folder: PathBuf::from("/nonexistent/place") };
+        assert!(run(&options, String::new(), &mut |_| {}).unwrap_err().to_string().starts_with("/nonexistent/place: "));
+    }
+}

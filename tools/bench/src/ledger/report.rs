@@ -1,0 +1,227 @@
+//! The figures of a run, for people and programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::chain::{COMMIT_SLICES, Way};
+use super::load::SLICE_TRANSFERS;
+use super::{Bench, Options};
+use crate::conditions::Conditions;
+use crate::report::{MachineLine, aligned, grouped, lines, table};
+use crate::verdict::Verdict;
+
+/// Grows when a field of the JSON changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+/// What one core has to execute, in transfers a second without signatures.
+const PER_CORE: f64 = 200_000.0;
+/// What two workers have to reach over one, on uniform transfers and on a real chain's.
+const SPEED_UP_UNIFORM: f64 = 1.3;
+const SPEED_UP_MAINNET: f64 = 0.9;
+/// How far the committed way may stay behind LMDB by itself.
+const BEHIND_RAW: f64 = 2.0;
+
+/// One way of working a load off.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Figure {
+    /// Threads.
+    pub workers: usize,
+    /// Whether signatures were checked.
+    pub signatures: bool,
+    /// Whether it was committed with a sync.
+    pub durable: bool,
+    /// Transfers a second, the median of all repeats.
+    pub transfers_per_s: f64,
+}
+
+/// All figures of one load.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct LoadReport {
+    /// `uniform` or `mainnet`.
+    pub name: &'static str,
+    /// What it is, and how it repeats.
+    pub origin: String,
+    /// By way.
+    pub figures: Vec<Figure>,
+    /// Transfers a second whose changes LMDB takes by itself, slice by slice, with a sync each.
+    pub raw_slices_per_s: f64,
+    /// The same with the ledger's own batches, in which later changes of a key take the place of earlier ones.
+    pub raw_batches_per_s: f64,
+    /// Batches of a run.
+    pub batches: u64,
+    /// Keys in all of them.
+    pub keys: u64,
+    /// Bytes of keys and values in all of them.
+    pub bytes: u64,
+}
+
+/// Everything that is said about one run; `--json` prints it.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The machine that ran it.
+    pub machine: MachineLine,
+    /// The command that repeats the run.
+    pub command: String,
+    /// Transfers of each way.
+    pub transfers: u64,
+    /// Repeats that the medians are over.
+    pub repeats: usize,
+    /// The figures.
+    pub loads: Vec<LoadReport>,
+    /// What was asked, and whether it was met.
+    pub verdicts: Vec<Verdict>,
+    /// What a reader must know.
+    pub notes: Vec<String>,
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl LoadReport {
+    fn new(bench: Bench, transfers: f64) -> Self {
+        let figure = |(way, took_s): &(Way, Vec<f64>)| Figure {
+            workers: way.workers,
+            signatures: way.signatures,
+            durable: way.durable,
+            transfers_per_s: transfers / median(took_s),
+        };
+        Self {
+            name: bench.name,
+            origin: bench.origin,
+            figures: bench.took_s.iter().map(figure).collect(),
+            raw_slices_per_s: transfers / median(&bench.raw_slices_s),
+            raw_batches_per_s: transfers / median(&bench.raw_batches_s),
+            batches: bench.written.batches,
+            keys: bench.written.keys,
+            bytes: bench.written.bytes,
+        }
+    }
+
+    fn of(&self, workers: usize, signatures: bool, durable: bool) -> f64 {
+        let wanted = |figure: &&Figure| {
+            figure.workers == workers && figure.signatures == signatures && figure.durable == durable
+        };
+        self.figures.iter().find(wanted).map_or(f64::NAN, |figure| figure.transfers_per_s)
+    }
+
+    fn verdicts(&self) -> Vec<Verdict> {
+        let name = self.name;
+        let serial = self.of(1, false, false);
+        let speed_up = if name == "uniform" { SPEED_UP_UNIFORM } else { SPEED_UP_MAINNET };
+        let ratio = self.of(2, false, false) / serial;
+        let behind = self.raw_slices_per_s / self.of(1, false, true);
+        vec![
+            Verdict::at_least(format!("{name}, executed by one core, no signatures"), serial, PER_CORE, "transfers/s"),
+            Verdict::at_least(format!("{name}, two workers over one"), ratio, speed_up, "x"),
+            Verdict::at_most(
+                format!("{name}, LMDB by itself, a sync a slice, over the committed way"),
+                behind,
+                BEHIND_RAW,
+                "x",
+            ),
+        ]
+    }
+
+    fn row(&self, signatures: bool) -> Vec<String> {
+        let mut row = vec![self.name.to_owned(), if signatures { "on" } else { "off" }.to_owned()];
+        for durable in [false, true] {
+            row.extend([1, 2].map(|workers| grouped(self.of(workers, signatures, durable))));
+        }
+        row.extend([self.raw_slices_per_s, self.raw_batches_per_s].map(grouped));
+        row
+    }
+}
+
+impl Report {
+    #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+    pub(super) fn new(
+        command: String,
+        options: &Options,
+        transfers: usize,
+        benches: Vec<Bench>,
+        conditions: &Conditions,
+    ) -> Self {
+        let loads: Vec<LoadReport> =
+            benches.into_iter().map(|bench| LoadReport::new(bench, transfers as f64)).collect();
+        let mut notes: Vec<String> = loads
+            .iter()
+            .map(|load| {
+                let [batches, keys, kib] =
+                    [load.batches, load.keys, load.bytes >> 10].map(|count| grouped(count as f64));
+                format!("{}: {}; {batches} batches of {keys} keys and {kib} KiB in all", load.name, load.origin)
+            })
+            .collect();
+        if options.mainnet.is_none() {
+            notes.push("mainnet: left out, as no file of transfers was given (--mainnet)".to_owned());
+        }
+        notes.push(
+            "executed, committed: by one worker, and by 2; LMDB: the same changes put into it without a ledger, with a \
+             sync a slice, and with a sync a batch, in which a key's last change stands for all"
+                .to_owned(),
+        );
+        notes.push(format!(
+            "slices of {SLICE_TRANSFERS} transfers, {COMMIT_SLICES} of them a commit; stores lie in {}",
+            options.folder.display()
+        ));
+        notes.extend(conditions.notes());
+        Self {
+            schema_version: SCHEMA_VERSION,
+            machine: MachineLine::read(None),
+            command,
+            transfers: transfers as u64,
+            repeats: options.repeats,
+            verdicts: loads.iter().flat_map(LoadReport::verdicts).collect(),
+            loads,
+            notes,
+        }
+    }
+
+    /// The JSON of `--json`, indented, with a newline at its end.
+    ///
+    /// # Errors
+    /// None in practice: every figure is finite.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    /// The tables for a terminal: at most 120 columns, no colours.
+    pub fn terminal(&self) -> String {
+        let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work());
+        aligned(&mut text, &self.rows());
+        text.push('\n');
+        lines(&mut text, "", &self.verdicts);
+        text.push('\n');
+        lines(&mut text, "", &self.notes);
+        text
+    }
+
+    /// The section for `BENCHMARKS.md`.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from("## The ledger\n\n");
+        let _ = writeln!(text, "- machine: {}\n- command: `{}`", self.machine.host(), self.command);
+        let _ = writeln!(text, "- work: {}\n", self.work());
+        table(&mut text, &self.rows());
+        text.push('\n');
+        lines(&mut text, "- ", &self.notes);
+        lines(&mut text, "- ", &self.verdicts);
+        text
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
+    fn work(&self) -> String {
+        let transfers = grouped(self.transfers as f64);
+        format!("{transfers} transfers each way, transfers a second, medians of {}", self.repeats)
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let head = ["load", "signatures", "executed", "by 2", "committed", "by 2", "LMDB a slice", "LMDB a batch"];
+        let mut rows = vec![head.map(String::from).to_vec()];
+        rows.extend(self.loads.iter().flat_map(|load| [false, true].map(|signatures| load.row(signatures))));
+        rows
+    }
+}
