@@ -38,10 +38,11 @@ endif
 	    echo 'make check: cargo-deny is not installed; run: cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked' >&2; exit 1; }
 	$(CARGO) deny check --hide-inclusion-graph bans licenses sources
 
-bench: ## Compare the card with the kernel's TCP at 10,000 sessions, echo while most of the sessions reconnect, churn a million
+bench: ## Compare the card with the kernel's TCP at 10,000 sessions, echo while most of the sessions reconnect, churn a million, execute and commit transfers
 	$(CARGO) run --release -p hpb -- bench sessions --count 10000
 	$(CARGO) run --release -p hpb -- bench reconnect
 	$(CARGO) run --release -p hpb -- bench churn
+	$(CARGO) run --release -p hpb -- bench ledger
 
 fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_SECONDS each (60); needs a C++ compiler
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \

@@ -1,6 +1,6 @@
 //! Deliberate bugs, one at a time, and how many seeds it takes until the checker that must find it does.
 //!
-//! The seeds are those of every run: nothing is drawn for a canary's sake.
+//! The seeds are those of every run: with a canary in, nothing else is drawn than without.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -14,6 +14,7 @@ use crate::kernel::sockperf::CrossCheck;
 use crate::memory;
 use crate::runner::{Outcome, SessionCount, Skipped, TargetDetail, TargetResult};
 use crate::target::Work;
+use crate::verdict::Verdict;
 
 /// Grows when a field of the JSON changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -283,6 +284,46 @@ fn ratio(result: &TargetResult, results: &[TargetResult]) -> Option<Ratio> {
 /// A quotient that JSON can hold: 0 where there is nothing to divide by.
 fn quotient(numerator: f64, denominator: f64) -> f64 {
     if denominator > 0.0 { numerator / denominator } else { 0.0 }
+}
+
+/// A report of one table: what is said of a run, for a terminal and for the page.
+pub(crate) struct Sheet<'r> {
+    /// The section's heading.
+    pub(crate) title: &'static str,
+    pub(crate) machine: &'r MachineLine,
+    /// What the user typed.
+    pub(crate) command: &'r str,
+    /// What was done, in a line.
+    pub(crate) work: String,
+    /// The table, its heads first.
+    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) notes: &'r [String],
+    pub(crate) verdicts: &'r [Verdict],
+}
+
+impl Sheet<'_> {
+    /// At most 120 columns, no colours.
+    pub(crate) fn terminal(&self) -> String {
+        let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work);
+        aligned(&mut text, &self.rows);
+        text.push('\n');
+        lines(&mut text, "", self.verdicts);
+        text.push('\n');
+        lines(&mut text, "", self.notes);
+        text
+    }
+
+    /// The section for `BENCHMARKS.md`.
+    pub(crate) fn markdown(&self) -> String {
+        let Self { title, command, work, .. } = self;
+        let host = self.machine.host();
+        let mut text = format!("## {title}\n\n- machine: {host}\n- command: `{command}`\n- work: {work}\n\n");
+        table(&mut text, &self.rows);
+        text.push('\n');
+        lines(&mut text, "- ", self.notes);
+        lines(&mut text, "- ", self.verdicts);
+        text
+    }
 }
 
 /// A figure without decimals, its digits in threes.

@@ -8,12 +8,10 @@
 
 mod world;
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::conditions::Conditions;
-use crate::report::{MachineLine, aligned, grouped, lines, table};
+use crate::report::{MachineLine, Sheet, grouped};
 use crate::target::TargetError;
 use crate::verdict::Verdict;
 use world::{Chain, DELAY, LINK_BPS, SLICE_MS, SLOT_MS, TRANSFERS_PER_SLOT, Taken, VALIDATORS};
@@ -148,25 +146,24 @@ impl Report {
 
     /// The tables for a terminal: at most 120 columns, no colours.
     pub fn terminal(&self) -> String {
-        let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work());
-        aligned(&mut text, &self.rows());
-        text.push('\n');
-        lines(&mut text, "", &self.verdicts);
-        text.push('\n');
-        lines(&mut text, "", &self.notes);
-        text
+        self.sheet().terminal()
     }
 
     /// The section for `BENCHMARKS.md`.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("## Catching up\n\n");
-        let _ = writeln!(text, "- machine: {}\n- command: `{}`", self.machine.host(), self.command);
-        let _ = writeln!(text, "- work: {}\n", self.work());
-        table(&mut text, &self.rows());
-        text.push('\n');
-        lines(&mut text, "- ", &self.notes);
-        lines(&mut text, "- ", &self.verdicts);
-        text
+        self.sheet().markdown()
+    }
+
+    fn sheet(&self) -> Sheet<'_> {
+        Sheet {
+            title: "Catching up",
+            machine: &self.machine,
+            command: &self.command,
+            work: self.work(),
+            rows: self.rows(),
+            notes: &self.notes,
+            verdicts: &self.verdicts,
+        }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]

@@ -17,6 +17,7 @@ impl World {
 
     pub(super) fn begin(&mut self, index: usize) {
         self.active[index] = true;
+        // From now on a cut, which is what the matches below and the links know.
         if let Kind::Part { new, breaks } = self.plan.schedule.faults[index].kind {
             self.plan.schedule.faults[index].kind = self.parted(new, breaks);
         }

@@ -8,7 +8,7 @@ use std::thread;
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::parallel::Workers;
-use hpb_ledger::{ChangeSet, Checked, FinalBatch, Ledger, SliceContext, Store as _};
+use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store as _};
 use hpb_types::{Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
 
 use super::LedgerError;
@@ -63,27 +63,29 @@ pub(super) struct Chain {
     schedule: Arc<Schedule>,
     tip: SliceRef,
     workers: usize,
-    /// What was committed, genesis first.
+    /// What was committed at genesis.
+    start: FinalBatch,
+    /// What was committed since.
     batches: Vec<FinalBatch>,
-    /// What each slice changed, where that is asked for.
-    changes: Option<Vec<ChangeSet>>,
 }
 
 impl Chain {
     /// One at genesis, whose state is committed; its folder is `path`, which is empty.
     pub(super) fn at_genesis(signed: &Signed, path: &Path, workers: usize) -> Result<Self, LedgerError> {
         let folder = DataFolder::open(path)?;
-        let store = LmdbStore::open(&folder, &signed.genesis.chain_id(), LmdbOptions::default())?;
-        let ledger = Ledger::open(&signed.genesis, store.clone())?.with_workers(Arc::new(Crew(workers)));
+        let mut store = LmdbStore::open(&folder, &signed.genesis.chain_id(), LmdbOptions::default())?;
+        let mut ledger = Ledger::open(&signed.genesis, store.clone())?.with_workers(Arc::new(Crew(workers)));
         let schedule = Arc::new(signed.genesis.schedule());
         let tip = signed.genesis.genesis_slice();
-        let mut chain = Self { ledger, store, schedule, tip, workers, batches: Vec::new(), changes: None };
-        chain.commit()?;
-        Ok(chain)
+        let start = ledger.hand_over().ok_or_else(|| LedgerError::Failed("a genesis without a state".to_owned()))?;
+        store.commit(&start)?;
+        ledger.committed(start.point.commit);
+        Ok(Self { ledger, store, schedule, tip, workers, start, batches: Vec::new() })
     }
 
-    /// Works all slices off; whether every transfer took effect is checked.
-    pub(super) fn run(&mut self, slices: &Slices<'_>, durable: bool) -> Result<(), LedgerError> {
+    /// Works all slices off, and commits after every so many of them, if at all; whether every transfer took effect is
+    /// checked.
+    pub(super) fn run(&mut self, slices: &Slices<'_>, commit_slices: Option<usize>) -> Result<(), LedgerError> {
         let count = match slices {
             Slices::Checked(slices) => slices.len(),
             Slices::Unchecked(slices) => slices.len(),
@@ -93,24 +95,16 @@ impl Chain {
                 Slices::Checked(slices) => self.slice(&slices[number])?,
                 Slices::Unchecked(slices) => self.slice(&self.check(&slices[number])?)?,
             }
-            if durable && (number + 1) % COMMIT_SLICES == 0 {
+            if commit_slices.is_some_and(|every| (number + 1) % every == 0 || number + 1 == count) {
                 self.commit()?;
             }
         }
-        if durable { self.commit() } else { Ok(()) }
-    }
-
-    /// What each of the slices changes, from genesis on.
-    pub(super) fn changes(mut self, slices: &[Vec<Checked>]) -> Result<Vec<ChangeSet>, LedgerError> {
-        self.changes = Some(Vec::new());
-        self.run(&Slices::Checked(slices), false)?;
-        Ok(self.changes.unwrap_or_default())
+        Ok(())
     }
 
     /// What was committed at genesis, and since.
-    pub(super) fn into_batches(self) -> Option<(FinalBatch, Vec<FinalBatch>)> {
-        let mut batches = self.batches.into_iter();
-        Some((batches.next()?, batches.collect()))
+    pub(super) fn into_batches(self) -> (FinalBatch, Vec<FinalBatch>) {
+        (self.start, self.batches)
     }
 
     fn slice(&mut self, transactions: &[Checked]) -> Result<(), LedgerError> {
@@ -131,9 +125,6 @@ impl Chain {
         let executed = self.ledger.execute(&self.tip.id, &context, transactions)?;
         if let Some(receipt) = executed.receipts.iter().find(|receipt| matches!(receipt.outcome, Outcome::Failed(_))) {
             return Err(LedgerError::Failed(format!("{:?}", receipt.outcome)));
-        }
-        if let Some(changes) = &mut self.changes {
-            changes.push(executed.changes.clone());
         }
         let place = [&height.slot.0.to_le_bytes()[..], &height.index.to_le_bytes()[..]];
         let reference = SliceRef { height, id: Hash::of_parts("bench ledger slice", &place) };
@@ -168,7 +159,7 @@ impl Chain {
     }
 }
 
-/// Checks transactions that are all good.
+/// Checks transactions that are all good. The copy of each stands for the decoding that a node does there.
 pub(super) fn check(transactions: &[Transaction]) -> Result<Vec<Checked>, LedgerError> {
     if verify_transactions(transactions).contains(&false) {
         return Err(LedgerError::Failed("a signature is bad".to_owned()));

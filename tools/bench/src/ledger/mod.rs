@@ -10,15 +10,15 @@ mod raw;
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use hpb_devnet::workload::WorkloadError;
 use hpb_ledger::folder::FolderError;
-use hpb_ledger::{ChangeSet, Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, StoreError};
+use hpb_ledger::{Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, StoreError};
 use hpb_types::NameError;
 
 use crate::conditions::Conditions;
-use chain::{Chain, Slices, Way, check};
+use crate::sys::wall_ns;
+use chain::{COMMIT_SLICES, Chain, Slices, Way, check};
 use load::{Load, SLICE_TRANSFERS, Signed};
 use raw::Raw;
 
@@ -129,8 +129,9 @@ struct Bench {
     checked: Vec<Vec<Checked>>,
     /// By way, seconds of each repeat.
     took_s: Vec<(Way, Vec<f64>)>,
-    /// What each slice changes.
-    changes: Vec<ChangeSet>,
+    /// What the chain begins with, and what each slice changes.
+    start: FinalBatch,
+    slices: Vec<FinalBatch>,
     /// Seconds of LMDB by itself, with a sync a slice.
     raw_slices_s: Vec<f64>,
     /// The same with the ledger's own batches, in which later changes of a key take the place of earlier ones.
@@ -152,14 +153,17 @@ impl Bench {
         let signed = load.sign()?;
         let checked: Vec<_> = signed.slices.iter().map(|slice| check(slice)).collect::<Result<_, _>>()?;
         let place = temporary(folder)?;
-        let changes = Chain::at_genesis(&signed, place.path(), 1)?.changes(&checked)?;
+        let mut chain = Chain::at_genesis(&signed, place.path(), 1)?;
+        chain.run(&Slices::Checked(&checked), Some(1))?;
+        let (start, slices) = chain.into_batches();
         Ok(Self {
             name: load.name,
             origin: load.origin.clone(),
             signed,
             checked,
             took_s: ways().map(|way| (way, Vec::new())).collect(),
-            changes,
+            start,
+            slices,
             raw_slices_s: Vec::new(),
             raw_batches_s: Vec::new(),
             written: Written::default(),
@@ -168,30 +172,28 @@ impl Bench {
 
     /// Every way once, each from a genesis of its own; and LMDB with what the last of them committed.
     fn measure(&mut self, folder: &Path) -> Result<(), LedgerError> {
-        let mut committed = None;
+        let mut batches = Vec::new();
         for (way, took_s) in &mut self.took_s {
             let place = temporary(folder)?;
             let mut chain = Chain::at_genesis(&self.signed, place.path(), way.workers)?;
             let slices =
                 if way.signatures { Slices::Unchecked(&self.signed.slices) } else { Slices::Checked(&self.checked) };
-            let began = now();
-            chain.run(&slices, way.durable)?;
-            took_s.push(began.elapsed().as_secs_f64());
+            let began_ns = wall_ns();
+            chain.run(&slices, way.durable.then_some(COMMIT_SLICES))?;
+            took_s.push(seconds_since(began_ns));
             if way.durable {
-                committed = chain.into_batches();
+                batches = chain.into_batches().1;
             }
         }
-        let Some((start, batches)) = committed else { return Ok(()) };
-        let raw = |took_s: &mut Vec<f64>, work: &dyn Fn(&Raw) -> Result<(), RawError>| {
+        let raw = |batches: &[FinalBatch]| {
             let place = temporary(folder)?;
-            let raw = Raw::open(place.path(), &start)?;
-            let began = now();
-            work(&raw)?;
-            took_s.push(began.elapsed().as_secs_f64());
-            Ok::<(), LedgerError>(())
+            let raw = Raw::open(place.path(), &self.start)?;
+            let began_ns = wall_ns();
+            batches.iter().try_for_each(|batch| raw.put(batch))?;
+            Ok::<f64, LedgerError>(seconds_since(began_ns))
         };
-        raw(&mut self.raw_slices_s, &|raw| self.changes.iter().try_for_each(|changes| raw.put(changes)))?;
-        raw(&mut self.raw_batches_s, &|raw| batches.iter().try_for_each(|batch| raw.put(&batch.changes)))?;
+        self.raw_slices_s.push(raw(&self.slices)?);
+        self.raw_batches_s.push(raw(&batches)?);
         self.written = Written {
             batches: batches.len() as u64,
             keys: batches.iter().map(|batch| batch.changes.len() as u64).sum(),
@@ -201,16 +203,16 @@ impl Bench {
     }
 }
 
+#[allow(clippy::cast_precision_loss, reason = "times below 2^53")]
+fn seconds_since(began_ns: u64) -> f64 {
+    wall_ns().saturating_sub(began_ns) as f64 / 1e9
+}
+
 fn temporary(folder: &Path) -> Result<tempfile::TempDir, LedgerError> {
     tempfile::Builder::new()
         .prefix("hpb-bench-ledger-")
         .tempdir_in(folder)
         .map_err(|error| LedgerError::Temporary { path: folder.display().to_string(), error })
-}
-
-#[allow(clippy::disallowed_methods, reason = "a bench measures real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

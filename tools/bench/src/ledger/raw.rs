@@ -1,6 +1,5 @@
 //! The same bytes put into LMDB by itself, each batch with a sync: what no ledger over LMDB can beat.
 
-use std::borrow::Borrow;
 use std::path::Path;
 
 use hpb_ledger::FinalBatch;
@@ -26,21 +25,17 @@ impl Raw {
         let environment = Environment::new().set_max_dbs(1).set_map_size(MAP_LEN).open(path)?;
         let database = environment.create_db(Some("state"), DatabaseFlags::empty())?;
         let raw = Self { environment, database };
-        raw.put(&start.changes)?;
+        raw.put(start)?;
         Ok(raw)
     }
 
-    /// Puts what changes together, and waits until it is on disk.
-    pub(super) fn put<'c, B: Borrow<[u8]> + 'c>(
-        &self,
-        changes: impl IntoIterator<Item = (&'c B, &'c Option<B>)>,
-    ) -> Result<(), RawError> {
+    /// Puts one batch, and waits until it is on disk.
+    pub(super) fn put(&self, batch: &FinalBatch) -> Result<(), RawError> {
         let mut transaction = self.environment.begin_rw_txn()?;
-        for (key, value) in changes {
-            let key: &[u8] = key.borrow();
+        for (key, value) in &batch.changes {
             match value {
-                Some(value) => transaction.put(self.database, &key, &value.borrow(), WriteFlags::empty())?,
-                None => match transaction.del(self.database, &key, None) {
+                Some(value) => transaction.put(self.database, key, value, WriteFlags::empty())?,
+                None => match transaction.del(self.database, key, None) {
                     Err(lmdb::Error::NotFound) => {}
                     done => done?,
                 },

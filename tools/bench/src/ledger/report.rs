@@ -1,14 +1,13 @@
 //! The figures of a run, for people and programs.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::chain::{COMMIT_SLICES, Way};
 use super::load::SLICE_TRANSFERS;
 use super::{Bench, Options};
 use crate::conditions::Conditions;
-use crate::report::{MachineLine, aligned, grouped, lines, table};
+use crate::report::{MachineLine, Sheet, grouped};
+use crate::runner::median;
 use crate::verdict::Verdict;
 
 /// Grows when a field of the JSON changes its meaning.
@@ -76,15 +75,9 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 impl LoadReport {
-    fn new(bench: Bench, transfers: f64) -> Self {
-        let figure = |(way, took_s): &(Way, Vec<f64>)| Figure {
+    fn new(mut bench: Bench, transfers: f64) -> Self {
+        let figure = |(way, took_s): &mut (Way, Vec<f64>)| Figure {
             workers: way.workers,
             signatures: way.signatures,
             durable: way.durable,
@@ -93,9 +86,9 @@ impl LoadReport {
         Self {
             name: bench.name,
             origin: bench.origin,
-            figures: bench.took_s.iter().map(figure).collect(),
-            raw_slices_per_s: transfers / median(&bench.raw_slices_s),
-            raw_batches_per_s: transfers / median(&bench.raw_batches_s),
+            figures: bench.took_s.iter_mut().map(figure).collect(),
+            raw_slices_per_s: transfers / median(&mut bench.raw_slices_s),
+            raw_batches_per_s: transfers / median(&mut bench.raw_batches_s),
             batches: bench.written.batches,
             keys: bench.written.keys,
             bytes: bench.written.bytes,
@@ -191,25 +184,24 @@ impl Report {
 
     /// The tables for a terminal: at most 120 columns, no colours.
     pub fn terminal(&self) -> String {
-        let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work());
-        aligned(&mut text, &self.rows());
-        text.push('\n');
-        lines(&mut text, "", &self.verdicts);
-        text.push('\n');
-        lines(&mut text, "", &self.notes);
-        text
+        self.sheet().terminal()
     }
 
     /// The section for `BENCHMARKS.md`.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("## The ledger\n\n");
-        let _ = writeln!(text, "- machine: {}\n- command: `{}`", self.machine.host(), self.command);
-        let _ = writeln!(text, "- work: {}\n", self.work());
-        table(&mut text, &self.rows());
-        text.push('\n');
-        lines(&mut text, "- ", &self.notes);
-        lines(&mut text, "- ", &self.verdicts);
-        text
+        self.sheet().markdown()
+    }
+
+    fn sheet(&self) -> Sheet<'_> {
+        Sheet {
+            title: "The ledger",
+            machine: &self.machine,
+            command: &self.command,
+            work: self.work(),
+            rows: self.rows(),
+            notes: &self.notes,
+            verdicts: &self.verdicts,
+        }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]

@@ -198,7 +198,8 @@ pub(crate) struct Ledger {
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = up_to(100))]
     pub(crate) repeats: usize,
 
-    /// Where stores are made and removed again: commits are measured on its disk
+    /// Where stores are made and removed again: commits are measured on its disk. A run that is interrupted leaves a folder
+    /// hpb-bench-ledger-* there
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub(crate) folder: PathBuf,
 
