@@ -11,9 +11,13 @@
 //! - **Failed**: the payer is good, but an action or another authorisation is not. All actions are undone, the fee
 //!   stays paid, the receipt says why.
 //!
+//! Ahead of the transactions of a block comes what time brings: fees, an epoch's end, and proposals that are due (`due`).
+//!
 //! Key signatures were checked before ([`Checked`]). What one transaction comes to is `one`'s; several workers may run
 //! them ahead of their turn ([`crate::parallel`]), with the same outcome.
 
+pub(crate) mod deed;
+mod due;
 pub(crate) mod one;
 
 use std::collections::BTreeSet;
@@ -36,12 +40,14 @@ use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::digest::results_commitment;
 use crate::dpos;
+use crate::fees::Load;
 use crate::host::{credit, read_account, read_record};
-use crate::key::{self, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
+use crate::key::{self, LOAD, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
 use crate::parallel::{self, Done, Workers};
-use crate::records::{self, Included, SlotFees, Window};
+use crate::records::{self, Included, SlotFees, Tariff, Window};
 use crate::view::{ChangeSet, State, StateError, View};
-use one::Ground;
+use deed::Ground;
+use one::work_of;
 
 /// Records of expired ids that one slice takes away: more than it can add, so that the queue empties.
 const EXPIRED_RECORDS_PER_SLICE_MAX: usize = 2;
@@ -107,12 +113,22 @@ pub struct SliceContext {
     pub beacon: Option<Hash>,
 }
 
+/// What a slice's execution takes from the slice before it, beside its state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Parent {
+    /// Its slot.
+    pub slot: Slot,
+    /// On the first slice of a block, the first keys of the queue of proposals, ascending, at most `DUE_PER_BLOCK_MAX`;
+    /// else none.
+    pub queue: Vec<Bytes>,
+}
+
 /// What the execution of a slice came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Executed {
     /// The transactions' ids, in order.
     pub ids: Vec<Hash>,
-    /// One a transaction, in order.
+    /// Those of proposals that were due, then one a transaction, in order.
     pub receipts: Vec<Receipt>,
     /// What changes in the state.
     pub changes: ChangeSet,
@@ -168,15 +184,14 @@ pub enum ExecuteError {
     NoSuchParent,
 }
 
-/// Executes the transactions of a slice as they stand. Its parent lies in slot `parent`. How many workers there are
-/// changes nothing but the time.
+/// Executes the transactions of a slice as they stand. How many workers there are changes nothing but the time.
 ///
 /// # Errors
 /// The slice is invalid, or the state can't be read.
 pub fn execute(
     rules: &Rules,
     state: &(dyn State + Sync),
-    parent: Slot,
+    parent: &Parent,
     context: &SliceContext,
     transactions: &[Checked],
     workers: &dyn Workers,
@@ -192,15 +207,15 @@ pub fn execute(
     executor.finish(context)
 }
 
-/// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched. The
-/// parent lies in slot `parent`. How many workers there are changes nothing but the time.
+/// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched. How many
+/// workers there are changes nothing but the time.
 ///
 /// # Errors
 /// The place is none for a slice, or the state can't be read.
 pub fn build(
     rules: &Rules,
     state: &(dyn State + Sync),
-    parent: Slot,
+    parent: &Parent,
     context: &SliceContext,
     candidates: impl IntoIterator<Item = Checked>,
     workers: &dyn Workers,
@@ -264,6 +279,8 @@ struct Executor<'s> {
     ids_seen: BTreeSet<Hash>,
     receipts: Vec<Receipt>,
     fees: Amount,
+    /// What the slot was asked to do before this slice, and by it so far.
+    load: Load,
     next: Option<Schedule>,
 }
 
@@ -271,25 +288,27 @@ impl<'s> Executor<'s> {
     fn new(rules: &'s Rules, state: &'s (dyn State + Sync), slot: Slot) -> Result<Self, StateError> {
         let mut view = View::new(state);
         let tariff_key = key::of(SYSTEM, TARIFF);
-        let tariff = read_record(&mut view, &tariff_key)?.ok_or_else(|| StateError::damaged(&tariff_key))?;
+        let tariff: Tariff = read_record(&mut view, &tariff_key)?.ok_or_else(|| StateError::damaged(&tariff_key))?;
+        let load = load_at(&mut view, &tariff, slot)?;
         Ok(Self {
             state,
             view,
-            ground: Ground { rules, slot, block_time: rules.slot_start(slot), tariff },
+            ground: Ground { rules, slot, block_time: rules.slot_start(slot), tariff, price: load.price },
             ids: Vec::new(),
             ids_seen: BTreeSet::new(),
             receipts: Vec::new(),
             fees: Amount::ZERO,
+            load,
             next: None,
         })
     }
 
     /// What comes before the first transaction: the last block's fees go to its producer, expired ids go, an epoch that
-    /// has ended is settled, a schedule may be fixed.
+    /// has ended is settled, a schedule may be fixed, proposals that are due are done.
     fn begin(
         rules: &'s Rules,
         state: &'s (dyn State + Sync),
-        parent: Slot,
+        parent: &Parent,
         context: &SliceContext,
     ) -> Result<Self, ExecuteError> {
         let mut executor = Self::new(rules, state, context.slot)?;
@@ -305,7 +324,10 @@ impl<'s> Executor<'s> {
         }
         executor.forget_expired()?;
         if let Some(parameters) = &rules.dpos {
-            executor.next = dpos::begin(&mut executor.view, rules, parameters, parent, context)?;
+            executor.next = dpos::begin(&mut executor.view, rules, parameters, parent.slot, context)?;
+        }
+        for receipt in due::perform_due(&executor.ground, &mut executor.view, &parent.queue)? {
+            executor.take(receipt)?;
         }
         Ok(executor)
     }
@@ -349,10 +371,10 @@ impl<'s> Executor<'s> {
         let base = Overlay { state: self.state, above: self.view.changes() };
         let Done { came, changes } = parallel::run(&self.ground, &base, transactions, workers);
         let mut pushed = Vec::with_capacity(transactions.len());
-        for came in came {
+        for (came, transaction) in came.into_iter().zip(transactions) {
             pushed.push(match came? {
                 Ok(receipt) => {
-                    self.take(receipt)?;
+                    self.include(transaction, receipt)?;
                     Ok(())
                 }
                 Err(reason) => Err(reason),
@@ -386,15 +408,22 @@ impl<'s> Executor<'s> {
     fn push(&mut self, transaction: &Checked) -> Result<Result<(), RejectReason>, StateError> {
         let is_seen = self.ids_seen.contains(&transaction.id());
         match one::transact(&self.ground, &mut self.view, transaction, is_seen)? {
-            Ok(receipt) => self.take(receipt).map(Ok),
+            Ok(receipt) => self.include(transaction, receipt).map(Ok),
             Err(reason) => Ok(Err(reason)),
         }
     }
 
-    fn take(&mut self, receipt: Receipt) -> Result<(), StateError> {
-        self.fees = self.fees.checked_add(receipt.fee).ok_or_else(|| StateError::overflow("the slot's fees"))?;
+    /// A transaction stands in the slice.
+    fn include(&mut self, transaction: &Checked, receipt: Receipt) -> Result<(), StateError> {
         self.ids.push(receipt.transaction);
         self.ids_seen.insert(receipt.transaction);
+        self.load.units = self.load.units.saturating_add(work_of(transaction).load());
+        self.take(receipt)
+    }
+
+    fn take(&mut self, receipt: Receipt) -> Result<(), StateError> {
+        self.fees = self.fees.checked_add(receipt.fee).ok_or_else(|| StateError::overflow("the slot's fees"))?;
+        self.load.units = self.load.units.saturating_add(receipt.units);
         self.receipts.push(receipt);
         Ok(())
     }
@@ -406,10 +435,13 @@ impl<'s> Executor<'s> {
         transactions.iter().map(Checked::id).all(|id| ids.insert(id) && !self.ids_seen.contains(&id))
     }
 
-    /// What comes after the last transaction: its fees join the slot's, its ids join the window.
+    /// What comes after the last transaction: its fees and its load join the slot's, its ids join the window.
     fn finish(mut self, context: &SliceContext) -> Result<Executed, ExecuteError> {
-        if !self.ids.is_empty() {
+        if !self.receipts.is_empty() {
             self.join_fees(context)?;
+            self.join_load();
+        }
+        if !self.ids.is_empty() {
             self.join_ids(context.slot)?;
         }
         let changes = self.view.into_changes();
@@ -429,6 +461,12 @@ impl<'s> Executor<'s> {
         Ok(())
     }
 
+    fn join_load(&mut self) {
+        if self.ground.tariff.fees.slot_units != 0 {
+            self.view.set(key::of(SYSTEM, LOAD), Some(records::store(&self.load)));
+        }
+    }
+
     fn join_ids(&mut self, slot: Slot) -> Result<(), StateError> {
         let window_key = key::of(SYSTEM, WINDOW);
         let mut window: Window = read_record(&mut self.view, &window_key)?.unwrap_or_default();
@@ -438,6 +476,15 @@ impl<'s> Executor<'s> {
         self.view.set(window_key, Some(records::store(&window)));
         Ok(())
     }
+}
+
+/// What the slot was asked to do so far, and the price in it.
+pub(crate) fn load_at(view: &mut View<'_>, tariff: &Tariff, slot: Slot) -> Result<Load, StateError> {
+    if tariff.fees.slot_units == 0 {
+        return Ok(Load { slot, ..Load::default() });
+    }
+    let load: Option<Load> = read_record(view, &key::of(SYSTEM, LOAD))?;
+    Ok(load.unwrap_or_default().at(slot, &tariff.fees))
 }
 
 /// How long after the start of its slot an id is known.

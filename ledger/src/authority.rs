@@ -1,11 +1,11 @@
-//! Authority: who may act for an account. Here, the check whether the keys that signed stand behind a permission: one
-//! function, one caller (the transaction's start). What passed it then answers contracts (`permit`), by the account's
-//! tree or by what the account granted to others ([`delegation`]).
+//! Authority: who may act for an account. Here, the check whether what somebody brings satisfies a permission: one
+//! function, asked at a transaction's start and for proposals. What passed it then answers contracts (`permit`), by the
+//! account's tree or by what the account granted to others ([`delegation`]).
 //!
-//! A permission is satisfied when the weights of its parts that are satisfied reach its threshold, or when one above it
-//! is: parents satisfy children, never the reverse. Waits count for nothing here: a transaction that executes at once
-//! has waited for nothing. Depth and steps are bounded at the check, so that accounts that refer to each other in a
-//! circle are harmless and need no search when they are made.
+//! A permission is satisfied when the weights of its parts that are satisfied reach its threshold, when one above it is,
+//! or when one of them was approved: parents satisfy children, never the reverse. Waits count where there was a delay: a
+//! transaction that executes at once has waited for nothing. Depth and steps are bounded at the check, so that accounts
+//! that refer to each other in a circle are harmless and need no search when they are made.
 
 pub mod delegation;
 pub mod explain;
@@ -21,21 +21,45 @@ use crate::account::{Account, Permission};
 /// Where the check finds accounts.
 pub type Accounts<'a, E> = dyn FnMut(AccountName) -> Result<Option<Account>, E> + 'a;
 
+/// What is brought to satisfy permissions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Standing<'a> {
+    /// Keys that signed, at most `SIGNATURES_MAX`.
+    pub keys: &'a [PublicKey],
+    /// Permissions that approved.
+    pub approvals: &'a [Authorisation],
+    /// How long it has waited, in milliseconds.
+    pub waited_ms: u64,
+}
+
+impl<'a> Standing<'a> {
+    /// Keys that signed, and nothing else.
+    pub fn signed(keys: &'a [PublicKey]) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
+    /// Whether the permission of that account, or one above it, approved.
+    fn approves(&self, account: &Account, asked: &Authorisation) -> bool {
+        let of_account = self.approvals.iter().filter(|by| by.account == asked.account);
+        of_account.into_iter().any(|by| account.covers(by.permission, asked.permission))
+    }
+}
+
 /// Which of the keys were needed: bit i for key i.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct UsedKeys(pub u64);
 
-/// Whether `keys`, at most `SIGNATURES_MAX`, satisfy `authorisation`: which of them it took, or `None`. The heaviest
-/// parts are looked at first, keys before accounts, until the threshold is reached.
+/// Whether `standing` satisfies `authorisation`: which of its keys it took, or `None`. The heaviest parts are looked at
+/// first, keys before accounts, waits last, until the threshold is reached.
 ///
 /// # Errors
 /// What `accounts` says.
 pub fn judge<E>(
     authorisation: &Authorisation,
-    keys: &[PublicKey],
+    standing: Standing<'_>,
     accounts: &mut Accounts<'_, E>,
 ) -> Result<Option<UsedKeys>, E> {
-    judge_within(AUTHORITY_DEPTH_MAX, authorisation, keys, accounts)
+    judge_within(AUTHORITY_DEPTH_MAX, authorisation, standing, accounts)
 }
 
 /// [`judge`] following at most `depth` references between accounts.
@@ -45,16 +69,16 @@ pub fn judge<E>(
 pub fn judge_within<E>(
     depth: usize,
     authorisation: &Authorisation,
-    keys: &[PublicKey],
+    standing: Standing<'_>,
     accounts: &mut Accounts<'_, E>,
 ) -> Result<Option<UsedKeys>, E> {
-    assert!(keys.len() <= SIGNATURES_MAX, "the transaction's signatures were counted at its decoding");
-    let used = Check { keys, accounts, steps_left: AUTHORITY_STEPS_MAX }.satisfied(authorisation, depth)?;
+    assert!(standing.keys.len() <= SIGNATURES_MAX, "the transaction's signatures were counted at its decoding");
+    let used = Check { standing, accounts, steps_left: AUTHORITY_STEPS_MAX }.satisfied(authorisation, depth)?;
     Ok(used.map(UsedKeys))
 }
 
 struct Check<'a, 'b, E> {
-    keys: &'a [PublicKey],
+    standing: Standing<'a>,
     accounts: &'a mut Accounts<'b, E>,
     steps_left: usize,
 }
@@ -63,6 +87,7 @@ struct Check<'a, 'b, E> {
 enum Part<'a> {
     Key(&'a PublicKey),
     Account(&'a Authorisation),
+    Wait(u64),
 }
 
 impl<E> Check<'_, '_, E> {
@@ -74,6 +99,9 @@ impl<E> Check<'_, '_, E> {
         let Some(account) = (self.accounts)(authorisation.account)? else {
             return Ok(None);
         };
+        if self.standing.approves(&account, authorisation) {
+            return Ok(Some(0));
+        }
         for permission in account.upward(authorisation.permission) {
             if let Some(used) = self.weigh(permission, depth)? {
                 return Ok(Some(used));
@@ -92,6 +120,7 @@ impl<E> Check<'_, '_, E> {
         let accounts = authority.accounts.iter().map(|part| (part.weight, Part::Account(&part.authorisation)));
         let mut parts: Vec<(u16, Part<'_>)> = keys.chain(accounts).collect();
         parts.sort_by_key(|(weight, _)| Reverse(*weight));
+        parts.extend(authority.waits.iter().map(|part| (part.weight, Part::Wait(part.wait_ms))));
         let (mut reached, mut used) = (0_u32, 0_u64);
         for (weight, part) in parts {
             if let Some(needed) = self.part(part, depth)? {
@@ -113,11 +142,12 @@ impl<E> Check<'_, '_, E> {
 
     fn part(&mut self, part: Part<'_>, depth: usize) -> Result<Option<u64>, E> {
         match part {
-            Part::Key(key) => Ok(self.keys.iter().position(|signer| signer == key).map(|index| 1 << index)),
+            Part::Key(key) => Ok(self.standing.keys.iter().position(|signer| signer == key).map(|index| 1 << index)),
             Part::Account(authorisation) => match depth.checked_sub(1) {
                 Some(depth) => self.satisfied(authorisation, depth),
                 None => Ok(None),
             },
+            Part::Wait(wait_ms) => Ok((self.standing.waited_ms >= wait_ms).then_some(0)),
         }
     }
 }

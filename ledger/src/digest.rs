@@ -70,8 +70,13 @@ mod tests {
 
     #[test]
     fn everything_counts() {
-        let receipt =
-            |fee, outcome| Receipt { transaction: Hash([1; 32]), outcome, fee: Amount(fee), events: Vec::new() };
+        let receipt = |fee, outcome| Receipt {
+            transaction: Hash([1; 32]),
+            outcome,
+            fee: Amount(fee),
+            units: 0,
+            events: Vec::new(),
+        };
         let one = receipt(1, Outcome::Applied);
         let key = || Bytes::from(b"k".as_slice());
         let value = |text: &[u8]| Some(Bytes::from(text));

@@ -15,8 +15,8 @@ use crate::authority::delegation::Question;
 use crate::authority::permit::{NoAnswer, Permit, Used};
 use crate::bytes::Bytes;
 use crate::key::{
-    self, ACCOUNT, ACTIVITY, ALLOWANCE, BALANCE, CONTRACT_TABLES, DELEGATION, DEPOSIT, DPOS, STAKE, SYSTEM, TOKEN,
-    VESTING,
+    self, ACCOUNT, ACTIVITY, ALLOWANCE, BALANCE, CONTRACT_TABLES, DELEGATION, DEPOSIT, DPOS, DUE, PROPOSAL, STAKE,
+    SYSTEM, TOKEN, VESTING,
 };
 use crate::records;
 use crate::view::{StateError, View};
@@ -46,7 +46,8 @@ pub(crate) struct CallHost<'t, 'v, 's> {
 /// Whether the contract owns the table under the account.
 fn may_write(contract: AccountName, account: AccountName, table: Table) -> bool {
     match table {
-        ACCOUNT | DEPOSIT | DELEGATION | ALLOWANCE => contract == SYSTEM,
+        ACCOUNT | DEPOSIT | DELEGATION | ALLOWANCE | PROPOSAL => contract == SYSTEM,
+        DUE => contract == SYSTEM && account == SYSTEM,
         // What is staked or bonded leaves a balance, and comes back to it; so does what pays for room.
         BALANCE => contract == TOKEN || contract == DPOS || contract == SYSTEM,
         VESTING => contract == TOKEN,
@@ -236,6 +237,10 @@ mod tests {
             ("system", "alice", BALANCE, true),
             ("system", "alice", DELEGATION, true),
             ("system", "alice", ALLOWANCE, true),
+            ("system", "alice", PROPOSAL, true),
+            ("system", "system", DUE, true),
+            ("system", "alice", DUE, false),
+            ("token", "alice", PROPOSAL, false),
             ("system", "alice", DEPOSIT, true),
             ("system", "alice", VESTING, false),
             ("token", "alice", VESTING, true),

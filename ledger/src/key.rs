@@ -12,12 +12,15 @@
 //! | 4 | any | none | its roles and grants ([`crate::authority::delegation::Delegation`]) | `system` |
 //! | 5 | any | role, zero, u8 | what a policy let out today ([`crate::authority::delegation::Allowance`]) | the ledger |
 //! | 6 | any | none | what comes to it later ([`crate::token::Vesting`]) | genesis, `token` |
+//! | 7 | any | name | what it proposes ([`crate::system::Proposal`]) | `system`, the ledger |
 //! | 16 | `system` | none | the chain id | genesis |
 //! | 17 | `system` | none | the supply at genesis | genesis |
 //! | 18 | `system` | none | the tariff | genesis; later by block |
 //! | 19 | `system` | none | the fees of the current slot ([`crate::records::SlotFees`]) | the ledger |
 //! | 20 | `system` | none | which records of table 21 are held ([`crate::records::Window`]) | the ledger |
 //! | 21 | `system` | sequence u64, big-endian | the ids that one slice included ([`crate::records::Included`]) | the ledger |
+//! | 22 | `system` | none | the load and price of the last slot with transactions ([`crate::fees::Load`]), where prices move | the ledger |
+//! | 23 | `system` | time u64, proposal id, both big-endian | whose proposal is due then, and its name ([`crate::system::Due`]) | `system`, the ledger |
 //! | 32 | any | none | what the account has staked, and its vote ([`crate::dpos::Stake`]), where there is anything | `dpos` |
 //! | 33 | any | none | the registered producer ([`crate::dpos::Producer`]) | genesis, `dpos`, the ledger |
 //! | 34 | any | none | the votes for the account as a producer, where they are not zero | `dpos` |
@@ -56,6 +59,8 @@ pub const DELEGATION: Table = Table(4);
 pub const ALLOWANCE: Table = Table(5);
 /// What comes to accounts later.
 pub const VESTING: Table = Table(6);
+/// What accounts propose.
+pub const PROPOSAL: Table = Table(7);
 /// The chain id.
 pub const CHAIN: Table = Table(16);
 /// The supply at genesis.
@@ -68,6 +73,10 @@ pub const SLOT_FEES: Table = Table(19);
 pub const WINDOW: Table = Table(20);
 /// Ids of transactions that may not have expired.
 pub const INCLUDED: Table = Table(21);
+/// The load and price of the last slot with transactions.
+pub const LOAD: Table = Table(22);
+/// Proposals that wait for their time.
+pub const DUE: Table = Table(23);
 /// What accounts have staked.
 pub const STAKE: Table = Table(32);
 /// Registered producers.

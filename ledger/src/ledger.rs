@@ -8,14 +8,16 @@
 use core::ops::ControlFlow;
 use std::sync::Arc;
 
+use hpb_base::limits::DUE_PER_BLOCK_MAX;
 use hpb_types::evidence::Judge;
 use hpb_types::{
-    AccountName, Amount, Authorisation, ChainId, Genesis, Hash, Height, PublicKey, Receipt, RejectReason, SliceRef,
-    Slot, VestingPart,
+    AccountName, Amount, Authorisation, ChainId, Genesis, Hash, Height, PermissionName, Receipt, RejectReason,
+    SliceRef, Slot, VestingPart,
 };
 
 use crate::account::Account;
-use crate::apply::{self, Built, ExecuteError, Executed, Rules, SliceContext};
+use crate::apply::{self, Built, ExecuteError, Executed, Parent, Rules, SliceContext};
+use crate::authority::Standing;
 use crate::authority::delegation::Delegation;
 use crate::authority::explain::{self, Explained};
 use crate::bytes::Bytes;
@@ -24,13 +26,14 @@ use crate::deposit::Deposit;
 use crate::digest::Digest;
 use crate::dpos::{self, EpochActivity, ProducerState, Stake};
 use crate::key::{
-    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, POOL, STAKE, SUPPLY, SYSTEM, TARIFF, VESTING,
+    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, DUE, POOL, PROPOSAL, STAKE, SUPPLY, SYSTEM, TARIFF,
+    VESTING,
 };
 use crate::parallel::{Alone, Workers};
 use crate::records::{self, Tariff};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
 use crate::supply::{Holdings, Supply};
-use crate::system::is_reserved;
+use crate::system::{Proposal, is_reserved};
 use crate::token::Vesting;
 use crate::tree::{FinaliseError, Finalised, InsertError, StateAt, Switch, Tree};
 use crate::view::{ChangeSet, State, StateError, View};
@@ -155,7 +158,7 @@ impl<S: Store> Ledger<S> {
         transactions: &[Checked],
     ) -> Result<Executed, ExecuteError> {
         let (above, state) = self.parent_state(parent, context)?;
-        apply::execute(&self.rules, &state, above, context, transactions, &*self.workers)
+        apply::execute(&self.rules, &state, &above, context, transactions, &*self.workers)
     }
 
     /// Makes a slice's content on `parent` from candidates, leaving out what can't stand in it.
@@ -169,16 +172,18 @@ impl<S: Store> Ledger<S> {
         candidates: impl IntoIterator<Item = Checked>,
     ) -> Result<Built, ExecuteError> {
         let (above, state) = self.parent_state(parent, context)?;
-        apply::build(&self.rules, &state, above, context, candidates, &*self.workers)
+        apply::build(&self.rules, &state, &above, context, candidates, &*self.workers)
     }
 
-    /// The parent's slot and the state after it.
-    fn parent_state(&self, parent: &Hash, context: &SliceContext) -> Result<(Slot, StateAt<'_, S>), ExecuteError> {
+    /// The parent and the state after it.
+    fn parent_state(&self, parent: &Hash, context: &SliceContext) -> Result<(Parent, StateAt<'_, S>), ExecuteError> {
         let above = self.tree.reference(parent).ok_or(ExecuteError::NoSuchParent)?;
         if (Height { slot: context.slot, index: context.index }) <= above.height {
             return Err(ExecuteError::NotAfterParent);
         }
-        Ok((above.height.slot, self.state_at(parent)?))
+        let state = self.state_at(parent)?;
+        let queue = if context.index == 0 { queue(&state)? } else { Vec::new() };
+        Ok((Parent { slot: above.height.slot, queue }, state))
     }
 
     fn state_at(&self, id: &Hash) -> Result<StateAt<'_, S>, ExecuteError> {
@@ -280,16 +285,42 @@ impl<S: Store> Ledger<S> {
         Ok(Some(AccountState { name, record, balance, deposit, delegation, vesting }))
     }
 
-    /// Why `keys` satisfy `asked` at the slice of that id, or do not.
+    /// Why `standing` satisfies `asked` at the slice of that id, or does not.
     ///
     /// # Errors
     /// The slice is unknown, or the state can't be read.
-    pub fn explain(&self, at: &Hash, asked: &Authorisation, keys: &[PublicKey]) -> Result<Explained, ExecuteError> {
+    pub fn explain(&self, at: &Hash, asked: &Authorisation, standing: Standing<'_>) -> Result<Explained, ExecuteError> {
         let state = self.state_at(at)?;
-        Ok(explain::explain(asked, keys, &mut |account| get_record(&state, &key::of(account, ACCOUNT)))?)
+        Ok(explain::explain(asked, standing, &mut |account| get_record(&state, &key::of(account, ACCOUNT)))?)
     }
 
-    /// What transactions cost in a slice on the slice of that id.
+    /// What an account proposes at the slice of that id, by name.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn proposals(&self, at: &Hash, proposer: AccountName) -> Result<Vec<(PermissionName, Proposal)>, ExecuteError> {
+        let (state, mut all, mut damaged) = (self.state_at(at)?, Vec::new(), None);
+        state.scan(&key::of(proposer, PROPOSAL), |key, value| {
+            let name = key::parse(key).and_then(|place| core::str::from_utf8(place.sub_key).ok()?.parse().ok());
+            match name.zip(records::load(value)) {
+                Some(proposal) => all.push(proposal),
+                None => damaged = Some(StateError::damaged(key)),
+            }
+            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        damaged.map_or(Ok(all), |error| Err(error.into()))
+    }
+
+    /// The price of a transaction in `slot`, on the slice of that id, in parts of [`PRICE_ONE`](crate::fees::PRICE_ONE).
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn price(&self, at: &Hash, slot: Slot) -> Result<u32, ExecuteError> {
+        let tariff = self.tariff(at)?;
+        Ok(apply::load_at(&mut View::new(&self.state_at(at)?), &tariff, slot)?.price)
+    }
+
+    /// What transactions cost in a slice on the slice of that id, at the lowest price.
     ///
     /// # Errors
     /// The slice is unknown, or the state can't be read.
@@ -428,6 +459,16 @@ fn get_record<T: hpb_types::Canonical>(state: &impl State, key: &Bytes) -> Resul
     }
 }
 
+/// The first keys of the queue of proposals.
+fn queue<S: Store>(state: &StateAt<'_, S>) -> Result<Vec<Bytes>, StateError> {
+    let mut keys = Vec::new();
+    state.scan(&key::of(SYSTEM, DUE), |key, _| {
+        keys.push(Bytes::from(key));
+        if keys.len() < DUE_PER_BLOCK_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(keys)
+}
+
 fn holdings<S: Store>(state: &StateAt<'_, S>) -> Result<Holdings, StateError> {
     let (mut holdings, mut damaged) = (Holdings::default(), None);
     state.scan(&[], |key, value| {
@@ -474,7 +515,7 @@ fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenErr
     dpos::genesis_state(genesis, &mut state);
     state.insert(key::of(SYSTEM, CHAIN), Some(records::store(&chain)));
     state.insert(key::of(SYSTEM, SUPPLY), Some(records::store(&supply)));
-    let tariff = Tariff { per_byte: genesis.fee_per_byte, deposit_per_byte: genesis.deposit_per_byte };
+    let tariff = Tariff { fees: genesis.fees, deposit_per_byte: genesis.deposit_per_byte };
     state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&tariff)));
     Ok(state)
 }

@@ -14,6 +14,7 @@ pub mod checked;
 pub mod deposit;
 pub mod digest;
 pub mod dpos;
+pub mod fees;
 pub mod folder;
 mod host;
 pub mod key;

@@ -56,7 +56,7 @@ impl<'r> Native<'r> {
         if call.contract == TOKEN {
             token::dispatch(host, call)
         } else if call.contract == SYSTEM {
-            system::dispatch(host, call)
+            system::dispatch(host, self.rules.chain, call)
         } else if call.contract == DPOS
             && let Some(parameters) = &self.rules.dpos
         {

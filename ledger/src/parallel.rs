@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hpb_types::{Hash, Receipt, RejectReason};
 
-use crate::apply::one::{Ground, transact};
+use crate::apply::deed::Ground;
+use crate::apply::one::transact;
 use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::view::{ChangeSet, State, StateError, View};

@@ -4,18 +4,18 @@
 
 use hpb_base::limits::TRANSACTIONS_PER_SLICE_MAX;
 use hpb_types::codec::{Canonical, Reader};
-use hpb_types::{AccountName, Amount, Hash, Slot};
+use hpb_types::{AccountName, Amount, Fees, Hash, Slot};
 
 use crate::bytes::Bytes;
 
 /// The version of every record's layout.
 const VERSION: u8 = 1;
 
-/// What a transaction costs; seam of the base price, which changes by block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+/// What transactions and room in the state cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tariff {
-    /// The fee of one byte of a transaction.
-    pub per_byte: Amount,
+    /// What transactions cost ([`crate::fees`]).
+    pub fees: Fees,
     /// What one byte of an account's record or roles costs for as long as it lies in the state.
     pub deposit_per_byte: Amount,
 }
@@ -50,17 +50,10 @@ pub struct Included {
     pub ids: Vec<Hash>,
 }
 
-hpb_types::layout!(Tariff { per_byte, deposit_per_byte });
+hpb_types::layout!(Tariff { fees, deposit_per_byte });
 hpb_types::layout!(SlotFees { slot, producer, amount });
 hpb_types::layout!(Window { first, next });
 hpb_types::layout!(Included { slot, ids: list(1..=TRANSACTIONS_PER_SLICE_MAX) });
-
-impl Tariff {
-    /// The fee of a transaction of `len` bytes; `None` above every amount.
-    pub fn fee(&self, len: usize) -> Option<Amount> {
-        self.per_byte.0.checked_mul(len as u128).map(Amount)
-    }
-}
 
 impl Included {
     /// The slot of a stored record, without its ids.
@@ -115,11 +108,5 @@ mod tests {
         let newer = [&[VERSION + 1], &bytes[1..]].concat();
         assert_eq!(load::<Amount>(&newer), None);
         assert_eq!(Included::slot_of(&[]), None);
-    }
-
-    #[test]
-    fn a_fee_does_not_wrap() {
-        assert_eq!(Tariff { per_byte: Amount(3), ..Tariff::default() }.fee(200), Some(Amount(600)));
-        assert_eq!(Tariff { per_byte: Amount(u128::MAX), ..Tariff::default() }.fee(2), None);
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use hpb_types::{
-    AccountName, Action, Amount, Authorisation, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer,
-    Hash, Height, KeyPair, PermissionName, Signer, SliceRef, Slot, Transaction, TransactionBody, VrfPublic, VrfSecret,
-    Weighting,
+    AccountName, Action, Amount, Authorisation, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount,
+    GenesisProducer, Hash, Height, KeyPair, PermissionName, Signer, SliceRef, Slot, Transaction, TransactionBody,
+    VrfPublic, VrfSecret, Weighting,
 };
 
 use crate::account::ACTIVE;
@@ -47,7 +47,7 @@ pub(crate) fn beacon_secret_of(producer: &str) -> VrfSecret {
 pub(crate) fn genesis(people: &[&str]) -> Genesis {
     let producers = ["prod-a", "prod-b"];
     let mut genesis = genesis_of(EngineChoice::Authority, &producers, people, Amount::ZERO);
-    genesis.fee_per_byte = Amount(FEE_PER_BYTE);
+    genesis.fees.per_byte = Amount(FEE_PER_BYTE);
     genesis
 }
 
@@ -95,7 +95,7 @@ fn genesis_of(engine: EngineChoice, producers: &[&str], people: &[&str], bond: A
         slice_ms: 50,
         delta_ms: 100,
         epoch_slots: 100,
-        fee_per_byte: Amount::ZERO,
+        fees: Fees::NONE,
         deposit_per_byte: Amount::ZERO,
         engine,
         producers: producers.collect(),

@@ -17,6 +17,9 @@ pub const TRANSFER: ActionName = ActionName::literal("transfer");
 /// The action that moves what has vested to its account's balance, and the event that tells of it.
 pub const RELEASE: ActionName = ActionName::literal("release");
 
+/// The units that a transfer takes at most, between accounts of a key each and by their own authority.
+pub const TRANSFER_UNITS_MAX: u64 = 2_000;
+
 /// The arguments of `transfer`. Needs `active` of `from`, or a grant of this.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TransferArguments {

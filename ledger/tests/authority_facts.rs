@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use hpb_base::limits::AUTHORITY_DEPTH_MAX;
 use hpb_ledger::account::{ACTIVE, Account, Authority, WeightedAccount, WeightedKey};
-use hpb_ledger::authority::judge_within;
+use hpb_ledger::authority::{Standing, judge_within};
 use hpb_types::{AccountName, Authorisation, PublicKey};
 use serde_json::Value;
 
@@ -84,7 +84,7 @@ fn the_facts_about_weighted_authorities_hold() {
         let depth = case["depth"].as_u64().map_or(AUTHORITY_DEPTH_MAX, |depth| depth as usize);
         let named = Authorisation { account: name("judged"), permission: ACTIVE };
         let mut find = |account| Ok::<_, Infallible>(book.get(&account).cloned());
-        let Ok(used) = judge_within(depth, &named, &provided, &mut find);
+        let Ok(used) = judge_within(depth, &named, Standing::signed(&provided), &mut find);
         let used = used.map(|used| used.0);
         assert_eq!(used.is_some(), case["ok"].as_bool().unwrap(), "case {index}");
         if case["used"].is_array() {

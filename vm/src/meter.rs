@@ -14,6 +14,8 @@ pub const AUTHORITY_UNITS: u64 = 50;
 pub const EVENT_UNITS: u64 = 50;
 /// Units of a byte read, written or emitted.
 pub const BYTE_UNITS: u64 = 1;
+/// What the check of a signature counts beside units of execution, by the time that each takes.
+pub const SIGNATURE_UNITS: u64 = 3_000;
 
 /// Counts units down.
 #[derive(Clone, Debug)]

@@ -2,29 +2,20 @@
 
 use hpb_base::UnixMillis;
 use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, TRANSACTION_UNITS_MAX};
-use hpb_types::{Action, Amount, Authorisation, Event, Outcome, PublicKey, Receipt, RejectReason, Slot};
-use hpb_vm::{Call, End, Engine, Halt, Intent, Meter};
+use hpb_types::{Amount, PublicKey, Receipt, RejectReason};
+use hpb_vm::{Intent, Meter};
 
-use super::Rules;
+use super::deed::{Deed, Ground, is_satisfied, perform, units_max};
 use crate::account::{ACTIVE, Account};
-use crate::authority;
+use crate::authority::Standing;
 use crate::authority::delegation::Question;
 use crate::authority::permit::{NoAnswer, Permit, Used};
 use crate::checked::Checked;
-use crate::host::{CallHost, Transacting, read_account, read_balance, write_balance};
+use crate::fees::Work;
+use crate::host::{read_account, read_balance};
 use crate::key::SYSTEM;
-use crate::native::Native;
-use crate::records::Tariff;
 use crate::system::FEE;
 use crate::view::{StateError, View};
-
-/// What the transactions of a slice have in common.
-pub(crate) struct Ground<'r> {
-    pub(crate) rules: &'r Rules,
-    pub(crate) slot: Slot,
-    pub(crate) block_time: UnixMillis,
-    pub(crate) tariff: Tariff,
-}
 
 /// Executes a transaction, or says why it is unfit and leaves everything as it was. `is_seen`: the slice has it already.
 pub(crate) fn transact(
@@ -33,25 +24,30 @@ pub(crate) fn transact(
     transaction: &Checked,
     is_seen: bool,
 ) -> Result<Result<Receipt, RejectReason>, StateError> {
-    let mut one = One { ground, view, transaction, keys: transaction.keys().copied().collect() };
-    let fit = match one.fitness(is_seen)? {
+    let keys: Vec<PublicKey> = transaction.keys().copied().collect();
+    let standing = Standing::signed(&keys);
+    let fit = match (Fitness { ground, view: &mut *view, transaction, standing }).judge(is_seen)? {
         Ok(fit) => fit,
         Err(reason) => return Ok(Err(reason)),
     };
-    write_balance(one.view, transaction.body.payer, fit.balance_after);
-    let fee = fit.fee;
-    let scope = one.view.open();
-    let (outcome, events) = match one.run(fit)? {
-        Ok(events) => {
-            one.view.keep(scope);
-            (Outcome::Applied, events)
-        }
-        Err(reason) => {
-            one.view.undo(scope);
-            (Outcome::Failed(reason), Vec::new())
-        }
+    let body = &transaction.body;
+    let deed = Deed {
+        id: transaction.id(),
+        payer: body.payer,
+        authorisations: &body.authorisations,
+        actions: &body.actions,
+        standing,
+        work: work_of(transaction),
+        units_max: fit.units_max,
+        satisfied: Some(fit.payer_authorisation),
+        used: fit.used,
     };
-    Ok(Ok(Receipt { transaction: transaction.id(), outcome, fee, events }))
+    perform(ground, view, deed).map(Ok)
+}
+
+/// What a transaction costs before it runs.
+pub(crate) fn work_of(transaction: &Checked) -> Work {
+    Work { bytes: transaction.bytes_len() as u64, signatures: transaction.signatures.len() as u64, units: 0 }
 }
 
 /// Whether block time and the expiry let a transaction in.
@@ -68,25 +64,23 @@ pub fn judge_expiry(expiry_ms: u64, block_time: UnixMillis) -> Result<(), Reject
     }
 }
 
-/// A transaction that may stand in the slice: who pays what, and with which of its authorisations.
+/// A transaction that may stand in the slice: what its payer pays for, and with which of its authorisations.
 struct Fit {
-    fee: Amount,
-    balance_after: Amount,
+    units_max: u64,
     payer_authorisation: usize,
     /// What a policy let out for the fee.
     used: Used,
 }
 
-struct One<'o, 's> {
-    ground: &'o Ground<'o>,
-    view: &'o mut View<'s>,
-    transaction: &'o Checked,
-    /// Whose signatures it bears.
-    keys: Vec<PublicKey>,
+struct Fitness<'f, 's> {
+    ground: &'f Ground<'f>,
+    view: &'f mut View<'s>,
+    transaction: &'f Checked,
+    standing: Standing<'f>,
 }
 
-impl One<'_, '_> {
-    fn fitness(&mut self, is_seen: bool) -> Result<Result<Fit, RejectReason>, StateError> {
+impl Fitness<'_, '_> {
+    fn judge(&mut self, is_seen: bool) -> Result<Result<Fit, RejectReason>, StateError> {
         let body = &self.transaction.body;
         if body.chain != self.ground.rules.chain {
             return Ok(Err(RejectReason::WrongChain));
@@ -101,23 +95,22 @@ impl One<'_, '_> {
             return Ok(Err(RejectReason::NoSuchAccount));
         };
         let payer_authorisation = self.payer_authorisation(&payer)?;
-        let fee = self.ground.tariff.fee(self.transaction.bytes_len());
-        let Some(fee) = fee.filter(|fee| *fee <= body.fee_limit) else {
-            return Ok(Err(RejectReason::FeeLimit));
-        };
-        let Some(balance_after) = read_balance(self.view, body.payer)?.checked_sub(fee) else {
-            return Ok(Err(RejectReason::Overdrawn));
+        let balance = read_balance(self.view, body.payer)?;
+        let work = work_of(self.transaction);
+        let units_max = match units_max(self.ground, &work, body.fee_limit, balance, TRANSACTION_UNITS_MAX) {
+            Ok(units_max) => units_max,
+            Err(reason) => return Ok(Err(reason)),
         };
         let mut used = Used::new();
         // Last: a policy that is asked is used.
-        let granted = match payer_authorisation {
-            Some(index) => Some(index),
-            None => self.payer_grant(fee, &mut used)?,
+        let granted = if payer_authorisation.is_some() {
+            payer_authorisation
+        } else {
+            let most = self.ground.tariff.fee(&Work { units: units_max, ..work }, self.ground.price);
+            self.payer_grant(most.unwrap_or(body.fee_limit), &mut used)?
         };
-        let Some(payer_authorisation) = granted else {
-            return Ok(Err(RejectReason::Unauthorised));
-        };
-        Ok(Ok(Fit { fee, balance_after, payer_authorisation, used }))
+        let fit = granted.map(|payer_authorisation| Fit { units_max, payer_authorisation, used });
+        Ok(fit.ok_or(RejectReason::Unauthorised))
     }
 
     /// The first of the transaction's authorisations by which the payer stands behind it.
@@ -125,20 +118,21 @@ impl One<'_, '_> {
         let body = &self.transaction.body;
         for (index, named) in body.authorisations.iter().enumerate() {
             let pays = named.account == body.payer && payer.covers(named.permission, ACTIVE);
-            if pays && self.is_satisfied(named)? {
+            if pays && is_satisfied(self.view, named, self.standing)? {
                 return Ok(Some(index));
             }
         }
         Ok(None)
     }
 
-    /// The first of the transaction's authorisations to which the payer granted that it pays the fee.
-    fn payer_grant(&mut self, fee: Amount, used: &mut Used) -> Result<Option<usize>, StateError> {
+    /// The first of the transaction's authorisations to which the payer granted that it pays a fee of as much as `most`,
+    /// which is what it may come to.
+    fn payer_grant(&mut self, most: Amount, used: &mut Used) -> Result<Option<usize>, StateError> {
         let body = &self.transaction.body;
-        let intent = Intent { amount: Some(fee), counterparty: None };
+        let intent = Intent { amount: Some(most), counterparty: None };
         let question = Question { contract: SYSTEM, action: FEE, intent: &intent, at: self.ground.block_time };
         for (index, named) in body.authorisations.iter().enumerate() {
-            if !self.is_satisfied(named)? {
+            if !is_satisfied(self.view, named, self.standing)? {
                 continue;
             }
             let (view, mut meter) = (&mut *self.view, Meter::new(TRANSACTION_UNITS_MAX));
@@ -150,61 +144,5 @@ impl One<'_, '_> {
             }
         }
         Ok(None)
-    }
-
-    /// The authority check's one caller.
-    fn is_satisfied(&mut self, named: &Authorisation) -> Result<bool, StateError> {
-        let view = &mut *self.view;
-        Ok(authority::judge(named, &self.keys, &mut |account| read_account(view, account))?.is_some())
-    }
-
-    /// Judges the other authorisations and runs the actions.
-    fn run(&mut self, fit: Fit) -> Result<Result<Vec<Event>, RejectReason>, StateError> {
-        let body = &self.transaction.body;
-        for (index, named) in body.authorisations.iter().enumerate() {
-            if index != fit.payer_authorisation && !self.is_satisfied(named)? {
-                return Ok(Err(RejectReason::Unauthorised));
-            }
-        }
-        let mut transacting = Transacting {
-            view: &mut *self.view,
-            meter: Meter::new(TRANSACTION_UNITS_MAX),
-            authorisations: &body.authorisations,
-            used: fit.used,
-            block_time: self.ground.block_time,
-            events: Vec::new(),
-            event_bytes: 0,
-            fault: None,
-        };
-        let native = Native::new(self.ground.rules, self.ground.slot);
-        for action in &body.actions {
-            if let Err(reason) = call(&native, &mut transacting, action)? {
-                return Ok(Err(reason));
-            }
-        }
-        Ok(Ok(transacting.events))
-    }
-}
-
-fn call(
-    native: &Native<'_>,
-    transacting: &mut Transacting<'_, '_>,
-    action: &Action,
-) -> Result<Result<(), RejectReason>, StateError> {
-    if !Native::has(action.contract) {
-        return Ok(Err(RejectReason::NoSuchAction));
-    }
-    let call = Call { contract: action.contract, action: action.action, arguments: &action.arguments };
-    let mut host = CallHost { transacting: &mut *transacting, contract: action.contract, action: action.action };
-    match native.call(&mut host, &call).end {
-        End::Returned(_) => Ok(Ok(())),
-        End::Refused(reason) => Ok(Err(reason)),
-        // Units are what the fee limit buys.
-        End::Halted(Halt::OutOfUnits) => Ok(Err(RejectReason::FeeLimit)),
-        End::Halted(Halt::Forbidden) => Ok(Err(RejectReason::Unauthorised)),
-        End::Halted(Halt::TooLarge) => Ok(Err(RejectReason::Malformed)),
-        End::Halted(Halt::Unavailable) => Err(transacting.fault.take().unwrap_or_else(|| StateError::Damaged {
-            what: format!("{} finds a record of its own that does not read back", action.contract),
-        })),
     }
 }

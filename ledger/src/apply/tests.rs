@@ -16,7 +16,7 @@ use crate::system::{CREATED, CreateArguments, create_action};
 use crate::testing::{
     ENDOWMENT, FEE_PER_BYTE, SLOT_MS, body, by, context, genesis, key_of, name, signed, slice, transfer,
 };
-use crate::token::{TRANSFER, TransferArguments, Transferred, transfer_action};
+use crate::token::{TRANSFER, TRANSFER_UNITS_MAX, TransferArguments, Transferred, transfer_action};
 use hpb_types::{Action, Event};
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
@@ -75,7 +75,10 @@ fn a_transfer_moves_the_amount_and_pays_the_fee() {
     assert_eq!(chain.balance("bob"), Some(Amount(ENDOWMENT.0 + 250)));
     let data = Transferred { from: name("alice"), to: name("bob"), amount: Amount(250) }.to_bytes();
     let event = Event { contract: key::TOKEN, name: TRANSFER, data };
-    let receipt = Receipt { transaction: paid.id(), outcome: Outcome::Applied, fee: fee(&paid), events: vec![event] };
+    let units = executed.receipts[0].units;
+    assert!((500..TRANSFER_UNITS_MAX).contains(&units), "{units} units");
+    let receipt =
+        Receipt { transaction: paid.id(), outcome: Outcome::Applied, fee: fee(&paid), units, events: vec![event] };
     assert_eq!(executed.receipts, [receipt]);
     assert_eq!(executed.transactions_root, transactions_root([paid.id()]));
     assert_eq!(executed.results, results_commitment(&executed.receipts, &executed.changes));
@@ -165,9 +168,10 @@ fn what_fails_is_undone_and_its_fee_stays_paid() {
         let both = signed(body(&genesis, "alice", vec![good.clone(), action], salt as u64), &["alice"]);
         assert_eq!(chain.check(&both), Err(reason));
         let executed = chain.push(1, salt as u32, std::slice::from_ref(&both));
-        let failed =
-            Receipt { transaction: both.id(), outcome: Outcome::Failed(reason), fee: fee(&both), events: Vec::new() };
-        assert_eq!(executed.receipts, [failed]);
+        let [receipt] = &executed.receipts[..] else { panic!("{executed:?}") };
+        assert_eq!((receipt.transaction, &receipt.outcome), (both.id(), &Outcome::Failed(reason)));
+        assert_eq!((receipt.fee, receipt.events.len()), (fee(&both), 0));
+        assert!(receipt.units > 500, "what was done counts: {} units", receipt.units);
         paid.push(fee(&both));
         assert_eq!(chain.balance("alice"), Some(minus(ENDOWMENT, &paid)));
         assert_eq!(chain.balance("bob"), Some(ENDOWMENT), "{reason}: the first action is undone too");
@@ -410,7 +414,8 @@ fn a_store_that_fails_is_no_receipt() {
     let transactions = [transfer(&genesis, "alice", "bob", 1, 1)];
     let run = |fails_after, instead| {
         let state = Faulty { below: &below, instead, asked: AtomicUsize::new(0), fails_after };
-        let outcome = execute(&rules, &state, Slot(0), &context(&genesis, 1, 0), &transactions, &Alone);
+        let parent = Parent { slot: Slot(0), queue: Vec::new() };
+        let outcome = execute(&rules, &state, &parent, &context(&genesis, 1, 0), &transactions, &Alone);
         (outcome, state.asked.into_inner())
     };
     let (outcome, asked) = run(usize::MAX, ChangeSet::new());
@@ -431,8 +436,9 @@ fn what_is_read_and_written_is_what_the_rules_say() {
     let genesis = genesis(&PEOPLE);
     let below = plain(&genesis);
     let transactions = [transfer(&genesis, "alice", "bob", 1, 1)];
+    let parent = Parent { slot: Slot(0), queue: Vec::new() };
     let executed =
-        execute(&Rules::of(&genesis), &below, Slot(0), &context(&genesis, 1, 0), &transactions, &Alone).unwrap();
+        execute(&Rules::of(&genesis), &below, &parent, &context(&genesis, 1, 0), &transactions, &Alone).unwrap();
     let system = |table| key::of(SYSTEM, table);
     let mut expected = vec![
         key::of(name("alice"), BALANCE),

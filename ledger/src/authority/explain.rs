@@ -1,11 +1,11 @@
-//! Why keys satisfy a permission, or do not: what [`super::judge`] looks at, in its order, with what it finds.
+//! Why somebody satisfies a permission, or does not: what [`super::judge`] looks at, in its order, with what it finds.
 
 use core::cmp::Reverse;
 
 use hpb_base::limits::{AUTHORITY_DEPTH_MAX, AUTHORITY_STEPS_MAX};
 use hpb_types::{Authorisation, PermissionName, PublicKey};
 
-use super::Accounts;
+use super::{Accounts, Standing};
 use crate::account::Permission;
 
 /// What was found of one permission that was asked for.
@@ -24,6 +24,8 @@ pub struct Explained {
 pub enum Verdict {
     /// It is, by that permission of its account: itself, or one above it.
     Satisfied(PermissionName),
+    /// It was approved, by itself or by one above it.
+    Approved,
     /// Neither it nor one above it is.
     Unsatisfied,
     /// Its account does not exist.
@@ -80,7 +82,9 @@ pub enum Finding {
     Account(Box<Explained>),
     /// So many references between accounts lie before it that no more is followed.
     TooDeep,
-    /// Nothing has waited yet.
+    /// That long was waited.
+    Waited,
+    /// Not that long was waited.
     NotWaited,
     /// The threshold was reached before it.
     NotNeeded,
@@ -89,7 +93,7 @@ pub enum Finding {
 impl Explained {
     /// Whether the permission is satisfied.
     pub fn is_satisfied(&self) -> bool {
-        matches!(self.verdict, Verdict::Satisfied(_))
+        matches!(self.verdict, Verdict::Satisfied(_) | Verdict::Approved)
     }
 }
 
@@ -97,23 +101,23 @@ impl Part {
     /// Whether it counts.
     pub fn counts(&self) -> bool {
         match &self.finding {
-            Finding::Signed => true,
+            Finding::Signed | Finding::Waited => true,
             Finding::Account(explained) => explained.is_satisfied(),
             Finding::NotSigned | Finding::TooDeep | Finding::NotWaited | Finding::NotNeeded => false,
         }
     }
 }
 
-/// Why `keys` satisfy `authorisation`, or do not. The answer is [`super::judge`]'s.
+/// Why `standing` satisfies `authorisation`, or does not. The answer is [`super::judge`]'s.
 ///
 /// # Errors
 /// What `accounts` says.
 pub fn explain<E>(
     authorisation: &Authorisation,
-    keys: &[PublicKey],
+    standing: Standing<'_>,
     accounts: &mut Accounts<'_, E>,
 ) -> Result<Explained, E> {
-    explain_within(AUTHORITY_DEPTH_MAX, authorisation, keys, accounts)
+    explain_within(AUTHORITY_DEPTH_MAX, authorisation, standing, accounts)
 }
 
 /// [`explain`] following at most `depth` references between accounts.
@@ -123,14 +127,14 @@ pub fn explain<E>(
 pub fn explain_within<E>(
     depth: usize,
     authorisation: &Authorisation,
-    keys: &[PublicKey],
+    standing: Standing<'_>,
     accounts: &mut Accounts<'_, E>,
 ) -> Result<Explained, E> {
-    Explain { keys, accounts, steps_left: AUTHORITY_STEPS_MAX }.satisfied(authorisation, depth)
+    Explain { standing, accounts, steps_left: AUTHORITY_STEPS_MAX }.satisfied(authorisation, depth)
 }
 
 struct Explain<'a, 'b, E> {
-    keys: &'a [PublicKey],
+    standing: Standing<'a>,
     accounts: &'a mut Accounts<'b, E>,
     steps_left: usize,
 }
@@ -148,6 +152,10 @@ impl<E> Explain<'_, '_, E> {
         };
         if account.permission(asked.permission).is_none() {
             explained.verdict = Verdict::NoSuchPermission;
+        }
+        if self.standing.approves(&account, asked) {
+            explained.verdict = Verdict::Approved;
+            return Ok(explained);
         }
         for permission in account.upward(asked.permission) {
             if !self.take_step() {
@@ -187,12 +195,13 @@ impl<E> Explain<'_, '_, E> {
 
     fn find(&mut self, kind: &PartKind, depth: usize) -> Result<Finding, E> {
         Ok(match kind {
-            PartKind::Key(key) if self.keys.contains(key) => Finding::Signed,
+            PartKind::Key(key) if self.standing.keys.contains(key) => Finding::Signed,
             PartKind::Key(_) => Finding::NotSigned,
             PartKind::Account(authorisation) => match depth.checked_sub(1) {
                 Some(depth) => Finding::Account(Box::new(self.satisfied(authorisation, depth)?)),
                 None => Finding::TooDeep,
             },
+            PartKind::Wait(wait_ms) if self.standing.waited_ms >= *wait_ms => Finding::Waited,
             PartKind::Wait(_) => Finding::NotWaited,
         })
     }

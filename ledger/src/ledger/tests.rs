@@ -26,7 +26,7 @@ fn genesis_is_the_first_state() {
     assert_eq!(ledger.account(&first.id, name("nobody")).unwrap(), None);
     let total = Amount(ENDOWMENT.0 * PEOPLE.len() as u128);
     assert_eq!(ledger.supply(&first.id).unwrap(), Supply { genesis: total, now: total });
-    assert_eq!(ledger.tariff(&first.id).unwrap().per_byte, genesis.fee_per_byte);
+    assert_eq!(ledger.tariff(&first.id).unwrap().fees, genesis.fees);
     assert_eq!(ledger.supply(&Hash::ZERO), Err(ExecuteError::NoSuchParent));
 }
 

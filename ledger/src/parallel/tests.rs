@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use hpb_types::{AccountName, Action, Amount, Genesis, PermissionName, SliceRef};
+use hpb_types::{AccountName, Action, Amount, Fees, Genesis, PermissionName, SliceRef};
 use proptest::prelude::*;
 
 use super::*;
@@ -43,7 +43,7 @@ struct Draw {
     payer: usize,
     signer: usize,
     what: What,
-    /// A low fee limit, a wrong chain or an old expiry: unfit.
+    /// A low fee limit, a wrong chain or an old expiry: unfit; or a fee limit that may not do.
     spoilt: u8,
 }
 
@@ -109,7 +109,7 @@ fn what() -> impl Strategy<Value = What> {
 
 fn draw() -> impl Strategy<Value = Draw> {
     let pair = prop_oneof![4 => person().prop_map(|who| (who, who)), 1 => (person(), person())];
-    let spoilt = prop_oneof![20 => Just(0_u8), 1 => 1..4_u8];
+    let spoilt = prop_oneof![20 => Just(0_u8), 1 => 1..=4_u8];
     (pair, what(), spoilt).prop_map(|((payer, signer), what, spoilt)| Draw { payer, signer, what, spoilt })
 }
 
@@ -154,7 +154,12 @@ fn actions(what: &What, payer: &str) -> Vec<Action> {
 fn transaction(genesis: &Genesis, salt: u64, draw: &Draw) -> Checked {
     let payer = PEOPLE[draw.payer];
     let mut body = body(genesis, payer, actions(&draw.what, payer), salt);
-    body.fee_limit = Amount(if draw.spoilt == 1 { 1 } else { u128::MAX });
+    body.fee_limit = Amount(match draw.spoilt {
+        1 => 1,
+        // Enough for the bytes, and for some of the units or all of them.
+        4 => 2_000 + u128::from(salt % 2_000),
+        _ => u128::MAX,
+    });
     body.expiry_ms = if draw.spoilt == 2 { 0 } else { body.expiry_ms };
     body.chain.0.0[0] ^= u8::from(draw.spoilt == 3);
     body.authorisations.push(by(PEOPLE[draw.signer], ACTIVE));
@@ -170,6 +175,7 @@ struct Chain {
 impl Chain {
     fn new(workers: usize) -> Self {
         let mut genesis = genesis(&PEOPLE);
+        genesis.fees = Fees { per_signature: Amount(20), per_unit: Amount(1), slot_units: 5_000, ..genesis.fees };
         genesis.deposit_per_byte = Amount(2);
         let ledger = Ledger::open(&genesis, MemoryStore::new()).unwrap().with_workers(Arc::new(Crew(workers)));
         Self { head: ledger.final_slice(), genesis, ledger }
@@ -235,7 +241,7 @@ fn one_line_of_dependence_is_followed() {
         let steps: Vec<Checked> = (0..200_u64)
             .map(|step| {
                 let person = |step: u64| PEOPLE[step as usize % PEOPLE.len()];
-                let amount = Amount(990_000);
+                let amount = Amount(900_000);
                 let action = transfer_action(name(person(step)), name(person(step + 1)), amount);
                 let mut body = body(&chain.genesis, person(step), vec![action], step);
                 body.fee_limit = Amount(u128::MAX);
@@ -313,7 +319,8 @@ fn a_state_that_fails_fails_alike() {
         let state = Faulty { below: &plain, key: crate::key::of(name(who), crate::key::BALANCE) };
         let run = |workers: usize| {
             let context = context(&genesis, 1, 0);
-            crate::apply::execute(&rules, &state, hpb_types::Slot(0), &context, &all, &Crew(workers))
+            let parent = crate::apply::Parent { slot: hpb_types::Slot(0), queue: Vec::new() };
+            crate::apply::execute(&rules, &state, &parent, &context, &all, &Crew(workers))
         };
         assert_eq!(run(1).is_err(), who == "dave");
         assert_eq!(run(1), run(3));
@@ -341,7 +348,8 @@ fn a_panic_of_one_ends_all() {
         rules: &rules,
         slot: hpb_types::Slot(1),
         block_time: rules.slot_start(hpb_types::Slot(1)),
-        tariff: crate::records::Tariff::default(),
+        tariff: crate::records::Tariff { fees: hpb_types::Fees::NONE, deposit_per_byte: Amount::ZERO },
+        price: crate::fees::PRICE_ONE,
     };
     let all: Vec<Checked> = (0..40).map(|salt| unsigned(body(&genesis, "alice", Vec::new(), salt))).collect();
     let done = std::panic::catch_unwind(|| run(&ground, &Broken, &all, &Crew(3)).came.len());

@@ -1,4 +1,4 @@
-//! The system contract: accounts, their trees of permissions, their roles and grants.
+//! The system contract: accounts, their trees of permissions, their roles and grants, and what they propose to do together.
 //!
 //! Whoever changes who may act for an account satisfies what it changes, or what stands above it; no grant does. What an
 //! account's record and roles take of the state is paid for ([`crate::deposit`]).
@@ -6,8 +6,9 @@
 mod create;
 mod delegation;
 mod permissions;
+pub(crate) mod proposals;
 
-use hpb_types::{AccountName, ActionName, Canonical, RejectReason};
+use hpb_types::{AccountName, ActionName, Canonical, ChainId, RejectReason};
 use hpb_vm::{Call, Host, Place};
 
 pub use create::{CREATE, CREATED, CreateArguments, Created, create_action, is_reserved};
@@ -18,6 +19,10 @@ pub use delegation::{
 pub use permissions::{
     DELETE_PERMISSION, DeletePermissionArguments, SET_PERMISSION, SetPermissionArguments, delete_permission_action,
     set_permission_action,
+};
+pub use proposals::{
+    APPROVE, Approval, ApproveArguments, CANCEL, Due, EXECUTE, PROPOSE, Proposal, ProposalArguments, ProposeArguments,
+    Terms, WITHDRAW, approve_action, cancel_action, execute_action, propose_action, withdraw_action,
 };
 
 use crate::account::{Account, Authority};
@@ -34,8 +39,8 @@ pub const FEE: ActionName = ActionName::literal("fee");
 /// Units of judging one key: the decompression of a point.
 pub(crate) const KEY_UNITS: u64 = 1_000;
 
-/// Runs an action.
-pub(crate) fn dispatch(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop> {
+/// Runs an action on that chain.
+pub(crate) fn dispatch(host: &mut dyn Host, chain: ChainId, call: &Call<'_>) -> Result<(), Stop> {
     match call.action {
         CREATE => create::create(host, call.arguments),
         SET_PERMISSION => permissions::set(host, call),
@@ -44,6 +49,11 @@ pub(crate) fn dispatch(host: &mut dyn Host, call: &Call<'_>) -> Result<(), Stop>
         DELETE_ROLE => delegation::delete_role(host, call),
         GRANT => delegation::grant(host, call),
         REVOKE => delegation::revoke(host, call),
+        PROPOSE => proposals::propose(host, chain, call),
+        APPROVE => proposals::approve(host, call),
+        WITHDRAW => proposals::withdraw(host, call),
+        EXECUTE => proposals::execute(host, call),
+        CANCEL => proposals::cancel(host, call),
         _ => Err(RejectReason::NoSuchAction.into()),
     }
 }

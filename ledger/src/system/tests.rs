@@ -16,6 +16,8 @@ use crate::store::MemoryStore;
 use crate::testing::{ENDOWMENT, FEE_PER_BYTE, SLOT_MS, body, by, context, genesis, key_of, name, signed, slice};
 use crate::token::{release_action, transfer_action};
 
+mod proposals;
+
 const DEPOSIT_PER_BYTE: u128 = 2;
 const DAY_MS: u64 = 86_400_000;
 

@@ -94,10 +94,30 @@ pub struct DposParameters {
     pub reward_pool: Amount,
 }
 
+/// What transactions cost at the lowest price, and how much of them leaves the price where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fees {
+    /// A byte of a transaction, signatures included.
+    pub per_byte: Amount,
+    /// A signature.
+    pub per_signature: Amount,
+    /// A unit of execution.
+    pub per_unit: Amount,
+    /// What a slot's transactions are meant to come to, in units of execution, bytes and signatures counted in: above it
+    /// the price rises, below it the price falls. With 0 it stays.
+    pub slot_units: u64,
+}
+
+impl Fees {
+    /// Nothing costs anything.
+    pub const NONE: Self =
+        Self { per_byte: Amount::ZERO, per_signature: Amount::ZERO, per_unit: Amount::ZERO, slot_units: 0 };
+}
+
 /// Everything a chain starts from; its BLAKE3 is the chain id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Genesis {
-    /// Format version: 3.
+    /// Format version: 4.
     pub version: u8,
     /// A word for people.
     pub label: String,
@@ -111,8 +131,8 @@ pub struct Genesis {
     pub delta_ms: u32,
     /// Slots in an epoch.
     pub epoch_slots: u64,
-    /// The fee of a byte of a transaction.
-    pub fee_per_byte: Amount,
+    /// What transactions cost.
+    pub fees: Fees,
     /// What one byte of an account's record or roles costs for as long as it lies in the state.
     pub deposit_per_byte: Amount,
     /// Which consensus engine the chain runs by.
@@ -123,6 +143,7 @@ pub struct Genesis {
     pub accounts: Vec<GenesisAccount>,
 }
 
+crate::layout!(Fees { per_byte, per_signature, per_unit, slot_units });
 crate::layout!(GenesisProducer { name, key, beacon, bond });
 crate::tagged!(EngineChoice { 0 => Dpos(parameters), 1 => Authority });
 crate::tagged!(Weighting { 0 => Equal, 1 => Bond });
@@ -148,7 +169,7 @@ crate::layout!(
             slice_ms,
             delta_ms,
             epoch_slots,
-            fee_per_byte,
+            fees,
             deposit_per_byte,
             engine,
             producers: list(1..=PRODUCERS_MAX),
@@ -231,7 +252,7 @@ pub const PRODUCERS_MIN: u32 = 4;
 
 impl Genesis {
     /// The version of the layout that this code speaks.
-    pub const VERSION: u8 = 3;
+    pub const VERSION: u8 = 4;
 
     /// BLAKE3 of the canonical genesis.
     pub fn chain_id(&self) -> ChainId {

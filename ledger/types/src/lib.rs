@@ -27,7 +27,7 @@ pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use confirm::{Confirm, ConfirmBody, verify_confirms};
 pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
 pub use genesis::{
-    DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, VestingPart, Weighting,
+    DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError, GenesisProducer, VestingPart, Weighting,
 };
 pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
 pub use message::{

@@ -14,7 +14,7 @@ use hpb_base::limits::{
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::confirm::Confirm;
 use crate::keys::Hash;
-use crate::receipt::RejectReason;
+use crate::receipt::{Outcome, RejectReason};
 use crate::slice::{Slice, SliceRef};
 use crate::transaction::Transaction;
 use crate::units::{ChainId, Height, Slot};
@@ -96,8 +96,8 @@ impl Digest {
 pub enum Status {
     /// It passed the mempool.
     Received,
-    /// It is in this slice; not final: it can be retracted.
-    Included(SliceRef),
+    /// It is in this slice, and came to that; not final: it can be retracted.
+    Included(SliceRef, Outcome),
     /// It will not be included again, for this reason.
     Rejected(RejectReason),
     /// Its expiry passed before it was included.
@@ -223,7 +223,7 @@ crate::layout!(SliceStatus { reference, confirmers, weight, flags });
 crate::layout!(Digest { slices: list(0..=DIGEST_SLICES_MAX), final_slice, interval_ms });
 crate::tagged!(Status {
     0 => Received,
-    1 => Included(slice),
+    1 => Included(slice, outcome),
     2 => Rejected(reason),
     3 => Expired,
     4 => Retracted(slice),
@@ -341,8 +341,10 @@ const SLICE_REF_LEN: usize = 8 + 4 + 32;
 const SLICE_STATUS_LEN: usize = SLICE_REF_LEN + 2 + 8 + 1;
 /// Bytes of a hello.
 const HELLO_LEN: usize = 1 + 32 + 1 + 12 + SLICE_REF_LEN;
-/// Bytes of the largest transaction status: id, tag, a slice's reference.
-const TRANSACTION_STATUS_LEN_MAX: usize = 32 + 1 + SLICE_REF_LEN;
+/// Bytes of the largest transaction status: id, tag, a slice's reference, an outcome.
+const TRANSACTION_STATUS_LEN_MAX: usize = 32 + 1 + SLICE_REF_LEN + OUTCOME_LEN_MAX;
+/// Bytes of an [`Outcome`].
+const OUTCOME_LEN_MAX: usize = 2;
 /// Bytes of a slice request.
 const SLICE_REQUEST_LEN: usize = SLICE_REF_LEN + 32;
 /// Bytes of a standing: the final slice, the first slot.

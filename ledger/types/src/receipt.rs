@@ -112,10 +112,25 @@ pub enum RejectReason {
     /// The account has no such role, or did not grant it so.
     #[error("no such role, or not granted")]
     NoSuchRole,
+    /// The account proposes nothing of that name, or something else by now.
+    #[error("no such proposal")]
+    NoSuchProposal,
+    /// The account has a proposal of that name.
+    #[error("proposal exists")]
+    ProposalExists,
+    /// The proposal's lists, delay or expiry are out of their ranges.
+    #[error("the proposal is out of its ranges")]
+    BadProposal,
+    /// The proposal does not ask for that approval.
+    #[error("the proposal does not ask for that approval")]
+    NotAsked,
+    /// The proposal waits for its time already.
+    #[error("the proposal waits for its time already")]
+    Scheduled,
 }
 
 /// How execution ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// All actions took effect.
     Applied,
@@ -132,6 +147,8 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// What was paid.
     pub fee: Amount,
+    /// The units that execution took.
+    pub units: u64,
     /// What happened.
     pub events: Vec<Event>,
 }
@@ -168,6 +185,11 @@ crate::tagged!(RejectReason {
     27 => InUse,
     28 => BadRole,
     29 => NoSuchRole,
+    30 => NoSuchProposal,
+    31 => ProposalExists,
+    32 => BadProposal,
+    33 => NotAsked,
+    34 => Scheduled,
 });
 crate::tagged!(Outcome { 0 => Applied, 1 => Failed(reason) });
-crate::layout!(Receipt { transaction, outcome, fee, events: list(0..=EVENTS_MAX) });
+crate::layout!(Receipt { transaction, outcome, fee, units, events: list(0..=EVENTS_MAX) });

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use crate::certificate::{Bitmap, Certificate, Quorum};
 use crate::confirm::{Confirm, ConfirmBody};
 use crate::evidence::{Evidence, SignedSlice};
-use crate::genesis::{DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer, VestingPart, Weighting};
+use crate::genesis::{
+    DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer, VestingPart, Weighting,
+};
 use crate::keys::{Hash, KeyPair, Signature};
 use crate::message::{
     ChainPiece, Digest, Gossip, Headers, Hello, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest, SliceStatus,
@@ -179,6 +181,7 @@ pub(crate) fn receipt() -> Receipt {
         transaction: hash(0x71),
         outcome: Outcome::Failed(RejectReason::Overdrawn),
         fee: Amount(300),
+        units: 800,
         events: vec![event()],
     }
 }
@@ -218,7 +221,7 @@ pub(crate) fn genesis() -> Genesis {
         slice_ms: 50,
         delta_ms: 100,
         epoch_slots: 1_200,
-        fee_per_byte: Amount(1_000),
+        fees: Fees { per_byte: Amount(1_000), per_signature: Amount(2_000), per_unit: Amount(3), slot_units: 4_000 },
         deposit_per_byte: Amount(20),
         engine: EngineChoice::Dpos(dpos_parameters()),
         producers: vec![producer(BOB, 2, 50), producer(CAROL, 3, 60)],
@@ -272,7 +275,10 @@ pub(crate) fn digest() -> Digest {
 }
 
 pub(crate) fn transaction_status() -> TransactionStatus {
-    TransactionStatus { id: hash(0x71), status: Status::Included(slice_ref()) }
+    TransactionStatus {
+        id: hash(0x71),
+        status: Status::Included(slice_ref(), Outcome::Failed(RejectReason::Overdrawn)),
+    }
 }
 
 pub(crate) fn slice_request() -> SliceRequest {

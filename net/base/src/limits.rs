@@ -188,6 +188,16 @@ pub const DELEGATION_LEN_MAX: usize = 64 << 10;
 pub const VESTING_PARTS_MAX: usize = 16;
 /// Execution units of one transaction.
 pub const TRANSACTION_UNITS_MAX: u64 = 10_000_000;
+/// Permissions whose approval one proposal asks for.
+pub const PROPOSAL_ASKED_MAX: usize = 32;
+/// How long a proposal may wait from the word that it shall be done: 90 days.
+pub const PROPOSAL_DELAY_MS_MAX: u64 = 90 * 86_400_000;
+/// How far ahead of block time a proposal's expiry may lie: 90 days.
+pub const PROPOSAL_EXPIRY_AHEAD_MS_MAX: u64 = 90 * 86_400_000;
+/// Proposals that are done before the transactions of one block; the others wait for the next one.
+pub const DUE_PER_BLOCK_MAX: usize = 64;
+/// Units past which no more proposals are done in one block: what a few of the largest take.
+pub const DUE_UNITS_PER_BLOCK_MAX: u64 = 4 * TRANSACTION_UNITS_MAX;
 /// Bytes of the data of one transaction's events.
 pub const EVENT_BYTES_PER_TRANSACTION_MAX: usize = 64 << 10;
 /// Slices in the tree that are not final: half a day of them.

@@ -200,7 +200,7 @@ impl Audience {
         }
         match told.status {
             Status::Received => followed.stage = Stage::Received,
-            Status::Included(slice) => {
+            Status::Included(slice, _) => {
                 if let Stage::Included(before) = followed.stage
                     && before != slice
                 {

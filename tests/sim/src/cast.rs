@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hpb_base::limits::LOG_SEGMENT_LEN;
 use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_types::{
-    AccountName, Amount, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer, Hash,
-    KeyPair, NameError, PublicKey, Signer, VrfSecret,
+    AccountName, Amount, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError, GenesisProducer,
+    Hash, KeyPair, NameError, PublicKey, Signer, VrfSecret,
 };
 
 use crate::electorate::{Electorate, release_slots};
@@ -175,7 +175,7 @@ impl Cast {
             slice_ms: times.slice.as_millis() as u32,
             delta_ms: times.delta.as_millis() as u32,
             epoch_slots: times.epoch_slots,
-            fee_per_byte: Amount(10),
+            fees: Fees { per_byte: Amount(10), ..Fees::NONE },
             deposit_per_byte: Amount::ZERO,
             engine: EngineChoice::Dpos(DposParameters {
                 producers_max: electorate.seats as u32,

@@ -10,11 +10,12 @@ use hpb_ledger::dpos::{
     Activity, BondArguments, OfferProxyArguments, Producer, ProducerArguments, ProxyArguments, RegisterArguments,
     ReportArguments, Roster, Stake, StakeArguments, Term, UpdateArguments, VoteArguments, WithdrawArguments,
 };
+use hpb_ledger::fees::Load;
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
 use hpb_ledger::system::{
-    CreateArguments, DeletePermissionArguments, DeleteRoleArguments, GrantArguments, SetPermissionArguments,
-    SetRoleArguments,
+    ApproveArguments, CreateArguments, DeletePermissionArguments, DeleteRoleArguments, Due, GrantArguments, Proposal,
+    ProposalArguments, ProposeArguments, SetPermissionArguments, SetRoleArguments,
 };
 use hpb_ledger::token::{ReleaseArguments, TransferArguments, Vesting};
 use hpb_types::{
@@ -44,7 +45,7 @@ fn check<T: Canonical + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
 /// If a value has two encodings, or what follows from it contradicts it.
 pub fn codec(bytes: &[u8]) {
     let Some((which, bytes)) = bytes.split_first() else { return };
-    match which % 33 {
+    match which % 36 {
         0 => drop(check::<Transaction>(bytes).inspect(check_transaction)),
         1 => drop(check::<Slice>(bytes).inspect(check_slice)),
         2 => drop(check::<Confirm>(bytes)),
@@ -77,7 +78,10 @@ pub fn codec(bytes: &[u8]) {
         29 => drop(check::<SetRoleArguments>(bytes)),
         30 => drop(check::<DeleteRoleArguments>(bytes)),
         31 => drop(check::<GrantArguments>(bytes)),
-        _ => drop(check::<ReleaseArguments>(bytes)),
+        32 => drop(check::<ReleaseArguments>(bytes)),
+        33 => drop(check::<ProposeArguments>(bytes)),
+        34 => drop(check::<ApproveArguments>(bytes)),
+        _ => drop(check::<ProposalArguments>(bytes)),
     }
 }
 
@@ -285,6 +289,9 @@ pub fn state(bytes: &[u8]) {
         assert_eq!(key::of_place(place).as_slice(), bytes);
     }
     check_record::<Tariff>(bytes);
+    check_record::<Load>(bytes);
+    check_record::<Proposal>(bytes);
+    check_record::<Due>(bytes);
     check_record::<SlotFees>(bytes);
     check_record::<Window>(bytes);
     check_record::<Amount>(bytes);

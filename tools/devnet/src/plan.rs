@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use hpb_base::limits::TRANSACTION_LEN_MAX;
+use hpb_base::limits::{TRANSACTION_LEN_MAX, TRANSACTION_UNITS_MAX};
 use hpb_base::{Duration, UnixMillis};
 use hpb_consensus::{Authority, Dpos, Engine};
 use hpb_net::wire::{LinkConfig, WireBuilder};
@@ -13,8 +13,8 @@ use hpb_node::core::{Outgoing, Producer, Reporter};
 use hpb_toe::{Call, Class, Identity, LaneConfig};
 use hpb_types::genesis::{PRODUCERS_MIN, SLOT_DELTAS_MIN};
 use hpb_types::{
-    AccountName, Amount, ChainId, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer,
-    Hash, KeyPair, NameError, PublicKey, VrfSecret,
+    AccountName, Amount, ChainId, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError,
+    GenesisProducer, Hash, KeyPair, NameError, PublicKey, VrfSecret,
 };
 
 use crate::byzantine::Equivocator;
@@ -28,12 +28,21 @@ pub const MESH_PORT: u16 = 30_303;
 pub const TERMINAL_PORT: u16 = 30_304;
 /// Terminals of one emulated card: below the 64,512 ports that one address has.
 pub const TERMINALS_PER_CARD_MAX: u32 = 50_000;
-/// What a byte of a transaction costs, in the smallest unit.
-const FEE_PER_BYTE: Amount = Amount(1_000_000_000);
+/// What a transaction costs, in the smallest unit: a transfer about a millionth of a token.
+const FEES: Fees = Fees {
+    per_byte: Amount(1_000_000_000),
+    per_signature: Amount(100_000_000_000),
+    per_unit: Amount(100_000_000),
+    slot_units: 150_000_000,
+};
 /// What a byte of an account's record or roles costs for as long as it lies in the state: a hundred times its fee.
-const DEPOSIT_PER_BYTE: Amount = Amount(100 * FEE_PER_BYTE.0);
+const DEPOSIT_PER_BYTE: Amount = Amount(100 * FEES.per_byte.0);
 /// The most that a validator pays for the report of a fault: that of the longest transaction.
-const REPORT_FEE_MAX: Amount = Amount(FEE_PER_BYTE.0 * TRANSACTION_LEN_MAX as u128);
+const REPORT_FEE_MAX: Amount = Amount(
+    FEES.per_byte.0 * TRANSACTION_LEN_MAX as u128
+        + FEES.per_signature.0
+        + FEES.per_unit.0 * TRANSACTION_UNITS_MAX as u128,
+);
 /// What a validator's account holds at genesis.
 const VALIDATOR_BALANCE: Amount = Amount::ONE;
 /// What each validator has bonded at genesis.
@@ -205,7 +214,7 @@ impl Plan {
                 vesting: Vec::new(),
             })
             .collect();
-        let fee_each = transfer_fee_max(FEE_PER_BYTE).unwrap_or(Amount(u128::MAX));
+        let fee_each = transfer_fee_max(FEES).unwrap_or(Amount(u128::MAX));
         accounts.extend(workload.endow(transfers_max, fee_each)?.into_iter().map(|endowment| GenesisAccount {
             name: endowment.name,
             key: party_keys(seed, &endowment.name).public(),
@@ -221,7 +230,7 @@ impl Plan {
             slice_ms: times.slice_ms,
             delta_ms: times.delta_ms(),
             epoch_slots: times.epoch_slots(validators),
-            fee_per_byte: FEE_PER_BYTE,
+            fees: FEES,
             deposit_per_byte: DEPOSIT_PER_BYTE,
             engine: match engine {
                 EngineKind::Dpos => EngineChoice::Dpos(DposParameters {

@@ -174,7 +174,7 @@ impl Terminals {
         if !(1..=sessions_max(addresses)).contains(&count) {
             return Err(TerminalsError::Terminals { terminals: count, addresses });
         }
-        let fee_limit = transfer_fee_max(genesis.fee_per_byte).ok_or(TerminalsError::Fee)?;
+        let fee_limit = transfer_fee_max(genesis.fees).ok_or(TerminalsError::Fee)?;
         let chain = genesis.chain_id();
         let workload = Arc::clone(config.source.workload());
         Ok(Self {

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use hpb_types::{
-    AccountName, Amount, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisError, GenesisProducer,
+    AccountName, Amount, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError, GenesisProducer,
     PublicKey, VestingPart, VrfPublic, Weighting,
 };
 use serde::Deserialize;
@@ -23,6 +23,9 @@ struct File {
     delta_ms: Spanned<u32>,
     epoch_slots: Spanned<u64>,
     fee_per_byte: Spanned<String>,
+    fee_per_signature: Spanned<String>,
+    fee_per_unit: Spanned<String>,
+    slot_units: Spanned<u64>,
     deposit_per_byte: Spanned<String>,
     engine: Engine,
     producers: Vec<Spanned<Producer>>,
@@ -161,7 +164,12 @@ impl Reader<'_> {
             slice_ms: *file.slice_ms.get_ref(),
             delta_ms: *file.delta_ms.get_ref(),
             epoch_slots: *file.epoch_slots.get_ref(),
-            fee_per_byte: self.amount(&file.fee_per_byte)?,
+            fees: Fees {
+                per_byte: self.amount(&file.fee_per_byte)?,
+                per_signature: self.amount(&file.fee_per_signature)?,
+                per_unit: self.amount(&file.fee_per_unit)?,
+                slot_units: *file.slot_units.get_ref(),
+            },
             deposit_per_byte: self.amount(&file.deposit_per_byte)?,
             engine: self.engine(&file.engine)?,
             producers,

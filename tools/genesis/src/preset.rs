@@ -7,7 +7,7 @@
 //! it.
 
 use hpb_types::{
-    AccountName, Amount, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer, PublicKey,
+    AccountName, Amount, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer, PublicKey,
     VestingPart, VrfPublic, Weighting,
 };
 
@@ -69,7 +69,12 @@ pub fn gxn(start: Date, producers: u8) -> Option<Genesis> {
         slice_ms: 50,
         delta_ms: 100,
         epoch_slots: 1_200,
-        fee_per_byte: Amount(1_000_000_000),
+        fees: Fees {
+            per_byte: Amount(1_000_000_000),
+            per_signature: Amount(100_000_000_000),
+            per_unit: Amount(100_000_000),
+            slot_units: 150_000_000,
+        },
         deposit_per_byte: Amount(100_000_000_000),
         engine: EngineChoice::Dpos(DposParameters {
             producers_max: u32::from(producers).max(21),

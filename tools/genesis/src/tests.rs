@@ -148,7 +148,7 @@ fn amounts_are_read_exactly() {
     ] {
         let changed = file.replacen("fee_per_byte = \"0.000000001\"", &format!("fee_per_byte = \"{written}\""), 1);
         assert_ne!(changed, file);
-        assert_eq!(parse(&changed).ok().map(|genesis| genesis.fee_per_byte.0), amount, "{written}");
+        assert_eq!(parse(&changed).ok().map(|genesis| genesis.fees.per_byte.0), amount, "{written}");
     }
 }
 

@@ -24,7 +24,10 @@ pub fn text(genesis: &Genesis) -> String {
          slice_ms = {}        # the time between slices\n\
          delta_ms = {}        # the bound on the one-way delay between producers; a slot is at least 6 of it\n\
          epoch_slots = {}     # the order of the producers changes so often\n\
-         fee_per_byte = \"{}\"\n\
+         fee_per_byte = \"{}\"        # what transactions cost at the lowest price: a byte,\n\
+         fee_per_signature = \"{}\"   # a signature,\n\
+         fee_per_unit = \"{}\"        # a unit of execution\n\
+         slot_units = {}        # what a slot is meant to do: above it the price rises, below it falls; 0: it stays\n\
          deposit_per_byte = \"{}\"   # of an account's record and roles, for as long as they lie in the state\n",
         quoted(&genesis.label),
         time(genesis.time_ms),
@@ -32,7 +35,10 @@ pub fn text(genesis: &Genesis) -> String {
         genesis.slice_ms,
         genesis.delta_ms,
         genesis.epoch_slots,
-        genesis.fee_per_byte,
+        genesis.fees.per_byte,
+        genesis.fees.per_signature,
+        genesis.fees.per_unit,
+        genesis.fees.slot_units,
         genesis.deposit_per_byte,
     );
     match &genesis.engine {

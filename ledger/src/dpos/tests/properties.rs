@@ -141,7 +141,7 @@ proptest! {
     fn random_actions_keep_the_supply_and_the_tally(tries in tries()) {
         let mut genesis = dpos_genesis(&PRODUCERS, &PEOPLE);
         genesis.epoch_slots = EPOCH_SLOTS;
-        genesis.fee_per_byte = Amount(1);
+        genesis.fees.per_byte = Amount(1);
         for account in &mut genesis.accounts {
             account.balance = Amount(40_000);
         }
@@ -204,10 +204,10 @@ fn a_store_that_fails_or_is_damaged_is_no_receipt() {
     let context = chain.context(19);
     let run = |below: &BTreeMap<Bytes, Bytes>, fails_after| {
         let state = Faulty { below, asked: AtomicUsize::new(0), fails_after };
-        let parent = chain.head.height.slot;
+        let parent = crate::apply::Parent { slot: chain.head.height.slot, queue: Vec::new() };
         let rules = chain.ledger.rules();
         let transactions = core::slice::from_ref(&transaction);
-        let outcome = crate::apply::execute(rules, &state, parent, &context, transactions, &crate::parallel::Alone);
+        let outcome = crate::apply::execute(rules, &state, &parent, &context, transactions, &crate::parallel::Alone);
         (outcome, state.asked.into_inner())
     };
     let (outcome, asked) = run(&below, usize::MAX);

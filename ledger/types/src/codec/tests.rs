@@ -145,14 +145,14 @@ prop_compose! {
 }
 
 fn reason() -> impl Strategy<Value = RejectReason> {
-    (0_u8..=29).prop_map(|tag| RejectReason::from_bytes(&[tag]).unwrap())
+    (0_u8..=34).prop_map(|tag| RejectReason::from_bytes(&[tag]).unwrap())
 }
 
 prop_compose! {
     fn receipt()(
         transaction in hash(),
         reason in proptest::option::of(reason()),
-        fee in any::<u128>(),
+        (fee, units) in any::<(u128, u64)>(),
         events in vec((account(), action_name(), vec(any::<u8>(), 0..20)), 0..3),
     ) -> Receipt {
         let event = |(contract, name, data)| Event { contract, name, data };
@@ -160,6 +160,7 @@ prop_compose! {
             transaction,
             outcome: reason.map_or(Outcome::Applied, Outcome::Failed),
             fee: Amount(fee),
+            units,
             events: events.into_iter().map(event).collect(),
         }
     }
@@ -207,7 +208,7 @@ prop_compose! {
             slice_ms,
             delta_ms,
             epoch_slots,
-            fee_per_byte: Amount(fee),
+            fees: Fees { per_byte: Amount(fee), per_signature: Amount(!fee), per_unit: Amount(fee >> 3), slot_units: time_ms },
             deposit_per_byte: Amount(fee.rotate_left(64)),
             engine,
             producers: producers.into_iter().map(producer).collect(),
@@ -219,7 +220,8 @@ prop_compose! {
 fn status() -> impl Strategy<Value = Status> {
     prop_oneof![
         Just(Status::Received),
-        slice_ref().prop_map(Status::Included),
+        (slice_ref(), proptest::option::of(reason()))
+            .prop_map(|(slice, reason)| { Status::Included(slice, reason.map_or(Outcome::Applied, Outcome::Failed)) }),
         reason().prop_map(Status::Rejected),
         Just(Status::Expired),
         slice_ref().prop_map(Status::Retracted),

@@ -106,14 +106,17 @@ fn the_ends_of_the_ranges_are_allowed() {
 
 #[test]
 fn every_field_makes_another_chain() {
-    let changes: [Change; 14] = [
+    let changes: [Change; 17] = [
         |genesis| genesis.label.push('x'),
         |genesis| genesis.time_ms += 1,
         |genesis| genesis.slot_ms += 1,
         |genesis| genesis.slice_ms += 1,
         |genesis| genesis.delta_ms += 1,
         |genesis| genesis.epoch_slots += 1,
-        |genesis| genesis.fee_per_byte.0 += 1,
+        |genesis| genesis.fees.per_byte.0 += 1,
+        |genesis| genesis.fees.per_signature.0 += 1,
+        |genesis| genesis.fees.per_unit.0 += 1,
+        |genesis| genesis.fees.slot_units += 1,
         |genesis| genesis.producers[0].bond.0 += 1,
         |genesis| genesis.producers[0].beacon.0[0] ^= 1,
         |genesis| genesis.engine = EngineChoice::Authority,

@@ -10,16 +10,17 @@ use hpb_ledger::dpos::{
     ProxyArguments, RegisterArguments, Release, ReportArguments, Roster, Stake, StakeArguments, Status as Standing,
     Term, Unbonding, UpdateArguments, Vote, VoteArguments, WithdrawArguments,
 };
+use hpb_ledger::fees::Load;
 use hpb_ledger::key;
 use hpb_ledger::records::{self, Included, SlotFees, Tariff, Window};
 use hpb_ledger::system::{
-    CreateArguments, DeletePermissionArguments, DeleteRoleArguments, GrantArguments, SetPermissionArguments,
-    SetRoleArguments,
+    Approval, ApproveArguments, CreateArguments, DeletePermissionArguments, DeleteRoleArguments, Due, GrantArguments,
+    Proposal, ProposalArguments, ProposeArguments, SetPermissionArguments, SetRoleArguments, Terms,
 };
 use hpb_ledger::token::{ReleaseArguments, TransferArguments, Vesting};
 use hpb_types::{
     AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
-    Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Genesis,
+    Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Fees, Genesis,
     GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair, Message, NextSchedule, Outcome,
     PermissionName, Quorum, Receipt, RejectReason, ResultsCommitment, Roles, Schedule, ScheduledProducer, Signature,
     SignedSlice, Slice, SliceBody, SliceBundle, SliceRef, SliceRequest, SliceStatement, SliceStatus, Slot, Status,
@@ -29,6 +30,7 @@ use hpb_types::{
 use super::{Seeds, named};
 
 const ROLE: PermissionName = PermissionName::literal("cashier");
+const PURCHASE: PermissionName = PermissionName::literal("purchase");
 const CHAIN: ChainId = ChainId(Hash([0x11; 32]));
 const ALICE: AccountName = AccountName::literal("alice");
 const BOB: AccountName = AccountName::literal("bob");
@@ -152,7 +154,7 @@ fn genesis() -> Genesis {
         slice_ms: 50,
         delta_ms: 100,
         epoch_slots: 1_200,
-        fee_per_byte: Amount(1_000),
+        fees: Fees { per_byte: Amount(1_000), ..Fees::NONE },
         deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters {
             producers_max: 21,
@@ -177,7 +179,7 @@ fn genesis() -> Genesis {
 fn receipt() -> Receipt {
     let event = Event { contract: BOB, name: ActionName::literal("transfer"), data: vec![0xd1] };
     let outcome = Outcome::Failed(RejectReason::Overdrawn);
-    Receipt { transaction: Hash([0x71; 32]), outcome, fee: Amount(300), events: vec![event] }
+    Receipt { transaction: Hash([0x71; 32]), outcome, fee: Amount(300), units: 800, events: vec![event] }
 }
 
 fn bundle() -> SliceBundle {
@@ -198,7 +200,10 @@ fn hello() -> Hello {
 }
 
 fn status() -> TransactionStatus {
-    TransactionStatus { id: Hash([0x71; 32]), status: Status::Included(slice_ref()) }
+    TransactionStatus {
+        id: Hash([0x71; 32]),
+        status: Status::Included(slice_ref(), Outcome::Failed(RejectReason::Overdrawn)),
+    }
 }
 
 fn request() -> SliceRequest {
@@ -244,6 +249,24 @@ fn grant() -> Grant {
     Grant { role: ROLE, to: Authorisation { account: BOB, permission: ACTIVE } }
 }
 
+fn active(account: AccountName) -> Authorisation {
+    Authorisation { account, permission: ACTIVE }
+}
+
+fn proposal() -> Proposal {
+    let terms = Terms {
+        actions: transaction().body.actions,
+        authorisations: vec![active(ALICE)],
+        asked: vec![active(ALICE), active(BOB)],
+        delay_ms: 86_400_000,
+        expiry_ms: 1_700_000_000_000,
+        fee_limit: Amount::ONE,
+    };
+    let approval = |by, authority| Approval { by: active(by), authority };
+    let approvals = vec![approval(ALICE, Hash([4; 32])), approval(BOB, Hash::ZERO)];
+    Proposal { id: Hash([5; 32]), terms, approvals, due_ms: 7 }
+}
+
 /// In the order of the target's selectors.
 pub(super) fn codec() -> Seeds {
     let block = Block { slot: Slot(7), previous: Hash([0x21; 32]), slices: vec![Hash([0x22; 32]), Hash([0x23; 32])] };
@@ -283,6 +306,12 @@ pub(super) fn codec() -> Seeds {
         ("delete-role", DeleteRoleArguments { account: ALICE, role: ROLE }.to_bytes()),
         ("grant", GrantArguments { account: ALICE, grant: grant() }.to_bytes()),
         ("release", ReleaseArguments { account: ALICE }.to_bytes()),
+        ("propose", ProposeArguments { proposer: ALICE, name: PURCHASE, terms: proposal().terms }.to_bytes()),
+        (
+            "approve",
+            ApproveArguments { proposer: ALICE, name: PURCHASE, id: Hash([5; 32]), by: active(BOB) }.to_bytes(),
+        ),
+        ("execute", ProposalArguments { proposer: ALICE, name: PURCHASE, id: Hash([5; 32]) }.to_bytes()),
     ];
     let mut selectors = 0_u8..;
     let mut seeds = named(values.map(|(name, bytes)| (name, selected(selectors.next().unwrap(), &bytes))));
@@ -399,7 +428,10 @@ pub(super) fn state() -> Vec<Vec<u8>> {
         records::store(&included),
         records::store(&SlotFees { slot: Slot(1), producer: ALICE, amount: Amount(5) }),
         records::store(&Window { first: 3, next: 9 }),
-        records::store(&Tariff { per_byte: Amount(1_000), deposit_per_byte: Amount(7) }),
+        records::store(&Tariff { fees: genesis().fees, deposit_per_byte: Amount(7) }),
+        records::store(&Load { slot: Slot(3), price: 2_048, units: 900 }),
+        records::store(&proposal()),
+        records::store(&Due { proposer: ALICE, name: PURCHASE }),
         records::store(&stake),
         records::store(&Stake { vote: Vote::Proxy(BOB), releases: Vec::new(), ..stake }),
         records::store(&producer),

@@ -9,7 +9,7 @@ use hpb_devnet::workload::{Source, Workload};
 use hpb_ledger::account::ACTIVE;
 use hpb_ledger::token::transfer_action;
 use hpb_types::{
-    AccountName, Amount, Authorisation, EngineChoice, Genesis, GenesisAccount, GenesisProducer, Hash, KeyPair,
+    AccountName, Amount, Authorisation, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer, Hash, KeyPair,
     NameError, Transaction, TransactionBody, VrfSecret,
 };
 
@@ -21,8 +21,9 @@ pub(super) const SLICE_TRANSFERS: usize = 1_024;
 pub(super) const UNIFORM_ACCOUNTS: usize = 10_000;
 /// What a uniform transfer moves.
 const UNIFORM_AMOUNT: Amount = Amount(1_000);
-/// What a byte of a transaction costs.
-const FEE_PER_BYTE: Amount = Amount(1_000);
+/// What a transaction costs; the price is followed, and stays.
+const FEES: Fees =
+    Fees { per_byte: Amount(1_000), per_signature: Amount(100_000), per_unit: Amount(100), slot_units: 1 << 40 };
 /// A slot's length.
 pub(super) const SLOT_MS: u32 = 3_000;
 const PRODUCER: &str = "producer";
@@ -128,7 +129,7 @@ impl Load {
             slice_ms: 50,
             delta_ms: 100,
             epoch_slots: 1_000,
-            fee_per_byte: FEE_PER_BYTE,
+            fees: FEES,
             deposit_per_byte: Amount::ZERO,
             engine: EngineChoice::Authority,
             producers: vec![producer],
@@ -138,5 +139,5 @@ impl Load {
 }
 
 fn fee_max() -> Result<Amount, LedgerError> {
-    transfer_fee_max(FEE_PER_BYTE).ok_or(LedgerError::Unpayable)
+    transfer_fee_max(FEES).ok_or(LedgerError::Unpayable)
 }

@@ -13,7 +13,7 @@ use hpb_node::verify::Verify;
 use hpb_toe::{Class, Command, Group, SessionId};
 use hpb_types::message::{Message, Standing, kind};
 use hpb_types::{
-    AccountName, Amount, Authorisation, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer,
+    AccountName, Amount, Authorisation, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer,
     KeyPair, NameError, SliceRef, Slot, Transaction, TransactionBody, VrfSecret,
 };
 
@@ -127,7 +127,7 @@ fn genesis() -> Result<Genesis, TargetError> {
         slice_ms: SLICE_MS,
         delta_ms: SLICE_MS,
         epoch_slots: 100,
-        fee_per_byte: Amount(10),
+        fees: Fees { per_byte: Amount(10), ..Fees::NONE },
         deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: producers.collect(),

@@ -7,6 +7,7 @@ mod text;
 use std::path::Path;
 
 use hpb_ledger::account::{Parent, Permission};
+use hpb_ledger::authority::Standing;
 use hpb_ledger::authority::delegation::{ActionPattern, Bound, Delegation, Policy};
 use hpb_ledger::authority::explain::{Explained, Finding, Part, PartKind, Verdict};
 use hpb_ledger::{AccountState, ExecuteError, Ledger, Store};
@@ -204,7 +205,7 @@ pub fn explain(
 ) -> Result<ExplainedRow, DevnetError> {
     let Held { recovered, .. } = hold(data, validator)?;
     let ledger = recovered.ledger();
-    Ok(ExplainedRow::from(&ledger.explain(&ledger.final_slice().id, asked, keys)?))
+    Ok(ExplainedRow::from(&ledger.explain(&ledger.final_slice().id, asked, Standing::signed(keys))?))
 }
 
 impl AccountRow {
@@ -328,6 +329,7 @@ impl From<&Explained> for ExplainedRow {
         let why = match explained.verdict {
             Verdict::Satisfied(by) if by == explained.asked.permission => "its own threshold is reached".to_owned(),
             Verdict::Satisfied(by) => format!("{by}, which stands above it, is satisfied"),
+            Verdict::Approved => "it was approved".to_owned(),
             Verdict::Unsatisfied => "neither it nor what stands above it is satisfied".to_owned(),
             Verdict::NoSuchAccount => "there is no such account".to_owned(),
             Verdict::NoSuchPermission => "the account has no such permission".to_owned(),
@@ -351,7 +353,8 @@ impl From<&Part> for FoundRow {
             Finding::Account(explained) if explained.is_satisfied() => ("satisfied", Some(explained)),
             Finding::Account(explained) => ("not satisfied", Some(explained)),
             Finding::TooDeep => ("too many references lie before it", None),
-            Finding::NotWaited => ("nothing has waited yet", None),
+            Finding::Waited => ("waited", None),
+            Finding::NotWaited => ("did not wait that long", None),
             Finding::NotNeeded => ("not needed any more", None),
         };
         Self {

@@ -82,7 +82,7 @@ impl RunFolder {
             let (then, now) = (EngineKind::of(&genesis).name(), arguments.engine.name());
             return Err(refuse(format!("it was made with --engine {then}, not {now}")));
         }
-        let fee_each = transfer_fee_max(genesis.fee_per_byte).unwrap_or(Amount(u128::MAX));
+        let fee_each = transfer_fee_max(genesis.fees).unwrap_or(Amount(u128::MAX));
         let needed = prepared.workload.endow(arguments.transfers(), fee_each)?;
         let fits = needed.iter().all(|needed| {
             let found = genesis.accounts.binary_search_by(|account| account.name.cmp(&needed.name));

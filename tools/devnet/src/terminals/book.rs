@@ -271,7 +271,7 @@ impl Book {
                 }
                 self.tell(now, place, Level::Received);
             }
-            Status::Included(slice) => {
+            Status::Included(slice, _) => {
                 if !matches!(open.stage, Stage::Included(_)) {
                     self.backlog -= 1;
                 }

@@ -3,7 +3,7 @@
 mod world;
 
 use hpb_toe::CloseReason;
-use hpb_types::{Amount, Digest, SliceRef, Status};
+use hpb_types::{Amount, Digest, Fees, SliceRef, Status};
 
 use super::*;
 use crate::report::Level;
@@ -237,6 +237,6 @@ fn a_set_up_that_cannot_be_is_refused() {
     let count = |terminals| Some(TerminalsError::Terminals { terminals, addresses: 1 });
     assert_eq!(refused(|config| config.terminals = 3..3), count(0));
     assert_eq!(refused(|config| config.terminals = 0..64_513), count(64_513));
-    let dear = Genesis { fee_per_byte: Amount(u128::MAX), ..genesis() };
+    let dear = Genesis { fees: Fees { per_byte: Amount(u128::MAX), ..Fees::NONE }, ..genesis() };
     assert_eq!(Terminals::new(&dear, good).err(), Some(TerminalsError::Fee));
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use hpb_base::limits::{ACCOUNT_KEYS_MAX, EXPIRY_AHEAD_MS_MAX};
 use hpb_ledger::account::ACTIVE;
+use hpb_ledger::fees::{PRICE_ONE, Work};
 use hpb_ledger::records::Tariff;
-use hpb_ledger::token::transfer_action;
+use hpb_ledger::token::{TRANSFER_UNITS_MAX, transfer_action};
 use hpb_toe::Identity;
 use hpb_types::{
-    AccountName, Amount, Authorisation, Canonical, ChainId, Hash, KeyPair, PublicKey, Signature, Transaction,
+    AccountName, Amount, Authorisation, Canonical, ChainId, Fees, Hash, KeyPair, PublicKey, Signature, Transaction,
     TransactionBody, TransactionSignature,
 };
 
@@ -34,10 +35,14 @@ pub fn terminal_identity(seed: u64, number: u32, chain: ChainId) -> Identity {
     Identity::new(secret.0, chain)
 }
 
-/// The most that one transfer of a devnet costs, by the bytes of one between the longest names; every transfer carries
-/// it as its limit, and [`Workload::endow`] wants it for each. `None` above every amount.
-pub fn transfer_fee_max(fee_per_byte: Amount) -> Option<Amount> {
-    Tariff { per_byte: fee_per_byte, ..Tariff::default() }.fee(transfer_len_max())
+/// The highest price that a terminal pays, in parts of [`PRICE_ONE`].
+const PRICE_PAID_MAX: u32 = 2 * PRICE_ONE;
+
+/// The most that one transfer of a devnet costs, by the bytes of one between the longest names, at twice the lowest price;
+/// every transfer carries it as its limit, and [`Workload::endow`] wants it for each. `None` above every amount.
+pub fn transfer_fee_max(fees: Fees) -> Option<Amount> {
+    let work = Work { bytes: transfer_len_max() as u64, signatures: 1, units: TRANSFER_UNITS_MAX };
+    Tariff { fees, deposit_per_byte: Amount::ZERO }.fee(&work, PRICE_PAID_MAX)
 }
 
 /// Bytes of a signed transfer between the longest names.
@@ -128,15 +133,17 @@ mod tests {
     #[test]
     fn a_transfer_is_signed_by_its_payer_and_within_its_limit() {
         let workload = Arc::new(Workload::drawn(&FITTED, 1, 40).unwrap());
-        let fee_per_byte = Amount(7);
-        let fee_limit = transfer_fee_max(fee_per_byte).unwrap();
+        let fees = Fees { per_byte: Amount(7), per_signature: Amount(90), per_unit: Amount(2), slot_units: 0 };
+        let tariff = Tariff { fees, deposit_per_byte: Amount::ZERO };
+        let fee_limit = transfer_fee_max(fees).unwrap();
         let mut wallet = Wallet::new(CHAIN, 5, fee_limit, Arc::clone(&workload));
         let mut ids = BTreeSet::new();
         for submission in Source::new(Arc::clone(&workload), 5).take(80) {
             let bytes = wallet.signed(&submission, 99);
             assert_eq!(bytes, wallet.signed(&submission, 99), "one submission, one transaction");
             assert!(bytes.len() <= wallet.transfer_len_max());
-            assert!(Tariff { per_byte: fee_per_byte, ..Tariff::default() }.fee(bytes.len()).unwrap() <= fee_limit);
+            let work = Work { bytes: bytes.len() as u64, signatures: 1, units: TRANSFER_UNITS_MAX };
+            assert!(tariff.fee(&work, PRICE_PAID_MAX).unwrap() <= fee_limit);
             let transaction = Transaction::from_bytes(&bytes).unwrap();
             assert!(transaction.verify_signatures());
             assert_eq!(transaction.body, wallet.body(&submission, 99));
@@ -145,7 +152,7 @@ mod tests {
             assert!(transaction.keys().eq([&party_keys(5, &payer).public()]));
             assert!(ids.insert(transaction.id()), "a repeat has another salt");
         }
-        assert_eq!(transfer_fee_max(Amount(u128::MAX)), None);
+        assert_eq!(transfer_fee_max(Fees { per_byte: Amount(u128::MAX), ..Fees::NONE }), None);
     }
 
     #[test]

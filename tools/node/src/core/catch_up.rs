@@ -96,7 +96,7 @@ impl<S: Store> Core<S> {
             return Err(Some(DropReason::TreeFull));
         }
         if fresh {
-            self.bodies.insert(reference.id, Body { slice: slice.get().clone(), transactions });
+            self.bodies.insert(reference.id, Body { slice: slice.get().clone(), transactions, outcomes: Vec::new() });
         }
         self.dropped = None;
         self.engine.handle(now, EngineInput::Slice(slice));

@@ -7,12 +7,12 @@ use hpb_base::limits::{
 };
 use hpb_base::{Instant, Machine};
 use hpb_consensus::{HeadChange, LinkInput as EngineInput, LinkOutput as EngineOutput, Office, Proposal, Verified};
-use hpb_ledger::{Checked, ExecuteError, InsertError, SliceContext, Store};
+use hpb_ledger::{Checked, ExecuteError, Executed, InsertError, SliceContext, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, SliceBundle, SliceRequest};
 use hpb_types::{
-    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, ResultsCommitment, Schedule, Signer,
-    Slice, SliceBody, SliceRef, Slot,
+    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, Outcome, ResultsCommitment, Schedule,
+    Signer, Slice, SliceBody, SliceRef, Slot,
 };
 
 use super::io::{Output, framed};
@@ -81,7 +81,7 @@ impl<S: Store> Core<S> {
         if self.bodies.contains_key(&id) || self.bodies.len() >= SLICE_BODIES_MAX {
             return;
         }
-        self.bodies.insert(id, Body { slice: slice.get().clone(), transactions });
+        self.bodies.insert(id, Body { slice: slice.get().clone(), transactions, outcomes: Vec::new() });
         self.engine.handle(now, EngineInput::Slice(slice));
         if self.engine.holds(&id) {
             self.fetched(reference, &parent, None);
@@ -91,7 +91,7 @@ impl<S: Store> Core<S> {
     }
 
     fn execute(&mut self, now: Instant, reference: SliceRef, parent: SliceRef, office: Office) {
-        let Some(body) = self.bodies.get(&reference.id) else { return };
+        let Some(body) = self.bodies.get_mut(&reference.id) else { return };
         let slice = &body.slice.body;
         let matched = match self.ledger.execute(&parent.id, &context_of(slice, office), &body.transactions) {
             Ok(executed) => {
@@ -100,6 +100,7 @@ impl<S: Store> Core<S> {
                     && next_of(executed.next.clone()) == slice.next;
                 if matched {
                     self.stats.executed += body.transactions.len() as u64;
+                    body.outcomes = outcomes_of(&executed);
                     match self.ledger.insert(reference, parent.id, executed) {
                         Ok(()) | Err(InsertError::Known) => {}
                         Err(error) => return self.stop(&error),
@@ -197,7 +198,8 @@ impl<S: Store> Core<S> {
         let slice = Slice::sign(body, &*signer);
         let reference = slice.reference();
         self.stats.executed += built.included.len() as u64;
-        self.bodies.insert(reference.id, Body { slice: slice.clone(), transactions: built.included });
+        let outcomes = outcomes_of(&executed);
+        self.bodies.insert(reference.id, Body { slice: slice.clone(), transactions: built.included, outcomes });
         if let Err(error) = self.ledger.insert(reference, proposal.parent.id, executed) {
             self.proposed = Some(reference);
             self.withdraw();
@@ -408,6 +410,12 @@ fn beacon_output(beacon: &Beacon) -> Option<Hash> {
         Beacon::None => None,
         Beacon::Proof(proof) => proof.output().map(|output| Hash::of_parts("beacon output", &[&output.0])),
     }
+}
+
+/// What the slice's own transactions came to: those of proposals that were due come first.
+fn outcomes_of(executed: &Executed) -> Vec<Outcome> {
+    let own = executed.receipts.len() - executed.ids.len();
+    executed.receipts[own..].iter().map(|receipt| receipt.outcome).collect()
 }
 
 /// What a slice says of the schedule that its execution fixed.

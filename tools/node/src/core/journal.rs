@@ -143,7 +143,7 @@ mod tests {
         for slot in 1..=6 {
             let slice = slice(slot, 0, chain.last().map_or(Hash::ZERO, |last: &SliceRef| last.id), 0, 0);
             chain.push(slice.reference());
-            bodies.insert(slice.id(), Body { slice, transactions: Vec::new() });
+            bodies.insert(slice.id(), Body { slice, transactions: Vec::new(), outcomes: Vec::new() });
         }
         journal.note(chain[0].id);
         let mark = Watermark { source: chain[0], target: chain[3] };

@@ -30,7 +30,7 @@ use hpb_ledger::{Checked, FinalBatch, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
-use hpb_types::{ChainId, Epoch, Genesis, Hash, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
+use hpb_types::{ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
 pub use chain::context_of;
 pub(crate) use io::framed;
@@ -56,6 +56,8 @@ use sync::{Input as SyncInput, Surroundings, Sync};
 pub(crate) struct Body {
     slice: Slice,
     transactions: Vec<Checked>,
+    /// What each transaction came to; none before the slice is executed.
+    outcomes: Vec<Outcome>,
 }
 
 type Bodies = BTreeMap<Hash, Body>;
@@ -236,7 +238,7 @@ impl<S: Store> Core<S> {
             core.finals_kept.push_back(id);
             core.bodies.insert(id, body);
         }
-        for Body { slice, transactions } in unfinal {
+        for Body { slice, transactions, .. } in unfinal {
             core.journal.note(slice.id());
             core.slice(now, Verified::vouch(slice), transactions);
         }

@@ -6,7 +6,7 @@ use hpb_base::{Duration, Instant, UnixMillis};
 use hpb_ledger::{Checked, ExecuteError, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Gossip, Message, Status, TransactionStatus};
-use hpb_types::{Hash, RejectReason, SliceRef, Transaction};
+use hpb_types::{Hash, Outcome, RejectReason, SliceRef, Transaction};
 
 use super::Core;
 use super::io::{Output, framed};
@@ -24,7 +24,7 @@ pub(super) struct Senders {
     /// follow.
     pub(super) of: BTreeMap<Hash, SessionId>,
     /// Where those that are in a slice of the head's chain stand.
-    pub(super) included: BTreeMap<Hash, SliceRef>,
+    pub(super) included: BTreeMap<Hash, (SliceRef, Outcome)>,
     pub(super) gossip: Vec<Transaction>,
     pub(super) gossip_at: Option<Instant>,
 }
@@ -58,8 +58,8 @@ impl<S: Store> Core<S> {
             return self.reject(session, id, RejectReason::Duplicate);
         }
         self.tell(session, id, Status::Received);
-        if let Some(slice) = self.senders.included.get(&id).copied() {
-            self.tell(session, id, Status::Included(slice));
+        if let Some((slice, outcome)) = self.senders.included.get(&id).copied() {
+            self.tell(session, id, Status::Included(slice, outcome));
         }
     }
 
@@ -115,11 +115,13 @@ impl<S: Store> Core<S> {
     /// A slice is on the head's chain: its transactions are included.
     pub(super) fn include(&mut self, slice: SliceRef) {
         let Some(body) = self.bodies.get(&slice.id) else { return };
-        for transaction in body.transactions.clone() {
+        assert_eq!(body.transactions.len(), body.outcomes.len(), "what is adopted was executed");
+        let came: Vec<_> = body.transactions.iter().cloned().zip(body.outcomes.iter().copied()).collect();
+        for (transaction, outcome) in came {
             self.mempool.include(&transaction);
             if let Some(session) = self.senders.of.get(&transaction.id()).copied() {
-                self.senders.included.insert(transaction.id(), slice);
-                self.tell(session, transaction.id(), Status::Included(slice));
+                self.senders.included.insert(transaction.id(), (slice, outcome));
+                self.tell(session, transaction.id(), Status::Included(slice, outcome));
             }
         }
     }

@@ -226,7 +226,7 @@ impl<S: Store> Reading<S> {
                 if slice.body.height() > self.anchor.tip().height && !self.slices.contains_key(&id) {
                     // Verified before it was written, under the log's own checksums.
                     let checked = transactions.into_iter().map(Checked::verified).collect::<Result<_, _>>()?;
-                    self.slices.insert(id, Body { slice, transactions: checked });
+                    self.slices.insert(id, Body { slice, transactions: checked, outcomes: Vec::new() });
                     self.order.push(id);
                 }
                 Ok(())

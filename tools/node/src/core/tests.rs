@@ -14,7 +14,7 @@ use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{FinalPoint, SharedStore, token};
 use hpb_types::message::{PieceEnd, RangeRequest, SliceBundle, Status, kind};
 use hpb_types::{
-    AccountName, Amount, Authorisation, Beacon, Certificate, DposParameters, EngineChoice, GenesisAccount,
+    AccountName, Amount, Authorisation, Beacon, Certificate, DposParameters, EngineChoice, Fees, GenesisAccount,
     GenesisProducer, Height, KeyPair, NextSchedule, ResultsCommitment, SliceBody, Transaction, TransactionBody,
     VrfSecret,
 };
@@ -104,7 +104,7 @@ fn genesis(count: usize) -> Genesis {
         slice_ms: 50,
         delta_ms: 50,
         epoch_slots: 100,
-        fee_per_byte: Amount(10),
+        fees: Fees { per_byte: Amount(10), ..Fees::NONE },
         deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count)

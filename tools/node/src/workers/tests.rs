@@ -60,7 +60,7 @@ fn a_transaction_goes_the_whole_way_through_the_workers_of_all_validators() {
     });
     for transaction in &transactions[1..] {
         let statuses = told(transaction.id());
-        let [Status::Received, Status::Included(slice)] = statuses[..] else { panic!("{statuses:?}") };
+        let [Status::Received, Status::Included(slice, _)] = statuses[..] else { panic!("{statuses:?}") };
         assert!(final_told.unwrap().height >= slice.height);
     }
     assert_eq!(told(transactions[0].id()).last(), Some(&Status::Rejected(RejectReason::BadSignature)));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hpb_types::{
-    AccountName, Amount, Canonical, Digest, DposParameters, EngineChoice, GenesisAccount, GenesisProducer, Height,
-    KeyPair, Slot, VrfSecret, Weighting,
+    AccountName, Amount, Canonical, Digest, DposParameters, EngineChoice, Fees, GenesisAccount, GenesisProducer,
+    Height, KeyPair, Outcome, Slot, VrfSecret, Weighting,
 };
 
 use super::super::digests::DigestWatch;
@@ -33,7 +33,7 @@ fn genesis(weights: &[u64]) -> Genesis {
         slice_ms: 50,
         delta_ms: 20,
         epoch_slots: 10,
-        fee_per_byte: Amount(1),
+        fees: Fees { per_byte: Amount(1), ..Fees::NONE },
         deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters {
             bond_min: Amount::ZERO,
@@ -95,7 +95,7 @@ fn each_level_is_told_once_and_final_ends_it() {
     assert_eq!(book.confirm_k(), 2);
     assert_eq!(tell(&mut book, 10, ids[0], Status::Received), Verdict::Open);
     assert_eq!((counts(&book), book.backlog()), ([1, 0, 0, 0, 0], 1));
-    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7)));
+    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7), Outcome::Applied));
     assert_eq!((counts(&book), book.backlog()), ([1, 1, 0, 0, 0], 0));
     hear(&mut book, 30, &mut places, (slice(7, 7), 1, 0), 0);
     assert_eq!(counts(&book), [1, 1, 0, 0, 0], "one is not k");
@@ -116,7 +116,7 @@ fn each_level_is_told_once_and_final_ends_it() {
 fn what_follows_from_a_level_is_told_with_it() {
     let (mut book, ids, mut places) = book(&[1; 4], 2);
     for id in &ids {
-        tell(&mut book, 20, *id, Status::Included(slice(7, 7)));
+        tell(&mut book, 20, *id, Status::Included(slice(7, 7), Outcome::Applied));
     }
     assert_eq!((counts(&book), book.counters.accepted), ([2, 2, 0, 0, 0], 2));
     hear(&mut book, 30, &mut places, (slice(7, 7), 1, SliceStatus::FINAL), 0);
@@ -140,7 +140,7 @@ fn a_certificate_confirms_only_where_it_must_hold_k_others() {
         assert_eq!((threshold.k, threshold.certificate_confirms), (k, implied), "{weights:?}");
     }
     let (mut book, ids, mut places) = book(&[1], 1);
-    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7)));
+    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7), Outcome::Applied));
     hear(&mut book, 30, &mut places, (slice(7, 7), 0, SliceStatus::JUSTIFIED), 7);
     assert_eq!(counts(&book), [1, 1, 0, 1, 1], "a lone producer has nobody to confirm its slices");
 }
@@ -148,13 +148,13 @@ fn a_certificate_confirms_only_where_it_must_hold_k_others() {
 #[test]
 fn a_retracted_transaction_waits_for_its_next_slice() {
     let (mut book, ids, mut places) = book(&[1; 4], 1);
-    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7)));
+    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7), Outcome::Applied));
     hear(&mut book, 30, &mut places, (slice(7, 7), 2, 0), 0);
     tell(&mut book, 40, ids[0], Status::Retracted(slice(7, 7)));
     assert_eq!((book.counters.retracted, book.backlog()), (1, 1));
     hear(&mut book, 50, &mut places, (slice(8, 8), 3, SliceStatus::FINAL), 8);
     assert_eq!((book.counters.finals, places.len()), (0, 1), "its slice is not on the final chain");
-    tell(&mut book, 60, ids[0], Status::Included(slice(9, 9)));
+    tell(&mut book, 60, ids[0], Status::Included(slice(9, 9), Outcome::Applied));
     tell(&mut book, 61, ids[0], Status::Retracted(slice(7, 7)));
     assert_eq!((book.counters.retracted, book.counters.unknown), (1, 1), "it is in another slice");
     hear(&mut book, 70, &mut places, (slice(9, 9), 2, SliceStatus::JUSTIFIED), 9);
@@ -190,7 +190,7 @@ fn a_status_counts_for_its_terminal_alone() {
 #[test]
 fn after_a_loss_only_what_is_told_anew_counts() {
     let (mut book, ids, mut places) = book(&[1; 4], 1);
-    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7)));
+    tell(&mut book, 20, ids[0], Status::Included(slice(7, 7), Outcome::Applied));
     book.session_lost(&places);
     assert_eq!(book.backlog(), 1);
     hear(&mut book, 30, &mut places, (slice(7, 7), 3, SliceStatus::FINAL), 9);
@@ -198,7 +198,7 @@ fn after_a_loss_only_what_is_told_anew_counts() {
     book.sent(at(31), &ids[0]);
     assert_eq!((book.counters.submitted, book.counters.resent), (1, 1));
     assert_eq!(tell(&mut book, 32, ids[0], Status::Rejected(RejectReason::Duplicate)), Verdict::Open);
-    tell(&mut book, 33, ids[0], Status::Included(slice(7, 7)));
+    tell(&mut book, 33, ids[0], Status::Included(slice(7, 7), Outcome::Applied));
     hear(&mut book, 40, &mut places, (slice(9, 9), 0, 0), 9);
     assert_eq!((book.counters.finals, book.counters.rejected, counts(&book)), (1, 0, [1; 5]));
 }

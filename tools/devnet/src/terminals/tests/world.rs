@@ -12,8 +12,8 @@ use hpb_toe::card::Group;
 use hpb_toe::framing::framed;
 use hpb_toe::{EventBatch, Identity, LaneConfig};
 use hpb_types::{
-    AccountName, Amount, Digest, DposParameters, EngineChoice, GenesisAccount, GenesisProducer, KeyPair, SliceRef,
-    SliceStatus, Status, Transaction, VrfSecret,
+    AccountName, Amount, Digest, DposParameters, EngineChoice, Fees, GenesisAccount, GenesisProducer, KeyPair, Outcome,
+    SliceRef, SliceStatus, Status, Transaction, VrfSecret,
 };
 
 use crate::terminals::*;
@@ -47,7 +47,7 @@ pub(super) fn genesis() -> Genesis {
         slice_ms: 50,
         delta_ms: 20,
         epoch_slots: 10,
-        fee_per_byte: Amount(3),
+        fees: Fees { per_byte: Amount(3), ..Fees::NONE },
         deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         accounts: producers.iter().map(account).collect(),
@@ -347,7 +347,7 @@ impl Node {
     fn standing(&self, id: Hash) -> Status {
         let slice = self.slices.iter().find(|slice| slice.ids.contains(&id));
         match slice {
-            Some(slice) => Status::Included(slice.reference),
+            Some(slice) => Status::Included(slice.reference, Outcome::Applied),
             None => Status::Rejected(RejectReason::Duplicate),
         }
     }
@@ -377,7 +377,7 @@ impl Node {
         let reference = SliceRef { height, id: Hash::of(&self.ticks.to_le_bytes()) };
         let ids: Vec<Hash> = self.mempool.drain(..self.mempool.len().min(self.manners.slice_max)).collect();
         for id in &ids {
-            self.tell(*id, Status::Included(reference));
+            self.tell(*id, Status::Included(reference, Outcome::Applied));
         }
         self.slices.push(Slice { reference, ids });
         self.broadcast(now);

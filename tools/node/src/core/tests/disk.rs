@@ -19,7 +19,7 @@ fn all_killed_at_once_go_on_where_the_log_ends() {
         world.run_for(Duration::from_millis(100 * round));
         let final_told = world.finals.last().unwrap().1;
         for (_, id, status) in &world.told {
-            if let Status::Included(slice) = status
+            if let Status::Included(slice, _) = status
                 && slice.height <= final_told.height
             {
                 told.insert(*id);

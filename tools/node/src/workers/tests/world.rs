@@ -16,7 +16,7 @@ use hpb_net::wire::WireBuilder;
 use hpb_toe::{Call, Class, Event, EventBatch, Group, Identity};
 use hpb_types::message::Message;
 use hpb_types::{
-    AccountName, Amount, Authorisation, DposParameters, EngineChoice, Genesis, GenesisAccount, GenesisProducer,
+    AccountName, Amount, Authorisation, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer,
     KeyPair, Transaction, TransactionBody, VrfSecret,
 };
 
@@ -110,7 +110,7 @@ pub(super) fn genesis(count: usize) -> Genesis {
         slice_ms: 50,
         delta_ms: 50,
         epoch_slots: 100,
-        fee_per_byte: Amount(10),
+        fees: Fees { per_byte: Amount(10), ..Fees::NONE },
         deposit_per_byte: Amount::ZERO,
         engine: EngineChoice::Dpos(DposParameters { bond_min: Amount::ZERO, ..DposParameters::preset() }),
         producers: (0..count).map(producer).collect(),
