@@ -4,9 +4,10 @@ CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS ?= 60
 SIM_FROM ?= 0
 SIM_SECONDS ?= 3600
+KILL_ROUNDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-net check bench fuzz sim canaries help
+.PHONY: run test test-net check bench fuzz sim kill canaries help
 
 # Ports over DPDK are built and tested where it is installed (libdpdk-dev).
 DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
@@ -55,6 +56,9 @@ fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_SECONDS each (60); needs a C+
 sim: ## Simulate chains with faults for SIM_SECONDS (3600), seed by seed from SIM_FROM (0); says how to run a failing one again
 	$(CARGO) build --release -p hpb
 	timeout --foreground --preserve-status --signal=INT $(SIM_SECONDS) target/release/hpb sim --seeds $(SIM_FROM)..1000000000
+
+kill: ## Kill a devnet under load KILL_ROUNDS times (100), and look each time for all that it told final
+	HPB_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --release -p hpb --test killed -- --nocapture
 
 canaries: ## Put each deliberate bug into the simulated chain and look whether its checker finds it within 300 seeds
 	$(CARGO) run --release -p hpb --features canary -- sim --canary all

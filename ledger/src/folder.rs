@@ -9,6 +9,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The file that is locked.
+const LOCK_FILE: &str = "LOCK";
+
 /// A locked data folder. Clones share the lock; it is given back when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct DataFolder {
@@ -33,7 +36,7 @@ impl DataFolder {
             move |error: io::Error| FolderError::Io { action, path, error }
         };
         fs::create_dir_all(path).map_err(failed("creating", path))?;
-        let lock_path = path.join("LOCK");
+        let lock_path = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -43,13 +46,7 @@ impl DataFolder {
             .map_err(failed("opening", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => (),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Who holds it may have gone meanwhile; the refusal stands without a name too.
-                let read = lock.read_to_string(&mut holder);
-                let holder = read.ok().and_then(|_| holder.trim().parse().ok());
-                return Err(FolderError::Held { path: path.display().to_string(), holder });
-            }
+            Err(TryLockError::WouldBlock) => return Err(held_by_another(path, lock)),
             Err(TryLockError::Error(error)) => return Err(failed("locking", &lock_path)(error)),
         }
         let written = lock
@@ -63,6 +60,36 @@ impl DataFolder {
         }
         sync_folder(path).map_err(failed("syncing", path))?;
         Ok(folder)
+    }
+
+    /// Whether `path` is a data folder: it was opened once.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(LOCK_FILE).is_file()
+    }
+
+    /// Locks a folder that is there for reading: nothing in it is changed, several may read at once, and nobody owns it
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`FolderError::Absent`] if it was never a data folder; [`FolderError::Held`] if an owner has it;
+    /// [`FolderError::Io`] if it can't be read.
+    pub fn open_to_read(path: &Path) -> Result<Self, FolderError> {
+        let lock_path = path.join(LOCK_FILE);
+        let failed = |action: &'static str| {
+            let path = lock_path.display().to_string();
+            move |error: io::Error| FolderError::Io { action, path, error }
+        };
+        let lock = match File::open(&lock_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(FolderError::Absent { path: path.display().to_string() });
+            }
+            opened => opened.map_err(failed("opening"))?,
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self { held: Arc::new(Held { path: path.to_path_buf(), _lock: lock }) }),
+            Err(TryLockError::WouldBlock) => Err(held_by_another(path, lock)),
+            Err(TryLockError::Error(error)) => Err(failed("locking")(error)),
+        }
     }
 
     /// The folder itself.
@@ -103,6 +130,12 @@ pub enum FolderError {
         /// The holder's process id, where it could be read.
         holder: Option<u32>,
     },
+    /// It was never a data folder.
+    #[error("{path} is no data folder: it holds no file {LOCK_FILE}")]
+    Absent {
+        /// The folder.
+        path: String,
+    },
     /// The operating system refused.
     #[error("{action} {path} failed: {error}")]
     Io {
@@ -113,6 +146,13 @@ pub enum FolderError {
         /// What the operating system says.
         error: io::Error,
     },
+}
+
+fn held_by_another(path: &Path, mut lock: File) -> FolderError {
+    let mut holder = String::new();
+    // Who holds it may have gone meanwhile; the refusal stands without a name too.
+    let read = lock.read_to_string(&mut holder);
+    FolderError::Held { path: path.display().to_string(), holder: read.ok().and_then(|_| holder.trim().parse().ok()) }
 }
 
 fn holder_text(holder: Option<u32>) -> String {
@@ -145,6 +185,22 @@ mod tests {
         assert!(DataFolder::open(&path).is_err(), "a clone holds it on");
         drop(shared);
         DataFolder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn readers_share_it_change_nothing_and_keep_owners_out() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(matches!(DataFolder::open_to_read(place.path()), Err(FolderError::Absent { .. })));
+        let owner = DataFolder::open(place.path()).unwrap();
+        let refusal = DataFolder::open_to_read(place.path()).unwrap_err();
+        assert!(refusal.to_string().contains(&std::process::id().to_string()), "{refusal}");
+        drop(owner);
+        let before = fs::metadata(place.path().join(LOCK_FILE)).unwrap().modified().unwrap();
+        let readers = [(); 2].map(|()| DataFolder::open_to_read(place.path()).unwrap());
+        assert!(matches!(DataFolder::open(place.path()), Err(FolderError::Held { .. })));
+        drop(readers);
+        assert_eq!(fs::metadata(place.path().join(LOCK_FILE)).unwrap().modified().unwrap(), before);
+        DataFolder::open(place.path()).unwrap();
     }
 
     #[test]

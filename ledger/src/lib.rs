@@ -40,7 +40,7 @@ pub use apply::{Built, ExecuteError, Executed, Rules, SliceContext};
 pub use checked::Checked;
 pub use ledger::{AccountState, Ledger, OpenError};
 pub use mempool::{Mempool, MempoolLimits};
-pub use store::{FinalBatch, FinalPoint, MemoryStore, SharedStore, Store, StoreError};
+pub use store::{Difference, FinalBatch, FinalPoint, MemoryStore, SharedStore, Store, StoreError};
 pub use supply::{Holdings, Supply};
 pub use tree::{FinalSlice, FinaliseError, Finalised, InsertError, Switch};
 pub use view::{ChangeSet, State, StateError};

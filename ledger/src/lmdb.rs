@@ -31,6 +31,8 @@ pub const STORE_FORMAT: u32 = 1;
 
 /// Reader slots belong to snapshots instead of threads, so that one thread may hold several.
 const FLAGS: EnvironmentFlags = EnvironmentFlags::NO_TLS;
+/// LMDB's own name for its file.
+const DATA_FILE: &str = "data.mdb";
 const META: &str = "meta";
 const STATE: &str = "state";
 const FORMAT_KEY: &[u8] = b"format";
@@ -103,6 +105,52 @@ impl LmdbStore {
         bind_chain(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("writing")))?;
         let shared = Shared { environment, meta, state, map_len: options.map_len, path, folder: folder.clone() };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Opens the store in `folder` for reading, and changes nothing there; `None` where no store of any chain has begun.
+    /// The folder is held, so nobody writes meanwhile.
+    ///
+    /// # Errors
+    /// A newer format, another chain, a damaged file.
+    pub fn open_to_read(
+        folder: &DataFolder,
+        chain: &ChainId,
+        options: LmdbOptions,
+    ) -> Result<Option<Self>, StoreError> {
+        let place = folder.state_path();
+        let path = place.display().to_string();
+        let file = place.join(DATA_FILE);
+        let io_failed =
+            |error: io::Error| StoreError::Backend { path: path.clone(), action: "reading", reason: error.to_string() };
+        let length = match fs::metadata(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found.map_err(io_failed)?.len(),
+        };
+        // LMDB makes the file and then writes it: one that is empty is of a start that was cut short.
+        if length == 0 {
+            return Ok(None);
+        }
+        let failed = |action| {
+            let (path, map_len) = (path.clone(), options.map_len);
+            move |error| store_error(&path, map_len, 0, action, error)
+        };
+        let environment = Environment::new()
+            .set_flags(FLAGS | EnvironmentFlags::READ_ONLY | EnvironmentFlags::NO_LOCK)
+            .set_max_dbs(2)
+            .set_map_size(options.map_len)
+            .open(&place)
+            .map_err(failed("opening"))?;
+        let open = |name| match environment.open_db(Some(name)) {
+            Err(lmdb::Error::NotFound) => Ok(None),
+            opened => opened.map(Some).map_err(failed("opening")),
+        };
+        // A start that was cut short leaves one of them, or both and no format.
+        let Some(meta) = open(META)? else { return Ok(None) };
+        check_format(&environment, meta, &path).map_err(|error| error.map_lmdb(failed("reading")))?;
+        let bound = is_bound(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("reading")))?;
+        let Some(state) = open(STATE)?.filter(|_| bound) else { return Ok(None) };
+        let shared = Shared { environment, meta, state, map_len: options.map_len, path, folder: folder.clone() };
+        Ok(Some(Self { shared: Arc::new(shared) }))
     }
 
     /// The state as it is committed now, for any number of reads of one moment.
@@ -352,6 +400,17 @@ fn check_format(environment: &Environment, meta: Database, path: &str) -> Result
             Err(Failure::Store(StoreError::NewerFormat { path: path.to_owned(), found, known: STORE_FORMAT }))
         }
         _ => Err(corrupt(path, "its format number was never used")),
+    }
+}
+
+/// Whether the store is bound to a chain; refuses another's than `chain`.
+fn is_bound(environment: &Environment, meta: Database, chain: &ChainId, path: &str) -> Result<bool, Failure> {
+    let transaction = environment.begin_ro_txn()?;
+    match (read(&transaction, meta, FORMAT_KEY)?, read(&transaction, meta, CHAIN_KEY)?) {
+        (_, Some(found)) if found == chain.0.0 => Ok(true),
+        (_, Some(_)) => Err(Failure::Store(StoreError::OtherChain { path: path.to_owned() })),
+        (None, None) => Ok(false),
+        (Some(_), None) => Err(corrupt(path, "it names no chain")),
     }
 }
 

@@ -238,6 +238,48 @@ impl Store for SharedStore {
     }
 }
 
+/// Where two states part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// The first key that they do not have alike.
+    pub key: Vec<u8>,
+    /// What was expected under it.
+    pub expected: Option<Vec<u8>>,
+    /// What was found.
+    pub found: Option<Vec<u8>>,
+}
+
+/// Compares two committed states key by key, and gives the first difference in the order of keys.
+///
+/// # Errors
+/// A store that can't be read, or holds a key that no store takes.
+pub fn first_difference(expected: &dyn Store, found: &dyn Store) -> Result<Option<Difference>, StoreError> {
+    let other = parting(found, expected)?.map(|(key, found, expected)| Difference { key, expected, found });
+    let missing = parting(expected, found)?.map(|(key, expected, found)| Difference { key, expected, found });
+    Ok(match (other, missing) {
+        (Some(other), Some(missing)) => Some(if missing.key < other.key { missing } else { other }),
+        (other, missing) => other.or(missing),
+    })
+}
+
+/// The first key of `one` that `two` has not alike, with both values.
+#[allow(clippy::type_complexity, reason = "the two values of one key")]
+fn parting(
+    one: &dyn Store,
+    two: &dyn Store,
+) -> Result<Option<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)>, StoreError> {
+    let mut parted = Ok(None);
+    one.scan(&[], &mut |key, value| {
+        match two.get(key) {
+            Ok(other) if other.as_deref() == Some(value) => return ControlFlow::Continue(()),
+            Ok(other) => parted = Ok(Some((key.to_vec(), Some(value.to_vec()), other))),
+            Err(error) => parted = Err(error),
+        }
+        ControlFlow::Break(())
+    })?;
+    parted
+}
+
 /// Refuses what no store may take: a batch that does not move forward, a key or a value outside its limits.
 ///
 /// # Errors
@@ -364,12 +406,36 @@ pub(crate) mod conformance {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::conformance::{batch, behaves};
     use super::*;
 
     #[test]
     fn the_memory_store_behaves() {
         behaves(&mut MemoryStore::new());
+    }
+
+    #[test]
+    fn the_first_difference_is_the_lowest_key() {
+        let filled = |changes: &[(&str, Option<&str>)]| {
+            let mut store = MemoryStore::new();
+            store.commit(&batch(1, 1, changes)).unwrap();
+            store
+        };
+        let whole = filled(&[("a", Some("1")), ("b", Some("2")), ("d", Some("4"))]);
+        let difference = |found: &MemoryStore| {
+            let found = first_difference(&whole, found).unwrap()?;
+            Some((found.key, found.expected, found.found))
+        };
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        assert_eq!(difference(&whole.clone()), None);
+        let more = filled(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3")), ("d", Some("5"))]);
+        assert_eq!(difference(&more), Some((bytes("c"), None, Some(bytes("3")))));
+        let fewer = filled(&[("b", Some("2")), ("c", Some("3")), ("d", Some("4"))]);
+        assert_eq!(difference(&fewer), Some((bytes("a"), Some(bytes("1")), None)));
+        let other = filled(&[("a", Some("1")), ("b", Some("3")), ("d", Some("4"))]);
+        assert_eq!(difference(&other), Some((bytes("b"), Some(bytes("2")), Some(bytes("3")))));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub enum LogError {
         what: &'static str,
     },
     /// A good record of a kind, or with a content, that this program does not know.
-    #[error("the record of kind {kind} at {position:?} can't be read by this program: use a newer one")]
+    #[error("the record of kind {kind} at {position} can't be read by this program: use a newer one")]
     Undecodable {
         /// Where it stands.
         position: Position,
@@ -79,7 +79,7 @@ pub enum LogError {
         point: Option<SliceRef>,
     },
     /// No record stands at a position.
-    #[error("no record stands at {position:?}")]
+    #[error("no record stands at {position}")]
     NoRecord {
         /// The position.
         position: Position,
@@ -117,8 +117,8 @@ pub enum LogError {
         /// How many bytes.
         needed: u64,
     },
-    /// A write or a sync failed before.
-    #[error("the log has stopped after a failed write: start the node again")]
+    /// A write or a sync failed before, or the log is only read.
+    #[error("the log has stopped after a failed write, or was opened to be read: start the node again")]
     Stopped,
     /// The operating system refused.
     #[error("{action} {path} failed: {error}")]

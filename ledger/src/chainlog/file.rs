@@ -153,6 +153,7 @@ pub struct DirectoryFolder {
     path: PathBuf,
     wrap: Wrap,
     spare: Option<Spare>,
+    read_only: bool,
 }
 
 struct Spare {
@@ -182,7 +183,17 @@ impl DirectoryFolder {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Self { path: path.to_path_buf(), wrap, spare: None })
+        Ok(Self { path: path.to_path_buf(), wrap, spare: None, read_only: false })
+    }
+
+    /// The segments in `path` for reading: nothing there is changed, and whatever would is refused.
+    pub fn open_to_read(path: &Path) -> Self {
+        let wrap: Wrap = Box::new(|file| Ok(Box::new(StdLogFile::new(file))));
+        Self { path: path.to_path_buf(), wrap, spare: None, read_only: true }
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     fn segment_path(&self, segment: u32) -> PathBuf {
@@ -252,11 +263,12 @@ impl LogFolder for DirectoryFolder {
     }
 
     fn open(&mut self, segment: u32) -> io::Result<Box<dyn LogFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.segment_path(segment))?;
+        let file = OpenOptions::new().read(true).write(!self.read_only).open(self.segment_path(segment))?;
         (self.wrap)(file)
     }
 
     fn prepare(&mut self, segment: u32, length: u64, step_len: u64) -> io::Result<bool> {
+        self.check_writable()?;
         let done = self.fill(segment, length, step_len);
         if done.is_err() {
             self.discard_spare();
@@ -265,6 +277,7 @@ impl LogFolder for DirectoryFolder {
     }
 
     fn create(&mut self, segment: u32, length: u64, header: &[u8]) -> io::Result<Box<dyn LogFile>> {
+        self.check_writable()?;
         if self.segment_path(segment).try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -276,6 +289,7 @@ impl LogFolder for DirectoryFolder {
     }
 
     fn remove(&mut self, segment: u32) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.segment_path(segment))?;
         sync_folder(&self.path)
     }
@@ -348,6 +362,21 @@ mod tests {
         DirectoryFolder::open(place.path()).unwrap();
         let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["notes.new"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_read_is_left_as_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let mut folder = DirectoryFolder::open(place.path()).unwrap();
+        folder.create(1, 8_192, b"head").unwrap();
+        folder.prepare(2, 8_192, 4_096).unwrap();
+        let mut read = DirectoryFolder::open_to_read(place.path());
+        assert_eq!(read.segments().unwrap(), [1]);
+        assert!(read.open(1).unwrap().write_at(0, b"tail").is_err());
+        for refused in [read.create(2, 8_192, b"").err(), read.prepare(2, 8_192, 1).err(), read.remove(1).err()] {
+            assert_eq!(refused.unwrap().kind(), io::ErrorKind::ReadOnlyFilesystem);
+        }
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "the segment and the spare of its owner");
     }
 
     #[test]

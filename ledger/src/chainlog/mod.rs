@@ -20,6 +20,9 @@ pub mod memory;
 pub mod record;
 pub mod recover;
 
+use core::fmt;
+
+use hpb_base::Instant;
 use hpb_base::limits::{LOG_BATCH_LEN_MAX, LOG_SEGMENT_LEN, LOG_SEGMENT_LEN_MAX, LOG_SEGMENTS_MAX};
 use hpb_types::{ChainId, Height, SliceRef};
 
@@ -65,6 +68,12 @@ pub struct Position {
     pub record: u64,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {}, byte {}", self.segment, self.batch.saturating_add(self.record))
+    }
+}
+
 /// A record that was read back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -107,7 +116,7 @@ pub struct ChainLog {
     next_number: u64,
     height_max: Height,
     watermark: WatermarkState,
-    /// Set by a write or a sync that failed.
+    /// Set by a write or a sync that failed, and where the log is only read.
     stopped: bool,
     clock: Clock,
     times: SyncTimes,
@@ -116,6 +125,8 @@ pub struct ChainLog {
     finals: Finals,
     /// The segment before the present one that was read last, held open.
     reading: Option<(u32, Box<dyn LogFile>)>,
+    /// The first batch, of those that were replayed, whose padding is not zero.
+    stray: Option<Position>,
 }
 
 impl ChainLog {
@@ -171,6 +182,7 @@ impl ChainLog {
             buffer: Vec::new(),
             finals: Finals::new(),
             reading: None,
+            stray: None,
         })
     }
 
@@ -181,18 +193,37 @@ impl ChainLog {
     /// [`LogError::Absent`]; [`LogError::NewerFormat`], [`LogError::OtherChain`]; [`LogError::MissingSegment`],
     /// [`LogError::Damaged`] where synced batches are gone; [`LogError::DiskFull`] where a torn tail leaves no room for
     /// the segment that must follow it; [`LogError::Io`].
-    pub fn open(
-        mut folder: Box<dyn LogFolder>,
-        options: LogOptions,
-        clock: Clock,
-    ) -> Result<(Self, Recovery), LogError> {
+    pub fn open(folder: Box<dyn LogFolder>, options: LogOptions, clock: Clock) -> Result<(Self, Recovery), LogError> {
+        let (mut log, recovery) = Self::look(folder, options, clock)?;
+        let path = log.folder.name();
+        log.file.sync().map_err(|error| LogError::io("syncing", &path, error))?;
+        if recovery.tail != Tail::Clean {
+            let end = log.offset;
+            let mut torn = log.start_segment()?;
+            torn.truncate(end).map_err(|error| LogError::io("cutting", &path, error))?;
+        }
+        Ok((log, recovery))
+    }
+
+    /// Opens the log in `folder` for reading: a torn tail is found and left where it is, nothing is synced, and nothing
+    /// can be appended or pruned.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for those of writing.
+    pub fn open_to_read(folder: Box<dyn LogFolder>, options: LogOptions) -> Result<(Self, Recovery), LogError> {
+        let (mut log, recovery) = Self::look(folder, options, Box::new(|| Instant::ZERO))?;
+        log.stopped = true;
+        Ok((log, recovery))
+    }
+
+    /// The log in `folder` with all whole batches, and what was found behind them. Nothing is changed.
+    fn look(mut folder: Box<dyn LogFolder>, options: LogOptions, clock: Clock) -> Result<(Self, Recovery), LogError> {
         let path = folder.name();
         let headers = read_headers(&mut *folder, &options, &path)?;
         let Some(header) = headers.last() else { return Err(LogError::Absent { path }) };
-        let mut file = folder.open(header.segment).map_err(|error| LogError::io("opening", &path, error))?;
+        let file = folder.open(header.segment).map_err(|error| LogError::io("opening", &path, error))?;
         let last = Segment { header, file: &*file }.walk_last(&path)?;
-        file.sync().map_err(|error| LogError::io("syncing", &path, error))?;
-        let mut log = Self {
+        let log = Self {
             folder,
             options,
             headers,
@@ -208,11 +239,8 @@ impl ChainLog {
             buffer: Vec::new(),
             finals: Finals::new(),
             reading: None,
+            stray: None,
         };
-        if last.recovery.tail != Tail::Clean {
-            let mut torn = log.start_segment()?;
-            torn.truncate(last.end).map_err(|error| LogError::io("cutting", &path, error))?;
-        }
         Ok((log, last.recovery))
     }
 
@@ -366,9 +394,13 @@ impl ChainLog {
     /// allows. Returns how many.
     ///
     /// # Errors
-    /// [`LogError::Io`]; the segments that are left are still a log.
+    /// [`LogError::Io`]; the segments that are left are still a log. [`LogError::Stopped`] as for
+    /// [`append`](Self::append).
     pub fn prune(&mut self, point: &SliceRef, keep: Keep) -> Result<usize, LogError> {
         let Keep::Segments(spared) = keep else { return Ok(0) };
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
         let needed = self.headers.iter().rposition(|header| header.height_before < point.height).unwrap_or(0);
         let removable = needed.saturating_sub(spared as usize);
         for removed in 0..removable {
@@ -401,6 +433,17 @@ impl ChainLog {
     /// Bytes written since it was opened, padding included.
     pub fn bytes_count(&self) -> u64 {
         self.bytes
+    }
+
+    /// The first batch, of those that were replayed, whose padding is no longer zero: the disk is rotting, the batch is
+    /// whole.
+    pub fn stray(&self) -> Option<Position> {
+        self.stray
+    }
+
+    /// The first segment that is kept; 1 unless older ones were pruned.
+    pub fn first_segment(&self) -> u32 {
+        self.headers[0].segment
     }
 
     /// Segments that are kept.
@@ -476,6 +519,9 @@ impl ChainLog {
         while offset < end {
             let found = segment.batch(offset, end, number, &mut buffer).map_err(failed)?;
             let Some(found) = found else { return Err(damaged(offset, "a batch that was synced is bad")) };
+            if found.stray {
+                self.stray.get_or_insert(Position { segment: header.segment, batch: offset, record: 0 });
+            }
             visit(&segment, &found, &buffer)?;
             (offset, number) = (found.end, number + 1);
         }

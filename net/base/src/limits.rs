@@ -325,6 +325,8 @@ pub const TERMINALS_OUTSTANDING_MAX: usize = 1 << 18;
 pub const TERMINAL_QUEUE_MAX: usize = 4_096;
 /// Ids told final that the driver of one card's terminals has not taken yet.
 pub const TOLD_FINAL_MAX: usize = 1 << 18;
+/// Bytes of a file of transactions that were told final, as far as one is read: 16 million ids.
+pub const TOLD_FILE_LEN_MAX: u64 = 65 * (16 << 20);
 /// Account keys that one card's terminals keep; further ones are derived again at each use.
 pub const ACCOUNT_KEYS_MAX: usize = 1 << 16;
 /// Digests whose arrivals one card's terminals watch at once: three seconds of them at 50 ms.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod card;
+mod ledger;
 mod tune;
 mod values;
 
@@ -18,6 +19,7 @@ use hpb_types::{AccountName, Authorisation, PublicKey, SliceRef};
 
 pub(crate) use bench::{Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
 pub(crate) use card::Card;
+pub(crate) use ledger::LedgerVerb;
 pub(crate) use tune::{Tune, TuneHost, TuneState};
 use values::{authorisation, public_key, rate, seeds};
 
@@ -61,6 +63,13 @@ pub(crate) enum Verb {
     Genesis {
         #[command(subcommand)]
         what: Genesis,
+    },
+    /// Look through what a devnet's validators have on their disks
+    ///
+    /// Nothing is changed there. A folder that a run holds is refused: it can be read when the run has ended.
+    Ledger {
+        #[command(subcommand)]
+        what: LedgerVerb,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///

@@ -11,6 +11,7 @@ mod command_line;
 mod devnet;
 mod failure;
 mod genesis;
+mod ledger;
 mod producer;
 mod sim;
 mod token;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
+        Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
         Ok(CommandLine { verb: Verb::Token { what } }) => token::run(what),

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hpb_base::{Instant, Machine};
+use hpb_base::{Instant, Machine, UnixMillis};
 use hpb_consensus::{
-    Anchor, AnchorError, Authority, Config, Dpos, Engine, LinkInput, LinkOutput, Memory, Office, Schedules, SlotClock,
-    Verifier, authority, dpos,
+    Anchor, AnchorError, Authority, Config, Dpos, Engine, Light, LightError, LinkInput, LinkOutput, Memory, Office,
+    Schedules, SlotClock, Verifier, authority, dpos, light,
 };
 use hpb_types::{AccountName, EngineChoice, Fault, Genesis, Hash, Schedule, Slice, SliceRef};
 
@@ -25,6 +25,14 @@ pub enum ChainAnchor {
     Dpos(dpos::Anchor),
     /// Fixed authorities.
     Authority(authority::Anchor),
+}
+
+/// A light terminal's view of one chain, by its engine's rules.
+pub enum ChainLight {
+    /// Elected producers.
+    Dpos(Box<Light<Dpos>>),
+    /// Fixed authorities.
+    Authority(Box<Light<Authority>>),
 }
 
 /// The schedules that the chain of `genesis` starts with.
@@ -76,6 +84,42 @@ impl ChainAnchor {
     /// [`Anchor::tip`].
     pub fn tip(&self) -> SliceRef {
         each!(self, anchor => anchor.tip())
+    }
+}
+
+impl ChainLight {
+    /// Follows the chain of `genesis` from its beginning, for whoever judges what was: no slot is too early.
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let config = Config::new(genesis, None, UnixMillis(u64::MAX));
+        let verifier = verifier(genesis);
+        match ChainAnchor::genesis(genesis) {
+            ChainAnchor::Dpos(anchor) => Self::Dpos(Box::new(Light::start(config, anchor, verifier, Instant::ZERO))),
+            ChainAnchor::Authority(anchor) => {
+                Self::Authority(Box::new(Light::start(config, anchor, verifier, Instant::ZERO)))
+            }
+        }
+    }
+
+    /// Takes the next header, and says what is wrong with it.
+    ///
+    /// # Errors
+    /// [`LightError`].
+    pub fn follow(&mut self, header: Slice) -> Result<(), LightError> {
+        each!(self, light => {
+            light.handle(Instant::ZERO, vec![header]);
+            let mut refused = Ok(());
+            while let Some(output) = light.poll(Instant::ZERO) {
+                if let light::Output::Refused(error) = output {
+                    refused = Err(error);
+                }
+            }
+            refused
+        })
+    }
+
+    /// [`Light::last_final`]: how far the certificates that the headers carry prove the chain final.
+    pub fn last_final(&self) -> SliceRef {
+        each!(self, light => light.last_final())
     }
 }
 

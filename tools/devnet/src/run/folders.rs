@@ -173,6 +173,19 @@ impl Drop for RunFolder {
 /// Takes validator `index`'s disk from the data folder that a run has left, as a start would; a folder without a chain is
 /// left as it is.
 pub(crate) fn hold(path: &Path, index: usize) -> Result<Held, DevnetError> {
+    let genesis = read_genesis(path)?;
+    let folder = DataFolder::open(&place_of(path, &genesis, index)?)?;
+    let store = LmdbStore::open(&folder, &genesis.chain_id(), LmdbOptions::default())?;
+    let plain = LogIo::Plain { reason: "nothing is written".to_owned() };
+    let segments = log_folder(&folder.log_path(), &plain).map_err(failed("opening", &folder.log_path()))?;
+    let options = LogOptions::new(genesis.chain_id());
+    let (mut log, _) = ChainLog::open(Box::new(segments), options, Box::new(|| Instant::ZERO))?;
+    let recovered = Recovered::read(&genesis, store, &mut log, None)?;
+    Ok(Held { genesis, recovered, log })
+}
+
+/// The genesis of the chain whose data a run has left in the folder `path`.
+pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, DevnetError> {
     let refuse = |reason: String| DevnetError::Folder { path: path.display().to_string(), reason };
     let genesis_path = path.join(GENESIS_FILE);
     let bytes = match fs::read(&genesis_path) {
@@ -185,23 +198,17 @@ pub(crate) fn hold(path: &Path, index: usize) -> Result<Held, DevnetError> {
         }
         Err(error) => return Err(failed("reading", &genesis_path)(error)),
     };
-    let genesis =
-        Genesis::from_bytes(&bytes).map_err(|error| refuse(format!("its genesis does not read back: {error}")))?;
+    Genesis::from_bytes(&bytes).map_err(|error| refuse(format!("its genesis does not read back: {error}")))
+}
+
+/// Where validator `index` of a chain keeps its data in the folder `path`.
+pub(crate) fn place_of(path: &Path, genesis: &Genesis, index: usize) -> Result<PathBuf, DevnetError> {
+    let refuse = |reason: String| DevnetError::Folder { path: path.display().to_string(), reason };
     let Some(producer) = genesis.producers.get(index) else {
         return Err(refuse(format!("it has validators 0 to {}, not {index}", genesis.producers.len() - 1)));
     };
     let place = path.join(producer.name.as_str());
-    if !place.is_dir() {
-        return Err(refuse(format!("it lacks the folder of {}", producer.name)));
-    }
-    let folder = DataFolder::open(&place)?;
-    let store = LmdbStore::open(&folder, &genesis.chain_id(), LmdbOptions::default())?;
-    let plain = LogIo::Plain { reason: "nothing is written".to_owned() };
-    let segments = log_folder(&folder.log_path(), &plain).map_err(failed("opening", &folder.log_path()))?;
-    let options = LogOptions::new(genesis.chain_id());
-    let (mut log, _) = ChainLog::open(Box::new(segments), options, Box::new(|| Instant::ZERO))?;
-    let recovered = Recovered::read(&genesis, store, &mut log, None)?;
-    Ok(Held { genesis, recovered, log })
+    if place.is_dir() { Ok(place) } else { Err(refuse(format!("it lacks the folder of {}", producer.name))) }
 }
 
 /// 32 bytes of the operating system's randomness.

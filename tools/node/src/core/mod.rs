@@ -4,6 +4,7 @@
 //! slice -> executed -> written -> confirmed -> justified -> final -> told. Executing is done here; verifying,
 //! writing, committing and sending are asked of others by [`Output`] and answered by [`Input`].
 
+mod audit;
 mod catch_up;
 mod chain;
 mod digest;
@@ -32,6 +33,7 @@ use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
 use hpb_types::{ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
 
+pub use audit::{AuditError, Audited, Disk, audit};
 pub use chain::context_of;
 pub(crate) use io::framed;
 pub use io::{Input, Outgoing, Output};

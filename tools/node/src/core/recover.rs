@@ -10,7 +10,7 @@ use hpb_consensus::{AnchorError, Memory, Office, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record, WalkStep};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
-use hpb_types::{AccountName, Genesis, Hash, Height, RejectReason, SliceRef, Slot};
+use hpb_types::{AccountName, Genesis, Hash, Height, RejectReason, Slice, SliceRef, Slot};
 
 use super::Body;
 use super::chain::{context_of, next_of};
@@ -115,13 +115,7 @@ impl<S: Store> Recovered<S> {
         producer: Option<&AccountName>,
     ) -> Result<Self, RecoverError> {
         ledger.commit_here()?;
-        let mut reading = Reading {
-            anchor: ChainAnchor::genesis(genesis),
-            ledger,
-            slices: BTreeMap::new(),
-            order: Vec::new(),
-            finals: Vec::new(),
-        };
+        let mut reading = Reading::new(genesis, ledger);
         let mut failure = None;
         log.replay(None, &mut |entry| {
             if failure.is_none() {
@@ -210,7 +204,8 @@ fn first_final(log: &mut ChainLog, height: Height) -> Result<Option<SliceRef>, L
     }
 }
 
-struct Reading<S> {
+/// A walk over a log's records, from the chain's beginning.
+pub(super) struct Reading<S> {
     anchor: ChainAnchor,
     ledger: Ledger<S>,
     slices: BTreeMap<Hash, Body>,
@@ -219,55 +214,97 @@ struct Reading<S> {
 }
 
 impl<S: Store> Reading<S> {
+    /// A walk that has not begun, beside a ledger that may be ahead of it.
+    pub(super) fn new(genesis: &Genesis, ledger: Ledger<S>) -> Self {
+        let anchor = ChainAnchor::genesis(genesis);
+        Self { anchor, ledger, slices: BTreeMap::new(), order: Vec::new(), finals: Vec::new() }
+    }
+
+    /// The last final slice.
+    pub(super) fn tip(&self) -> SliceRef {
+        self.anchor.tip()
+    }
+
+    /// The ledger.
+    pub(super) fn ledger(&self) -> &Ledger<S> {
+        &self.ledger
+    }
+
+    /// The slices that are not final, in the log's order.
+    pub(super) fn unfinal(&self) -> impl Iterator<Item = &Body> {
+        self.order.iter().filter_map(|id| self.slices.get(id))
+    }
+
     fn take(&mut self, record: Record) -> Result<(), RecoverError> {
         match record {
             Record::Slice { slice, transactions } => {
-                let id = slice.id();
-                if slice.body.height() > self.anchor.tip().height && !self.slices.contains_key(&id) {
-                    // Verified before it was written, under the log's own checksums.
-                    let checked = transactions.into_iter().map(Checked::verified).collect::<Result<_, _>>()?;
-                    self.slices.insert(id, Body { slice, transactions: checked, outcomes: Vec::new() });
-                    self.order.push(id);
+                // Verified before it was written, under the log's own checksums.
+                let checked = transactions.into_iter().map(Checked::verified).collect::<Result<_, _>>()?;
+                self.hold(slice, checked);
+            }
+            Record::Certificate(certificate) => self.anchor.certify(certificate),
+            Record::Confirm(_) => {}
+            Record::Final(reference) => {
+                for body in self.chain_to(reference)? {
+                    self.advance(body)?;
                 }
-                Ok(())
+                self.trim();
             }
-            Record::Certificate(certificate) => {
-                self.anchor.certify(certificate);
-                Ok(())
-            }
-            Record::Confirm(_) => Ok(()),
-            Record::Final(reference) => self.finalise(reference),
+        }
+        Ok(())
+    }
+
+    /// Keeps a slice until it is final or on a fork that ended.
+    pub(super) fn hold(&mut self, slice: Slice, transactions: Vec<Checked>) {
+        let id = slice.id();
+        if slice.body.height() > self.anchor.tip().height && !self.slices.contains_key(&id) {
+            self.slices.insert(id, Body { slice, transactions, outcomes: Vec::new() });
+            self.order.push(id);
         }
     }
 
-    fn finalise(&mut self, reference: SliceRef) -> Result<(), RecoverError> {
+    /// The slices after the tip up to `reference`, in order; none if it is not above the tip.
+    ///
+    /// # Errors
+    /// [`RecoverError::Missing`].
+    pub(super) fn chain_to(&mut self, reference: SliceRef) -> Result<Vec<Body>, RecoverError> {
         let tip = self.anchor.tip();
-        if reference.height <= tip.height {
-            return Ok(());
-        }
         let mut chain = Vec::new();
+        if reference.height <= tip.height {
+            return Ok(chain);
+        }
         let mut id = reference.id;
         while id != tip.id {
             let body = self.slices.remove(&id).ok_or(RecoverError::Missing(reference))?;
             id = body.slice.body.parent;
             chain.push(body);
         }
-        for body in chain.into_iter().rev() {
-            let office = self.anchor.extend(&body.slice)?;
-            if body.slice.body.height() > self.ledger.final_slice().height {
-                self.execute(&body, office)?;
-            }
-            self.finals.push(body);
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// Goes on by the next final slice: it must fit its chain, and come to the results that it says.
+    ///
+    /// # Errors
+    /// [`RecoverError::Anchor`], [`RecoverError::Diverged`], [`RecoverError::Store`].
+    pub(super) fn advance(&mut self, body: Body) -> Result<&Body, RecoverError> {
+        let office = self.anchor.extend(&body.slice)?;
+        if body.slice.body.height() > self.ledger.final_slice().height {
+            self.execute(&body, office)?;
         }
-        if self.finals.len() > 2 * FINAL_SLICES_KEPT_MAX {
-            self.finals.drain(..self.finals.len() - FINAL_SLICES_KEPT_MAX);
+        if self.finals.len() >= 2 * FINAL_SLICES_KEPT_MAX {
+            self.finals.drain(..FINAL_SLICES_KEPT_MAX);
         }
-        // Forks that ended below the tip.
+        self.finals.push(body);
+        Ok(&self.finals[self.finals.len() - 1])
+    }
+
+    /// Drops the forks that ended below the tip.
+    pub(super) fn trim(&mut self) {
         let tip = self.anchor.tip();
         self.slices.retain(|_, body| body.slice.body.height() > tip.height);
         let slices = &self.slices;
         self.order.retain(|id| slices.contains_key(id));
-        Ok(())
     }
 
     fn execute(&mut self, body: &Body, office: Office) -> Result<(), RecoverError> {
@@ -278,8 +315,16 @@ impl<S: Store> Reading<S> {
             .ledger
             .execute(&of.parent, &context_of(of, office), &body.transactions)
             .map_err(|error: ExecuteError| diverged(error.to_string()))?;
-        if executed.results != of.results || next_of(executed.next.clone()) != of.next {
-            return Err(diverged("other results".to_owned()));
+        let parts = [
+            (
+                executed.transactions_root == of.transactions_root,
+                "the transactions beside it are not those of its root",
+            ),
+            (executed.results == of.results, "other results"),
+            (next_of(executed.next.clone()) == of.next, "another schedule"),
+        ];
+        if let Some((_, other)) = parts.iter().find(|(is_same, _)| !is_same) {
+            return Err(diverged((*other).to_owned()));
         }
         self.ledger.insert(slice, of.parent, executed).map_err(|error: InsertError| diverged(error.to_string()))?;
         self.ledger.finalise(&slice.id).map_err(|error: FinaliseError| diverged(error.to_string()))?;

@@ -1,0 +1,21 @@
+//! `hpb ledger`: a chain's data as a devnet has left it.
+
+use hpb_devnet::audit::verify;
+
+use crate::bench::print;
+use crate::command_line::LedgerVerb;
+use crate::failure::Failure;
+use crate::producer::print_json;
+
+pub(crate) fn run(what: LedgerVerb) -> Result<(), Failure> {
+    match what {
+        LedgerVerb::Verify { data, validator, told, json } => {
+            let row = verify(&data, validator, told.as_deref()).map_err(Failure::input)?;
+            if json { print_json(&row) } else { print(&row.detail()) }?;
+            match row.fault {
+                None => Ok(()),
+                Some(fault) => Err(Failure::work(format_args!("{}: {}", fault.validator, fault.what))),
+            }
+        }
+    }
+}

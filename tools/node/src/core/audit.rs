@@ -1,0 +1,453 @@
+//! Looks through all that one validator's disk holds, by the rules that the node itself goes by, and changes nothing.
+//!
+//! The log is read from the chain's beginning. Every final slice is followed as a light terminal follows headers (its
+//! place, its signature, its part of the beacon, the certificate that it carries, and with them what is final), its
+//! transactions' signatures are verified, and it is executed again on a state in memory. That state is compared with the
+//! store's, key by key, where the store stands. The first fault ends it and is named.
+//!
+//! What it can't tell: a log that lost its last batches as if they had never been written. What the log calls final
+//! beyond the certificates in it was final by confirms, which nobody keeps: how far it is proven is said.
+
+use std::collections::BTreeMap;
+
+use hpb_consensus::{LightError, VerifyError};
+use hpb_ledger::chainlog::{ChainLog, LogError, Position, Record, Recovery, Tail};
+use hpb_ledger::store::{Difference, first_difference};
+use hpb_ledger::watermark::WatermarkState;
+use hpb_ledger::{Checked, ExecuteError, Ledger, OpenError, SharedStore, Store, StoreError, Supply, key};
+use hpb_types::{AccountName, Amount, Genesis, Hash, Height, RejectReason, Slice, SliceRef, verify_transactions};
+
+use super::Body;
+use super::recover::{Reading, RecoverError};
+use crate::engine::ChainLight;
+
+/// What one validator's disk holds, opened for reading.
+pub struct Disk<'a, S> {
+    /// The log.
+    pub log: &'a mut ChainLog,
+    /// What was found when it was opened.
+    pub recovery: Recovery,
+    /// The store; none where it has not begun.
+    pub store: Option<&'a S>,
+}
+
+/// What was looked through.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Audited {
+    /// Segments of the log.
+    pub segments: usize,
+    /// Slices in it, forks included.
+    pub slices: u64,
+    /// Final ones, which were executed.
+    pub final_slices: u64,
+    /// Slots with a final slice.
+    pub blocks: u64,
+    /// Their transactions.
+    pub transactions: u64,
+    /// Certificates that final slices carry, each once.
+    pub certificates: u64,
+    /// Keys of the state at the last final slice.
+    pub keys: u64,
+    /// The token there.
+    pub supply: Supply,
+    /// The last slice that the log calls final.
+    pub last_final: SliceRef,
+    /// The last one that certificates in the log prove final.
+    pub proven: SliceRef,
+    /// Where the store stands; none where it has not begun.
+    pub store: Option<SliceRef>,
+    /// How far the producer has confirmed.
+    pub watermark: WatermarkState,
+    /// How the log ends.
+    pub tail: Tail,
+}
+
+/// The first fault.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No ledger starts from the genesis.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The state in memory can't be read.
+    #[error(transparent)]
+    State(#[from] ExecuteError),
+    /// The last segment is shorter than it was made.
+    #[error(
+        "the log's segment {segment} ends after {length} of {expected} bytes: batches that were synced may be gone"
+    )]
+    Cut {
+        /// The segment.
+        segment: u32,
+        /// Its length in bytes.
+        length: u64,
+        /// The length that its header states.
+        expected: u64,
+    },
+    /// A batch is whole and what fills its last block is not zero any more.
+    #[error("the log's batch at {at} is followed by bytes that were zero: the disk changes what it holds")]
+    Rot {
+        /// The batch.
+        at: Position,
+    },
+    /// The records are no chain.
+    #[error("the log at {at}: {error}")]
+    Chain {
+        /// The record.
+        at: Position,
+        /// What does not fit.
+        error: Box<RecoverError>,
+    },
+    /// A slice breaks a rule of consensus.
+    #[error("slice {slice} (the log, {at}): {error}")]
+    Header {
+        /// The slice.
+        slice: SliceRef,
+        /// Its record.
+        at: Position,
+        /// The rule.
+        error: LightError,
+    },
+    /// A transaction of a slice.
+    #[error("slice {slice} (the log, {at}): transaction {transaction}: {reason}")]
+    Transaction {
+        /// The slice.
+        slice: SliceRef,
+        /// Its record.
+        at: Position,
+        /// The transaction.
+        transaction: Hash,
+        /// What is wrong with it.
+        reason: RejectReason,
+    },
+    /// A slice does not come to what it says.
+    #[error("slice {slice} (the log, {at}): {error}")]
+    Executed {
+        /// The slice.
+        slice: SliceRef,
+        /// Its record.
+        at: Position,
+        /// What happened.
+        error: Box<RecoverError>,
+    },
+    /// The store stands beyond the log's end, or on a slice that is not the chain's.
+    #[error(
+        "the store holds the state after slice {store}, which is not among the final slices of the log up to {log}: they are \
+         not of one node at one time"
+    )]
+    StoreBeside {
+        /// Where the store stands.
+        store: SliceRef,
+        /// The log's last final slice.
+        log: SliceRef,
+    },
+    /// The store holds another state than execution comes to.
+    #[error(
+        "the store at slice {slice}: key {key} holds {found}, and execution from the chain's beginning comes to {expected}"
+    )]
+    Differs {
+        /// Where the store stands.
+        slice: SliceRef,
+        /// The first key.
+        key: String,
+        /// What execution comes to.
+        expected: String,
+        /// What the store holds.
+        found: String,
+    },
+    /// The token was made or lost.
+    #[error("the supply at slice {slice} is {now}, and genesis states {genesis}")]
+    Supply {
+        /// The slice.
+        slice: SliceRef,
+        /// What genesis states.
+        genesis: Amount,
+        /// What the state holds.
+        now: Amount,
+    },
+    /// The watermark is another producer's, or above every slice of the log.
+    #[error("the log's watermark is of {producer} at slice {target}, which is not this validator's, or not in the log")]
+    Watermark {
+        /// Whose it is.
+        producer: AccountName,
+        /// The last confirm's target.
+        target: SliceRef,
+    },
+}
+
+/// Audits the disk of `producer` on the chain of `genesis`; `each` is shown every final slice that was found good, with
+/// its transactions, in the chain's order. The state is held in memory.
+///
+/// # Errors
+/// The first fault.
+pub fn audit<S: Store>(
+    genesis: &Genesis,
+    producer: &AccountName,
+    disk: Disk<'_, S>,
+    each: &mut dyn FnMut(&Slice, &[Checked]),
+) -> Result<Audited, AuditError> {
+    let Disk { log, recovery, store } = disk;
+    if let Tail::Truncated { segment, length, expected } = recovery.tail {
+        return Err(AuditError::Cut { segment, length, expected });
+    }
+    let mut audit = Audit::new(genesis, store)?;
+    let mut fault = None;
+    log.replay(None, &mut |entry| {
+        if fault.is_none() {
+            fault = audit.take(entry.position, entry.record, each).err();
+        }
+    })?;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    if let Some(at) = log.stray() {
+        return Err(AuditError::Rot { at });
+    }
+    audit.end(producer, log, recovery)
+}
+
+struct Audit<'a, S> {
+    reading: Reading<SharedStore>,
+    /// The reading's own store.
+    state: SharedStore,
+    light: ChainLight,
+    store: Option<&'a S>,
+    /// Where the store stands, and whether the walk has come by it.
+    point: Option<(SliceRef, bool)>,
+    genesis: SliceRef,
+    places: BTreeMap<Hash, (Height, Position)>,
+    highest: Height,
+    carried: SliceRef,
+    slices: u64,
+    final_slices: u64,
+    blocks: u64,
+    transactions: u64,
+    certificates: u64,
+}
+
+impl<'a, S: Store> Audit<'a, S> {
+    fn new(genesis: &Genesis, store: Option<&'a S>) -> Result<Self, AuditError> {
+        let state = SharedStore::default();
+        let mut ledger = Ledger::open(genesis, state.clone())?;
+        ledger.commit_here()?;
+        let start = genesis.genesis_slice();
+        let point = match store {
+            Some(store) => store.final_point()?.map(|point| (point.slice, false)),
+            None => None,
+        };
+        let mut audit = Self {
+            reading: Reading::new(genesis, ledger),
+            state,
+            light: ChainLight::genesis(genesis),
+            store,
+            point,
+            genesis: start,
+            places: BTreeMap::new(),
+            highest: start.height,
+            carried: start,
+            slices: 0,
+            final_slices: 0,
+            blocks: 0,
+            transactions: 0,
+            certificates: 0,
+        };
+        audit.compare(start)?;
+        Ok(audit)
+    }
+
+    fn take(
+        &mut self,
+        at: Position,
+        record: Record,
+        each: &mut dyn FnMut(&Slice, &[Checked]),
+    ) -> Result<(), AuditError> {
+        match record {
+            Record::Slice { slice, transactions } => self.slice(at, slice, transactions),
+            Record::Final(reference) => {
+                let chain = self.reading.chain_to(reference);
+                for body in chain.map_err(|error| AuditError::Chain { at, error: Box::new(error) })? {
+                    self.finalise(body, each)?;
+                }
+                self.reading.trim();
+                let tip = self.reading.tip().height;
+                self.places.retain(|_, (height, _)| *height > tip);
+                Ok(())
+            }
+            // The chain's proofs are those that its slices carry.
+            Record::Confirm(_) | Record::Certificate(_) => Ok(()),
+        }
+    }
+
+    fn slice(
+        &mut self,
+        at: Position,
+        slice: Slice,
+        transactions: Vec<hpb_types::Transaction>,
+    ) -> Result<(), AuditError> {
+        let reference = slice.reference();
+        let mut checked = Vec::with_capacity(transactions.len());
+        for transaction in transactions {
+            let id = transaction.id();
+            checked.push(Checked::verified(transaction).map_err(|reason| AuditError::Transaction {
+                slice: reference,
+                at,
+                transaction: id,
+                reason,
+            })?);
+        }
+        self.slices += 1;
+        self.highest = self.highest.max(reference.height);
+        self.places.entry(reference.id).or_insert((reference.height, at));
+        self.reading.hold(slice, checked);
+        Ok(())
+    }
+
+    /// The next final slice: consensus, signatures, execution, and the store if it stands here.
+    fn finalise(&mut self, body: Body, each: &mut dyn FnMut(&Slice, &[Checked])) -> Result<(), AuditError> {
+        let slice = body.slice.reference();
+        let at = self.place_of(&slice);
+        self.light.follow(body.slice.clone()).map_err(|error| AuditError::Header { slice, at, error })?;
+        check_signatures(&body, at)?;
+        let (before, source) = (self.reading.tip(), body.slice.body.source.target);
+        let body =
+            self.reading.advance(body).map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
+        self.final_slices += 1;
+        self.transactions += body.transactions.len() as u64;
+        each(&body.slice, &body.transactions);
+        self.blocks += u64::from(slice.height.slot != before.height.slot);
+        if source != self.carried {
+            self.carried = source;
+            self.certificates += 1;
+        }
+        self.compare(slice)
+    }
+
+    fn place_of(&self, slice: &SliceRef) -> Position {
+        // A final slice was held before.
+        self.places.get(&slice.id).map_or(Position { segment: 0, batch: 0, record: 0 }, |(_, at)| *at)
+    }
+
+    /// Compares the store with the state after `slice`, if it stands there.
+    fn compare(&mut self, slice: SliceRef) -> Result<(), AuditError> {
+        let (Some(store), Some((point, seen))) = (self.store, &mut self.point) else { return Ok(()) };
+        if *point != slice {
+            return Ok(());
+        }
+        *seen = true;
+        if let Some(Difference { key, expected, found }) = first_difference(&self.state, store)? {
+            let (key, expected, found) = (key_text(&key), value_text(expected), value_text(found));
+            return Err(AuditError::Differs { slice, key, expected, found });
+        }
+        self.check_supply(slice).map(|_| ())
+    }
+
+    fn check_supply(&self, slice: SliceRef) -> Result<Supply, AuditError> {
+        let supply = self.reading.ledger().supply(&slice.id)?;
+        let Supply { genesis, now } = supply;
+        if supply.is_conserved() { Ok(supply) } else { Err(AuditError::Supply { slice, genesis, now }) }
+    }
+
+    /// What is left when the log has been read.
+    fn end(mut self, producer: &AccountName, log: &ChainLog, recovery: Recovery) -> Result<Audited, AuditError> {
+        let tip = self.reading.tip();
+        if let Some((store, false)) = self.point {
+            return Err(AuditError::StoreBeside { store, log: tip });
+        }
+        self.follow_unfinal()?;
+        let supply = self.check_supply(tip)?;
+        if let WatermarkState::Known(mark) = recovery.watermark
+            && (mark.producer != *producer || mark.target.height > self.highest.max(self.genesis.height))
+        {
+            return Err(AuditError::Watermark { producer: mark.producer, target: mark.target });
+        }
+        let mut keys = 0;
+        self.state.scan(&[], &mut |_, _| {
+            keys += 1;
+            core::ops::ControlFlow::Continue(())
+        })?;
+        Ok(Audited {
+            segments: log.segments_count(),
+            slices: self.slices,
+            final_slices: self.final_slices,
+            blocks: self.blocks,
+            transactions: self.transactions,
+            certificates: self.certificates,
+            keys,
+            supply,
+            last_final: tip,
+            proven: self.light.last_final(),
+            store: self.point.map(|(slice, _)| slice),
+            watermark: recovery.watermark,
+            tail: recovery.tail,
+        })
+    }
+
+    /// Slices that are not final carry the proof of the last ones that are. A fork's may be refused where it stands,
+    /// which is no fault of the disk; a signature that does not hold is.
+    fn follow_unfinal(&mut self) -> Result<(), AuditError> {
+        let Self { reading, light, places, .. } = self;
+        for body in reading.unfinal() {
+            let slice = body.slice.reference();
+            let Some((_, at)) = places.get(&slice.id) else { continue };
+            match light.follow(body.slice.clone()) {
+                Err(error @ LightError::Unverified { error: reason, .. })
+                    if !matches!(reason, VerifyError::UnknownSchedule | VerifyError::NotScheduled) =>
+                {
+                    return Err(AuditError::Header { slice, at: *at, error });
+                }
+                _ => check_signatures(body, *at)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_signatures(body: &Body, at: Position) -> Result<(), AuditError> {
+    let good = verify_transactions(body.transactions.iter().map(Checked::transaction));
+    match good.iter().position(|good| !good) {
+        None => Ok(()),
+        Some(index) => Err(AuditError::Transaction {
+            slice: body.slice.reference(),
+            at,
+            transaction: body.transactions[index].id(),
+            reason: RejectReason::BadSignature,
+        }),
+    }
+}
+
+/// A key as its layout has it, or its bytes.
+fn key_text(bytes: &[u8]) -> String {
+    match key::parse(bytes) {
+        Some(place) if place.sub_key.is_empty() => format!("{}, table {}", place.account, place.table.0),
+        Some(place) => format!("{}, table {}, {}", place.account, place.table.0, hex(place.sub_key)),
+        None => hex(bytes),
+    }
+}
+
+fn value_text(value: Option<Vec<u8>>) -> String {
+    match value {
+        None => "nothing".to_owned(),
+        Some(value) if value.len() > VALUE_SHOWN_LEN => {
+            format!("{}… ({} bytes)", hex(&value[..VALUE_SHOWN_LEN]), value.len())
+        }
+        Some(value) => hex(&value),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use core::fmt::Write as _;
+    let mut text = "0x".to_owned();
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Bytes of a value that a fault shows.
+const VALUE_SHOWN_LEN: usize = 64;
