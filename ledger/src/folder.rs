@@ -99,12 +99,22 @@ impl DataFolder {
 
     /// Where LMDB's files lie.
     pub fn state_path(&self) -> PathBuf {
-        self.held.path.join("state")
+        Self::state_path_in(&self.held.path)
     }
 
     /// Where the log's segments lie.
     pub fn log_path(&self) -> PathBuf {
-        self.held.path.join("log")
+        Self::log_path_in(&self.held.path)
+    }
+
+    /// Where LMDB's files lie in the data folder `path`, for one who only looks while another owns it.
+    pub fn state_path_in(path: &Path) -> PathBuf {
+        path.join("state")
+    }
+
+    /// Where the log's segments lie in the data folder `path`, for one who only looks.
+    pub fn log_path_in(path: &Path) -> PathBuf {
+        path.join("log")
     }
 }
 

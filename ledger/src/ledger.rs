@@ -294,6 +294,27 @@ impl<S: Store> Ledger<S> {
         Ok(explain::explain(asked, standing, &mut |account| get_record(&state, &key::of(account, ACCOUNT)))?)
     }
 
+    /// The first account by name at the slice of that id whose name `is_it` accepts. Takes time in proportion to the
+    /// state.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn find_account(
+        &self,
+        at: &Hash,
+        is_it: &mut dyn FnMut(AccountName) -> bool,
+    ) -> Result<Option<AccountName>, ExecuteError> {
+        let mut found = None;
+        self.state_at(at)?.scan(&[], |key, _| {
+            found = key::parse(key)
+                .filter(|place| place.table == ACCOUNT)
+                .map(|place| place.account)
+                .filter(|name| is_it(*name));
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(found)
+    }
+
     /// What an account proposes at the slice of that id, by name.
     ///
     /// # Errors

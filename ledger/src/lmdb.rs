@@ -71,8 +71,8 @@ struct Shared {
     state: Database,
     map_len: usize,
     path: String,
-    /// Declared last: the lock goes after the environment is closed.
-    folder: DataFolder,
+    /// Declared last: the lock goes after the environment is closed. None where another process owns the folder.
+    _folder: Option<DataFolder>,
 }
 
 impl LmdbStore {
@@ -103,7 +103,7 @@ impl LmdbStore {
         let create = |name| environment.create_db(Some(name), DatabaseFlags::empty()).map_err(failed("creating"));
         let (meta, state) = (create(META)?, create(STATE)?);
         bind_chain(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("writing")))?;
-        let shared = Shared { environment, meta, state, map_len: options.map_len, path, folder: folder.clone() };
+        let shared = Shared { environment, meta, state, map_len: options.map_len, path, _folder: Some(folder.clone()) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -118,6 +118,25 @@ impl LmdbStore {
         options: LmdbOptions,
     ) -> Result<Option<Self>, StoreError> {
         let place = folder.state_path();
+        Self::open_existing(&place, EnvironmentFlags::NO_LOCK, chain, options, Some(folder.clone()))
+    }
+
+    /// Opens the store whose files lie in `place` for reading while another process owns and writes it; `None` where no
+    /// store of any chain has begun. Reads see what was committed last.
+    ///
+    /// # Errors
+    /// Those of [`open_to_read`](Self::open_to_read).
+    pub fn open_beside(place: &Path, chain: &ChainId, options: LmdbOptions) -> Result<Option<Self>, StoreError> {
+        Self::open_existing(place, EnvironmentFlags::empty(), chain, options, None)
+    }
+
+    fn open_existing(
+        place: &Path,
+        flags: EnvironmentFlags,
+        chain: &ChainId,
+        options: LmdbOptions,
+        folder: Option<DataFolder>,
+    ) -> Result<Option<Self>, StoreError> {
         let path = place.display().to_string();
         let file = place.join(DATA_FILE);
         let io_failed =
@@ -135,10 +154,11 @@ impl LmdbStore {
             move |error| store_error(&path, map_len, 0, action, error)
         };
         let environment = Environment::new()
-            .set_flags(FLAGS | EnvironmentFlags::READ_ONLY | EnvironmentFlags::NO_LOCK)
+            .set_flags(FLAGS | EnvironmentFlags::READ_ONLY | flags)
             .set_max_dbs(2)
+            .set_max_readers(options.readers_max)
             .set_map_size(options.map_len)
-            .open(&place)
+            .open(place)
             .map_err(failed("opening"))?;
         let open = |name| match environment.open_db(Some(name)) {
             Err(lmdb::Error::NotFound) => Ok(None),
@@ -149,7 +169,7 @@ impl LmdbStore {
         check_format(&environment, meta, &path).map_err(|error| error.map_lmdb(failed("reading")))?;
         let bound = is_bound(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("reading")))?;
         let Some(state) = open(STATE)?.filter(|_| bound) else { return Ok(None) };
-        let shared = Shared { environment, meta, state, map_len: options.map_len, path, folder: folder.clone() };
+        let shared = Shared { environment, meta, state, map_len: options.map_len, path, _folder: folder };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
 
@@ -174,7 +194,7 @@ impl LmdbStore {
 
     /// LMDB calls a write that was cut short by a full disk an input/output error: only the disk knows which it was.
     fn write_failed(&self, commit: u64, error: lmdb::Error) -> StoreError {
-        if error == lmdb::Error::Other(EIO) && disk_is_full(&self.shared.folder.state_path()) {
+        if error == lmdb::Error::Other(EIO) && disk_is_full(Path::new(&self.shared.path)) {
             return StoreError::DiskFull { path: self.shared.path.clone(), commit };
         }
         self.failed("writing a batch", commit)(error)

@@ -14,6 +14,12 @@ use crate::records::{load, store, store_amount};
 /// The action, and the event that tells of it.
 pub const TRANSFER: ActionName = ActionName::literal("transfer");
 
+/// The same with a note: at most 256 bytes.
+pub fn transfer_with_memo_action(from: AccountName, to: AccountName, amount: Amount, memo: &[u8]) -> Action {
+    let arguments = TransferArguments { from, to, amount, memo: memo.to_vec() };
+    Action { contract: TOKEN, action: TRANSFER, arguments: arguments.to_bytes() }
+}
+
 /// The action that moves what has vested to its account's balance, and the event that tells of it.
 pub const RELEASE: ActionName = ActionName::literal("release");
 
@@ -75,8 +81,7 @@ hpb_types::layout!(Transferred { from, to, amount });
 
 /// The action that moves `amount` from `from` to `to`.
 pub fn transfer_action(from: AccountName, to: AccountName, amount: Amount) -> Action {
-    let arguments = TransferArguments { from, to, amount, memo: Vec::new() };
-    Action { contract: TOKEN, action: TRANSFER, arguments: arguments.to_bytes() }
+    transfer_with_memo_action(from, to, amount, &[])
 }
 
 /// The action that moves what has vested to the balance of `account`.

@@ -42,6 +42,6 @@ pub use slice::{
     transactions_root,
 };
 pub use transaction::{Action, Authorisation, Transaction, TransactionBody, TransactionSignature, verify_transactions};
-pub use units::{Amount, ChainId, Epoch, Height, Slot};
+pub use units::{Amount, AmountError, ChainId, Epoch, Height, Slot};
 pub use verify::{Batch, verify, verify_raw};
 pub use vrf::{VrfOutput, VrfProof, VrfPublic, VrfSecret};

@@ -1,6 +1,7 @@
 //! Numbers with a meaning.
 
 use core::fmt;
+use core::str::FromStr;
 
 use crate::keys::Hash;
 
@@ -79,6 +80,27 @@ impl fmt::Display for Amount {
     }
 }
 
+/// A text is no amount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("an amount is tokens with at most 18 decimals, as 12.5")]
+pub struct AmountError;
+
+impl FromStr for Amount {
+    type Err = AmountError;
+
+    /// Whole tokens, and up to 18 decimals behind a point.
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(decimals) || decimals.len() > 18 {
+            return Err(AmountError);
+        }
+        let whole = whole.parse::<u128>().ok().and_then(|whole| whole.checked_mul(Self::ONE.0));
+        let rest = format!("{decimals:0<18}").parse::<u128>().map_err(|_| AmountError)?;
+        whole.and_then(|whole| whole.checked_add(rest)).map(Self).ok_or(AmountError)
+    }
+}
+
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
@@ -121,5 +143,17 @@ mod tests {
         assert_eq!(Amount::ONE.to_string(), "1");
         assert_eq!(Amount(1_500_000_000_000_000_000).to_string(), "1.5");
         assert_eq!(Amount(1).to_string(), "0.000000000000000001");
+    }
+
+    #[test]
+    fn amounts_are_read_as_they_are_written() {
+        for amount in [0, 1, 15, Amount::ONE.0, Amount::ONE.0 * 3 / 2, u128::MAX] {
+            assert_eq!(Amount(amount).to_string().parse(), Ok(Amount(amount)));
+        }
+        assert_eq!("007.50".parse(), Ok(Amount(Amount::ONE.0 * 15 / 2)));
+        let long = format!("{}0", Amount(u128::MAX));
+        for wrong in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "0.0000000000000000001", &long] {
+            assert_eq!(wrong.parse::<Amount>(), Err(AmountError), "{wrong}");
+        }
     }
 }

@@ -215,6 +215,10 @@ pub const LINKS_MAX: usize = 65_536;
 pub const LINK_DEPTH_MAX: usize = 65_536;
 /// Workers that one executor may host.
 pub const WORKERS_PER_EXECUTOR_MAX: usize = 4_096;
+/// Connections of local programs to one node at once.
+pub const LOCAL_SESSIONS_MAX: usize = 64;
+/// Bytes that wait for one local program; one that lets more wait is closed.
+pub const LOCAL_OUTBOX_LEN_MAX: usize = 1 << 20;
 /// Descriptors that one parked executor waits on; it looks at the rest as at ports that have none.
 pub const PARK_DESCRIPTORS_MAX: usize = 256;
 /// How long an executor may sleep while one of its ports has no descriptor to wait on, in microseconds.

@@ -6,6 +6,8 @@
 pub mod accounts;
 pub mod audit;
 mod byzantine;
+pub mod chain_view;
+pub mod history;
 pub mod plan;
 pub mod producers;
 pub mod report;

@@ -50,7 +50,7 @@ use pace::{Pacer, Signs, Walk};
 use setup::sessions_max;
 pub use setup::{TerminalsConfig, TerminalsError, share};
 use wallet::Wallet;
-pub use wallet::{EXPIRY_AHEAD_MS, party_keys, terminal_identity, transfer_fee_max};
+pub use wallet::{EXPIRY_AHEAD_MS, party_keys, party_seed, terminal_identity, transfer_fee_max};
 
 /// Calls placed in one turn; each makes an identity, some 60 microseconds of CPU.
 const CALLS_PER_TURN: usize = 8;

@@ -1,6 +1,6 @@
 //! Where a chain's token lies, and what comes to whom later, as its final state has it.
 //!
-//! Refused are folders that hold no devnet's chain, and those that a run holds.
+//! Refused are folders that hold no devnet's chain.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,9 +9,10 @@ use hpb_ledger::{ExecuteError, Holdings, Ledger, Store};
 use hpb_types::Amount;
 use serde::{Deserialize, Serialize};
 
+use crate::chain_view::ChainView;
 use crate::report::decimal;
 use crate::report::format::{tokens, utc};
-use crate::run::{DevnetError, Held, hold};
+use crate::run::DevnetError;
 
 /// All of the token at one final slice, in the smallest unit.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -79,8 +80,8 @@ pub struct VestingPartRow {
 /// # Errors
 /// No such folder, none of a devnet, one without that validator or in use; a disk that can't be read.
 pub fn supply(data: &Path, validator: usize) -> Result<SupplyRow, DevnetError> {
-    let Held { recovered, .. } = hold(data, validator)?;
-    Ok(SupplyRow::new(recovered.ledger())?)
+    let ChainView { ledger, .. } = ChainView::open(data, validator)?;
+    Ok(SupplyRow::new(&ledger)?)
 }
 
 /// Reads what comes to whom later.
@@ -88,8 +89,8 @@ pub fn supply(data: &Path, validator: usize) -> Result<SupplyRow, DevnetError> {
 /// # Errors
 /// Those of [`supply`].
 pub fn vesting(data: &Path, validator: usize) -> Result<VestingRow, DevnetError> {
-    let Held { recovered, .. } = hold(data, validator)?;
-    Ok(VestingRow::new(recovered.ledger())?)
+    let ChainView { ledger, .. } = ChainView::open(data, validator)?;
+    Ok(VestingRow::new(&ledger)?)
 }
 
 impl SupplyRow {

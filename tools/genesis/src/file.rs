@@ -3,8 +3,8 @@
 use core::ops::Range;
 
 use hpb_types::{
-    AccountName, Amount, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError, GenesisProducer,
-    PublicKey, VestingPart, VrfPublic, Weighting,
+    AccountName, Amount, AmountError, DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError,
+    GenesisProducer, PublicKey, VestingPart, VrfPublic, Weighting,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -236,7 +236,7 @@ impl Reader<'_> {
 
     fn amount(&self, text: &Spanned<String>) -> Result<Amount, GenesisFileError> {
         let found = text.get_ref();
-        tokens(found).ok_or_else(|| self.wrong(&text.span(), format_args!("{AMOUNT}, found `{found}`")))
+        found.parse().map_err(|_: AmountError| self.wrong(&text.span(), format_args!("{AMOUNT}, found `{found}`")))
     }
 
     fn time(&self, time: &Spanned<Time>) -> Result<u64, GenesisFileError> {
@@ -256,18 +256,6 @@ impl Reader<'_> {
 }
 
 const AMOUNT: &str = "an amount is tokens with at most 18 decimals, as \"12.5\"";
-
-/// An amount written in whole tokens and decimals.
-fn tokens(text: &str) -> Option<Amount> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(decimals) || decimals.len() > 18 {
-        return None;
-    }
-    let whole = whole.parse::<u128>().ok()?.checked_mul(Amount::ONE.0)?;
-    let rest = format!("{decimals:0<18}").parse::<u128>().ok()?;
-    whole.checked_add(rest).map(Amount)
-}
 
 fn unix_ms(datetime: &Datetime) -> Option<u64> {
     let date = datetime.date?;

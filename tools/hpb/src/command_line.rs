@@ -1,8 +1,11 @@
 //! The verbs and their options. It refuses what contradicts itself before anything is begun.
 
+mod account;
 mod bench;
 mod card;
+mod key;
 mod ledger;
+mod transaction;
 mod tune;
 mod values;
 
@@ -10,18 +13,22 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use hpb_devnet::plan::EngineKind;
 use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_genesis::date::Date;
 use hpb_sim::scenario::Scenario;
-use hpb_types::{AccountName, Authorisation, PublicKey, SliceRef};
+use hpb_types::SliceRef;
 
+pub(crate) use account::{Account, PolicyOptions};
 pub(crate) use bench::{Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
 pub(crate) use card::Card;
+pub(crate) use key::Key;
 pub(crate) use ledger::LedgerVerb;
+pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
-use values::{authorisation, public_key, rate, seeds};
+use values::{rate, seeds};
 
 /// A validator node with a software network card.
 #[derive(Parser, Debug)]
@@ -51,13 +58,21 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
-    /// Tell what an account of a devnet's chain holds, and who may act for it
+    /// Make an account of a devnet's chain, change who may act for it, tell what it holds and did
     ///
-    /// Reads the final state that one validator's data folder holds (`hpb devnet --data`). A folder that a run holds is
-    /// refused: it can be read when the run has ended.
+    /// Reads the state that one validator's data folder holds (`hpb devnet --data`): all that is final, or, while the
+    /// devnet runs, what was committed last, a few seconds old. What changes something is a transaction, and goes to a
+    /// devnet that runs.
     Account {
         #[command(subcommand)]
         what: Account,
+    },
+    /// Write what a shell needs to complete the verbs and options of this program
+    #[command(after_help = "Example:\n  hpb completion bash > ~/.local/share/bash-completion/completions/hpb")]
+    Completion {
+        /// The shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
     },
     /// Write the file that a chain starts from, and check one
     Genesis {
@@ -70,6 +85,11 @@ pub(crate) enum Verb {
     Ledger {
         #[command(subcommand)]
         what: LedgerVerb,
+    },
+    /// Make key files, and tell their public halves
+    Key {
+        #[command(subcommand)]
+        what: Key,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///
@@ -90,11 +110,16 @@ pub(crate) enum Verb {
     Sim(Sim),
     /// Tell where a devnet's token lies, and what comes to whom later
     ///
-    /// Reads the final state that one validator's data folder holds (`hpb devnet --data`). A folder that a run holds is
-    /// refused: it can be read when the run has ended.
+    /// Reads the state that one validator's data folder holds (`hpb devnet --data`): all that is final, or, while the
+    /// devnet runs, what was committed last, a few seconds old.
     Token {
         #[command(subcommand)]
         what: Token,
+    },
+    /// Send transactions to a running devnet, follow them, find them again; propose and approve together
+    Tx {
+        #[command(subcommand)]
+        what: Tx,
     },
     /// Check what a validator needs of this host, apply what can be changed while it runs, and undo all of it
     Tune {
@@ -257,39 +282,10 @@ pub(crate) enum Token {
     Vesting(ChainSource),
 }
 
-#[derive(Subcommand, Debug)]
-pub(crate) enum Account {
-    /// Its balance, permissions, roles, and to whom they are granted
-    #[command(after_help = "Example:\n  hpb account show validator-0 --data chain")]
-    Show {
-        /// Its name
-        #[arg(value_name = "NAME")]
-        name: AccountName,
-
-        #[command(flatten)]
-        source: ChainSource,
-    },
-    /// Why keys satisfy a permission, or do not: key by key
-    #[command(after_help = "Example:\n  hpb account explain validator-0@owner --key \
-                            8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c --data chain")]
-    Explain {
-        /// The permission; `active` if none is named
-        #[arg(value_name = "NAME[@PERMISSION]", value_parser = authorisation)]
-        permission: Authorisation,
-
-        /// A key that signs, in hexadecimal digits; once for each
-        #[arg(long = "key", value_name = "KEY", value_parser = public_key)]
-        keys: Vec<PublicKey>,
-
-        #[command(flatten)]
-        source: ChainSource,
-    },
-}
-
 /// Where a chain is read from.
 #[derive(Args, Debug)]
 pub(crate) struct ChainSource {
-    /// The data folder of a devnet that has ended
+    /// The data folder of a devnet
     #[arg(long, value_name = "DIR", default_value = "report/chain")]
     pub(crate) data: PathBuf,
 

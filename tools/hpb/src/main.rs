@@ -11,15 +11,19 @@ mod command_line;
 mod devnet;
 mod failure;
 mod genesis;
+mod key;
 mod ledger;
 mod producer;
+mod send;
 mod sim;
 mod token;
+mod transaction;
 mod tune;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 
 use command_line::{CommandLine, Verb};
 use failure::Failure;
@@ -31,12 +35,15 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Account { what } }) => account::run(what),
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
         Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
+        Ok(CommandLine { verb: Verb::Completion { shell } }) => completion(shell),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
         Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
+        Ok(CommandLine { verb: Verb::Key { what } }) => key::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
         Ok(CommandLine { verb: Verb::Token { what } }) => token::run(what),
+        Ok(CommandLine { verb: Verb::Tx { what } }) => transaction::run(what),
         Ok(CommandLine { verb: Verb::Tune { what } }) => tune::run(what),
         Err(error) => Failure::of_command_line(&error),
     };
@@ -47,4 +54,11 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Writes what the shell reads.
+fn completion(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "hpb", &mut script);
+    bench::print(&String::from_utf8_lossy(&script))
 }

@@ -1,6 +1,6 @@
 //! One account as a chain's final state has it, and why keys may act for it or may not.
 //!
-//! Refused are folders that hold no devnet's chain, those that a run holds, and accounts that are not there.
+//! Refused are folders that hold no devnet's chain, and accounts that are not there.
 
 mod text;
 
@@ -11,11 +11,12 @@ use hpb_ledger::authority::Standing;
 use hpb_ledger::authority::delegation::{ActionPattern, Bound, Delegation, Policy};
 use hpb_ledger::authority::explain::{Explained, Finding, Part, PartKind, Verdict};
 use hpb_ledger::{AccountState, ExecuteError, Ledger, Store};
-use hpb_types::{AccountName, Authorisation, PublicKey};
+use hpb_types::{AccountName, Authorisation};
 use serde::{Deserialize, Serialize};
 
+use crate::chain_view::ChainView;
 use crate::report::decimal;
-use crate::run::{DevnetError, Held, hold};
+use crate::run::DevnetError;
 
 /// An account at one final slice.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -189,11 +190,11 @@ pub struct FoundRow {
 /// # Errors
 /// No such folder, none of a devnet, one without that validator or in use; a disk that can't be read.
 pub fn read(data: &Path, validator: usize, name: AccountName) -> Result<Option<AccountRow>, DevnetError> {
-    let Held { recovered, .. } = hold(data, validator)?;
-    Ok(AccountRow::new(recovered.ledger(), name)?)
+    let ChainView { ledger, .. } = ChainView::open(data, validator)?;
+    Ok(AccountRow::new(&ledger, name)?)
 }
 
-/// Why `keys` satisfy `asked`, or do not, by the final state that validator `validator` has left.
+/// Why `standing` satisfies `asked`, or does not, by the state that validator `validator` has.
 ///
 /// # Errors
 /// Those of [`read`].
@@ -201,11 +202,10 @@ pub fn explain(
     data: &Path,
     validator: usize,
     asked: &Authorisation,
-    keys: &[PublicKey],
+    standing: Standing<'_>,
 ) -> Result<ExplainedRow, DevnetError> {
-    let Held { recovered, .. } = hold(data, validator)?;
-    let ledger = recovered.ledger();
-    Ok(ExplainedRow::from(&ledger.explain(&ledger.final_slice().id, asked, Standing::signed(keys))?))
+    let ChainView { ledger, .. } = ChainView::open(data, validator)?;
+    Ok(ExplainedRow::from(&ledger.explain(&ledger.final_slice().id, asked, standing)?))
 }
 
 impl AccountRow {

@@ -12,13 +12,15 @@ use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_node::core::Recovered;
 use hpb_node::runtime::Clock;
 use hpb_node::runtime::log::{LogIo, log_folder};
-use hpb_types::{Amount, Canonical, Genesis, SliceRef};
+use hpb_node::workers::LocalSocket;
+use hpb_types::{AccountName, Amount, Canonical, Genesis, SliceRef};
 
 use super::{Arguments, DevnetError, Prepared};
 use crate::plan::{EngineKind, Plan};
 use crate::terminals::{party_keys, transfer_fee_max};
 
 const GENESIS_FILE: &str = "genesis";
+const SOCKET_FILE: &str = "node.sock";
 /// A genesis whose chain has not begun: its producers' logs may still be missing.
 const DRAFT_FILE: &str = "genesis.draft";
 
@@ -159,6 +161,25 @@ impl RunFolder {
             Recovered::read(&plan.genesis, store.clone(), &mut log, Some(&name))?.hold_to(checkpoint, &mut log)?;
         Ok(Opened { recovered, log, store })
     }
+}
+
+impl RunFolder {
+    /// Where the validator of that name takes sessions of programs of this host; none where the folder goes with the run,
+    /// so that nobody would find it, or where its path is too long for a socket's, which is said.
+    pub(super) fn socket(&self, name: &AccountName) -> Option<LocalSocket> {
+        if self.temporary {
+            return None;
+        }
+        let path = socket_path(&self.path, name);
+        LocalSocket::bind(&path)
+            .inspect_err(|error| eprintln!("programs of this host can't reach {name} at {}: {error}", path.display()))
+            .ok()
+    }
+}
+
+/// Where the validator of that name of a run in the folder `path` takes sessions of programs of this host.
+pub(crate) fn socket_path(path: &Path, name: &AccountName) -> PathBuf {
+    path.join(name.as_str()).join(SOCKET_FILE)
 }
 
 impl Drop for RunFolder {

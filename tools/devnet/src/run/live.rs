@@ -340,6 +340,7 @@ fn workers(
             }),
             digests: std::mem::take(&mut digest_taps),
             outgoing: plan.outgoing(index),
+            socket: folder.socket(&plan.validators[index].name),
         };
         nodes.push(node(builder, index, parts)?);
     }

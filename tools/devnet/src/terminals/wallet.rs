@@ -25,7 +25,12 @@ pub const EXPIRY_AHEAD_MS: u64 = EXPIRY_AHEAD_MS_MAX / 2;
 
 /// The key of an account of the devnet with `seed`, for its owner and its active permission.
 pub fn party_keys(seed: u64, name: &AccountName) -> KeyPair {
-    KeyPair::from_seed(Hash::of_parts("devnet account key", &[&seed.to_le_bytes(), name.as_str().as_bytes()]).0)
+    KeyPair::from_seed(party_seed(seed, name))
+}
+
+/// What [`party_keys`] draws a key from.
+pub fn party_seed(seed: u64, name: &AccountName) -> [u8; 32] {
+    Hash::of_parts("devnet account key", &[&seed.to_le_bytes(), name.as_str().as_bytes()]).0
 }
 
 /// The identity of terminal `number` of the devnet with `seed`: an Ed25519 key and an X25519 key of its own. Costs a

@@ -6,9 +6,12 @@ use std::ops::Range;
 
 use clap::builder::RangedU64ValueParser;
 use hpb_devnet::terminals::Pace;
+use hpb_genesis::date::Date;
+use hpb_ledger::account::{Authority, WeightedAccount, WeightedKey, WeightedWait};
+use hpb_ledger::authority::delegation::{ActionPattern, Window};
 use hpb_net::PortUrl;
 use hpb_toe::registers::Register;
-use hpb_types::{Authorisation, PublicKey};
+use hpb_types::{AccountName, Amount, AmountError, Authorisation, Hash, PublicKey};
 
 /// The highest rate that can be asked for.
 const RATE_TPS_MAX: u64 = 1_000_000;
@@ -45,6 +48,99 @@ pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
     PublicKey::from_hex(text).map_err(|error| format!("a key is 64 hexadecimal digits: {error}"))
 }
 
+/// A key, a permission, or several parts with weights: `2 of KEY, NAME@PERMISSION*2, wait:SECONDS`.
+pub(super) fn authority(text: &str) -> Result<Authority, String> {
+    let (threshold, parts) = match text.split_once(" of ") {
+        Some((threshold, parts)) => {
+            let threshold = threshold.trim().parse();
+            (threshold.map_err(|_| format!("`{text}` begins with no number: as in 2 of alice, bob"))?, parts)
+        }
+        None => (1, text),
+    };
+    let mut authority = Authority { threshold, keys: Vec::new(), accounts: Vec::new(), waits: Vec::new() };
+    for part in parts.split(',').map(str::trim) {
+        let (part, weight) = part.split_once('*').unwrap_or((part, "1"));
+        let weight = weight.parse().map_err(|_| format!("`{weight}` is no weight: 1 to 65535"))?;
+        if let Some(seconds) = part.strip_prefix("wait:") {
+            let wait_ms = seconds.parse().ok().and_then(|seconds: u64| seconds.checked_mul(1_000));
+            let wait_ms = wait_ms.ok_or_else(|| format!("`{part}` is no wait: wait:SECONDS"))?;
+            authority.waits.push(WeightedWait { wait_ms, weight });
+        } else if let Ok(key) = PublicKey::from_hex(part) {
+            authority.keys.push(WeightedKey { key, weight });
+        } else {
+            authority.accounts.push(WeightedAccount { authorisation: authorisation(part)?, weight });
+        }
+    }
+    authority.keys.sort_by_key(|part| part.key);
+    authority.accounts.sort_by(|one, other| one.authorisation.cmp(&other.authorisation));
+    authority.waits.sort_by_key(|part| part.wait_ms);
+    authority.validate().map_err(|fault| format!("`{text}` satisfies nobody, or anybody: {fault}"))?;
+    Ok(authority)
+}
+
+pub(super) fn amount(text: &str) -> Result<Amount, String> {
+    text.parse().map_err(|error: AmountError| error.to_string())
+}
+
+pub(super) fn hash(text: &str) -> Result<Hash, String> {
+    Hash::from_hex(text).map_err(|error| format!("an id is 64 hexadecimal digits: {error}"))
+}
+
+pub(super) fn hexadecimal(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect();
+    let pairs = digits.filter(|digits| digits.len() % 2 == 0);
+    let pairs = pairs.ok_or_else(|| "arguments are hexadecimal digits, two a byte".to_owned())?;
+    Ok(pairs.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+pub(super) fn action_pattern(text: &str) -> Result<(AccountName, ActionPattern), String> {
+    let (contract, action) = text.split_once('/').map_or((text, None), |(contract, action)| (contract, Some(action)));
+    let contract = contract.parse().map_err(|error| format!("`{contract}` is no contract: {error}"))?;
+    let Some(action) = action else { return Ok((contract, ActionPattern::Any)) };
+    let action = action.parse().map_err(|error| format!("`{action}` is no action: {error}"))?;
+    Ok((contract, ActionPattern::One(action)))
+}
+
+/// The start of a day, in milliseconds since 1970.
+pub(super) fn time_ms(text: &str) -> Result<u64, String> {
+    let date: Date = text.parse().map_err(|_| format!("`{text}` is no date from 1970 on: as in 2027-01-01"))?;
+    Ok(date.unix_ms())
+}
+
+/// Days and hours of each week, UTC: `mon-fri/09:00-17:00`, `sat/00:00-24:00`.
+pub(super) fn week(text: &str) -> Result<Window, String> {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let day = |name: &str| DAYS.iter().position(|day| *day == name);
+    let minute = |text: &str| {
+        let (hour, minute) = text.split_once(':')?;
+        let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+        (hour <= 24 && minute < 60).then_some(hour * 60 + minute)
+    };
+    let parsed = text.split_once('/').and_then(|(days, hours)| {
+        let (first, last) = days.split_once('-').unwrap_or((days, days));
+        let (from, until) = hours.split_once('-')?;
+        Some((day(first)?, day(last)?, minute(from)?, minute(until)?))
+    });
+    let in_order = parsed.filter(|(first, last, from, until)| first <= last && from < until && *until <= 1_440);
+    let (first, last, from_minute, until_minute) =
+        in_order.ok_or_else(|| format!("`{text}` is no part of a week: as in mon-fri/09:00-17:00"))?;
+    let days = (first..=last).fold(0, |days, day| days | 1 << day);
+    Ok(Window { days, from_minute, until_minute })
+}
+
+/// A place in the chain: slot, slice, the transaction's number in it.
+pub(super) fn place(text: &str) -> Result<(u64, u32, u32), String> {
+    let mut parts = text.split('.');
+    let mut part = || parts.next().map(str::parse::<u64>);
+    let place = match (part(), part(), part(), part()) {
+        (Some(Ok(slot)), Some(Ok(slice)), Some(Ok(number)), None) => {
+            u32::try_from(slice).ok().zip(u32::try_from(number).ok()).map(|(slice, number)| (slot, slice, number))
+        }
+        _ => None,
+    };
+    place.ok_or_else(|| format!("`{text}` is no place in the chain: SLOT.SLICE.NUMBER"))
+}
+
 pub(super) fn rate(text: &str) -> Result<Pace, String> {
     if text == "max" {
         return Ok(Pace::Max);
@@ -55,4 +151,54 @@ pub(super) fn rate(text: &str) -> Result<Pace, String> {
 
 pub(super) fn up_to(most: usize) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=most as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_authority_is_read_as_it_is_written() {
+        let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+        let one = authority(key).unwrap();
+        assert_eq!((one.threshold, one.keys.len(), one.keys[0].weight), (1, 1, 1));
+        let several = authority(&format!("3 of bob, alice@owner*2, {key}, wait:86400")).unwrap();
+        assert_eq!(several.threshold, 3);
+        let accounts: Vec<(String, u16)> = several
+            .accounts
+            .iter()
+            .map(|part| (format!("{}@{}", part.authorisation.account, part.authorisation.permission), part.weight))
+            .collect();
+        assert_eq!(accounts, [("alice@owner".to_owned(), 2), ("bob@active".to_owned(), 1)]);
+        assert_eq!((several.waits[0].wait_ms, several.waits[0].weight), (86_400_000, 1));
+        for wrong in ["", "x of alice", "3 of alice, bob", "0 of alice", "1 of alice*0", "1 of wait:x", "2 of bob, bob"]
+        {
+            assert!(authority(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_week_are_days_and_hours() {
+        let window = |days, from_minute, until_minute| Ok(Window { days, from_minute, until_minute });
+        assert_eq!(week("mon-fri/09:00-17:00"), window(0b1_1111, 540, 1_020));
+        assert_eq!(week("sun/00:00-24:00"), window(0b100_0000, 0, 1_440));
+        for wrong in ["", "mon", "fri-mon/09:00-17:00", "mon/17:00-09:00", "mon/09:00-24:01", "day/09:00-17:00"] {
+            assert!(week(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn other_words_are_what_they_say() {
+        assert_eq!(hexadecimal("00ffA1"), Ok(vec![0, 255, 0xa1]));
+        assert!(hexadecimal("0").is_err() && hexadecimal("0g").is_err());
+        assert_eq!(place("7.2.0"), Ok((7, 2, 0)));
+        assert!(place("7.2").is_err() && place("7.2.0.1").is_err() && place("7.-2.0").is_err());
+        let token = "token".parse().unwrap();
+        assert_eq!(action_pattern("token"), Ok((token, ActionPattern::Any)));
+        assert_eq!(action_pattern("token/transfer"), Ok((token, ActionPattern::One("transfer".parse().unwrap()))));
+        assert_eq!(time_ms("1970-01-02"), Ok(86_400_000));
+        assert_eq!(amount("1.5"), Ok(Amount(1_500_000_000_000_000_000)));
+    }
 }

@@ -111,7 +111,7 @@ pub enum AuditError {
         /// Its record.
         at: Position,
         /// The rule.
-        error: LightError,
+        error: Box<LightError>,
     },
     /// A transaction of a slice.
     #[error("slice {slice} (the log, {at}): transaction {transaction}: {reason}")]
@@ -311,10 +311,10 @@ impl<'a, S: Store> Audit<'a, S> {
     fn finalise(&mut self, body: Body, each: &mut dyn FnMut(&Slice, &[Checked])) -> Result<(), AuditError> {
         let slice = body.slice.reference();
         let at = self.place_of(&slice);
-        self.light.follow(body.slice.clone()).map_err(|error| AuditError::Header { slice, at, error })?;
+        self.light.follow(body.slice.clone()).map_err(|error| AuditError::Header { slice, at, error: Box::new(error) })?;
         check_signatures(&body, at)?;
         let (before, source) = (self.reading.tip(), body.slice.body.source.target);
-        let body =
+        let (body, _) =
             self.reading.advance(body).map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
         self.final_slices += 1;
         self.transactions += body.transactions.len() as u64;
@@ -398,7 +398,7 @@ impl<'a, S: Store> Audit<'a, S> {
                 Err(error @ LightError::Unverified { error: reason, .. })
                     if !matches!(reason, VerifyError::UnknownSchedule | VerifyError::NotScheduled) =>
                 {
-                    return Err(AuditError::Header { slice, at: *at, error });
+                    return Err(AuditError::Header { slice, at: *at, error: Box::new(error) });
                 }
                 _ => check_signatures(body, *at)?,
             }

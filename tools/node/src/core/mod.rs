@@ -9,6 +9,7 @@ mod catch_up;
 mod chain;
 mod digest;
 mod fetch;
+mod history;
 mod io;
 mod journal;
 mod peers;
@@ -35,6 +36,7 @@ use hpb_types::{ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason,
 
 pub use audit::{AuditError, Audited, Disk, audit};
 pub use chain::context_of;
+pub use history::{Results, walk_results};
 pub(crate) use io::framed;
 pub use io::{Input, Outgoing, Output};
 pub use producer::Producer;

@@ -10,7 +10,7 @@ use hpb_consensus::{AnchorError, Memory, Office, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record, WalkStep};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
-use hpb_types::{AccountName, Genesis, Hash, Height, RejectReason, Slice, SliceRef, Slot};
+use hpb_types::{AccountName, Genesis, Hash, Height, Receipt, RejectReason, Slice, SliceRef, Slot};
 
 use super::Body;
 use super::chain::{context_of, next_of};
@@ -186,6 +186,11 @@ impl<S: Store> Recovered<S> {
         &self.ledger
     }
 
+    /// The ledger alone.
+    pub fn into_ledger(self) -> Ledger<S> {
+        self.ledger
+    }
+
     /// The ids of the final transactions among the last final slices.
     pub fn final_transactions(&self) -> impl Iterator<Item = Hash> + '_ {
         self.finals.iter().flat_map(|body| body.transactions.iter().map(Checked::id))
@@ -283,20 +288,23 @@ impl<S: Store> Reading<S> {
         Ok(chain)
     }
 
-    /// Goes on by the next final slice: it must fit its chain, and come to the results that it says.
+    /// Goes on by the next final slice: it must fit its chain, and come to the results that it says. Its receipts, where it
+    /// was executed: the ledger may be ahead.
     ///
     /// # Errors
     /// [`RecoverError::Anchor`], [`RecoverError::Diverged`], [`RecoverError::Store`].
-    pub(super) fn advance(&mut self, body: Body) -> Result<&Body, RecoverError> {
+    pub(super) fn advance(&mut self, body: Body) -> Result<(&Body, Vec<Receipt>), RecoverError> {
         let office = self.anchor.extend(&body.slice)?;
-        if body.slice.body.height() > self.ledger.final_slice().height {
-            self.execute(&body, office)?;
-        }
+        let receipts = if body.slice.body.height() > self.ledger.final_slice().height {
+            self.execute(&body, office)?
+        } else {
+            Vec::new()
+        };
         if self.finals.len() >= 2 * FINAL_SLICES_KEPT_MAX {
             self.finals.drain(..FINAL_SLICES_KEPT_MAX);
         }
         self.finals.push(body);
-        Ok(&self.finals[self.finals.len() - 1])
+        Ok((&self.finals[self.finals.len() - 1], receipts))
     }
 
     /// Drops the forks that ended below the tip.
@@ -307,7 +315,7 @@ impl<S: Store> Reading<S> {
         self.order.retain(|id| slices.contains_key(id));
     }
 
-    fn execute(&mut self, body: &Body, office: Office) -> Result<(), RecoverError> {
+    fn execute(&mut self, body: &Body, office: Office) -> Result<Vec<Receipt>, RecoverError> {
         let slice = body.slice.reference();
         let of = &body.slice.body;
         let diverged = |reason: String| RecoverError::Diverged { slice, reason };
@@ -327,8 +335,8 @@ impl<S: Store> Reading<S> {
             return Err(diverged((*other).to_owned()));
         }
         self.ledger.insert(slice, of.parent, executed).map_err(|error: InsertError| diverged(error.to_string()))?;
-        self.ledger.finalise(&slice.id).map_err(|error: FinaliseError| diverged(error.to_string()))?;
+        let finalised = self.ledger.finalise(&slice.id).map_err(|error: FinaliseError| diverged(error.to_string()))?;
         self.ledger.commit_here()?;
-        Ok(())
+        Ok(finalised.slices.into_iter().flat_map(|slice| slice.receipts).collect())
     }
 }

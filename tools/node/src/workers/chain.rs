@@ -16,7 +16,7 @@ use hpb_types::{Hash, SliceRef};
 
 use super::Fail;
 use super::disk::LogEntry;
-use super::lane::lane_of;
+use super::lane::{LOCAL_LANE, lane_of};
 use super::outlet::Outlet;
 use super::readout::Publisher;
 use crate::core::{Core, CoreStats, Input, Outgoing, Output};
@@ -80,6 +80,8 @@ impl ChainReadout {
 pub struct ChainLinks {
     /// From each lane and back, by its number.
     pub lanes: Vec<(Receiver<Input>, Sender<Command>)>,
+    /// From the local socket and back.
+    pub local: (Receiver<Input>, Sender<Command>),
     /// To each verifier and back, by its number; at least one.
     pub verifiers: Vec<(Sender<Request>, Receiver<Input>)>,
     /// To the log.
@@ -125,6 +127,8 @@ pub fn digest_of(command: &Command) -> Option<Hash> {
 pub struct ChainWorker<S> {
     core: Core<S>,
     lanes: Vec<LaneSide>,
+    /// Sessions of programs of this host, which hold nobody up: what finds no room there is dropped.
+    local: (Receiver<Input>, Sender<Command>),
     verifiers: Vec<VerifySide>,
     log: Outlet<LogEntry>,
     synced: Receiver<Input>,
@@ -142,7 +146,7 @@ pub struct ChainWorker<S> {
 impl<S: Store> ChainWorker<S> {
     /// A worker that shows itself by `publisher` and ends the runtime by `fail` when the core must stop.
     pub fn new(core: Core<S>, links: ChainLinks, fail: Fail, publisher: Publisher<ChainReadout>) -> Self {
-        let ChainLinks { lanes, verifiers, log, synced, store, committed } = links;
+        let ChainLinks { lanes, local, verifiers, log, synced, store, committed } = links;
         assert!(!verifiers.is_empty(), "a chain without a verifier");
         let lanes = lanes.into_iter().map(|(inputs, commands)| LaneSide {
             inputs,
@@ -154,6 +158,7 @@ impl<S: Store> ChainWorker<S> {
         Self {
             core,
             lanes: lanes.collect(),
+            local,
             verifiers: verifiers.collect(),
             log: Outlet::new(log),
             synced,
@@ -234,7 +239,7 @@ impl<S: Store> ChainWorker<S> {
     /// Takes inputs, each followed by all that the core says to it. Answers come before what is new.
     fn take_inputs(&mut self, now: Instant) -> bool {
         let mut busy = false;
-        for source in 0..2 + self.verifiers.len() + self.lanes.len() {
+        for source in 0..3 + self.verifiers.len() + self.lanes.len() {
             for _ in 0..INPUTS_PER_TURN {
                 let Some(input) = self.pop(source) else { break };
                 busy = true;
@@ -258,8 +263,9 @@ impl<S: Store> ChainWorker<S> {
             1 => self.committed.pop(),
             _ if source - 2 < verifiers => self.verifiers[source - 2].verdicts.pop(),
             _ if !self.verifiers.iter().all(|verifier| verifier.requests.is_clear()) => None,
+            _ if source - 2 == verifiers => self.local.0.pop(),
             _ => {
-                let lane = &mut self.lanes[source - 2 - verifiers];
+                let lane = &mut self.lanes[source - 3 - verifiers];
                 let input = lane.inputs.pop()?;
                 let Input::DigestInterval(interval) = input else { return Some(input) };
                 lane.digest_interval = interval;
@@ -291,6 +297,10 @@ impl<S: Store> ChainWorker<S> {
             | Command::Broadcast { .. }
             | Command::SetRegister { .. } => None,
         };
+        if number == Some(LOCAL_LANE) {
+            self.tell_local(command);
+            return;
+        }
         if let Some(number) = number {
             if let Some(lane) = self.lanes.get_mut(number) {
                 lane.commands.put(command);
@@ -300,6 +310,12 @@ impl<S: Store> ChainWorker<S> {
         for lane in &mut self.lanes {
             lane.commands.put(command.clone());
         }
+        self.tell_local(command);
+    }
+
+    fn tell_local(&mut self, command: Command) {
+        // The link counts what it drops.
+        let _ = self.local.1.try_send(command);
     }
 
     fn readout(&self) -> ChainReadout {

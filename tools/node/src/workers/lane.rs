@@ -29,7 +29,9 @@ const RESULTS_PER_TURN: usize = 32;
 /// Bits of a session's index that its lane uses.
 const LANE_SHIFT: u32 = SESSIONS_MAX.trailing_zeros();
 /// Lanes whose sessions can be told apart.
-pub(super) const LANES_MAX: usize = 1 << (u32::BITS - LANE_SHIFT);
+const LANES_MAX: usize = (1 << (u32::BITS - LANE_SHIFT)) - 1;
+/// The lane that sessions of programs of this host seem to be of: no card has so many.
+pub(super) const LOCAL_LANE: usize = LANES_MAX;
 
 /// The lane of a session, as the chain knows the session.
 pub(super) fn lane_of(session: SessionId) -> usize {
@@ -301,7 +303,7 @@ mod tests {
     #[test]
     fn sessions_of_several_lanes_are_told_apart() {
         let session = SessionId { index: SESSIONS_MAX as u32 - 1, generation: 7 };
-        for lane in [0, 1, LANES_MAX - 1] {
+        for lane in [0, 1, LANES_MAX - 1, LOCAL_LANE] {
             let known = outside(lane, session);
             assert_eq!((lane_of(known), inside(known)), (lane, session));
         }

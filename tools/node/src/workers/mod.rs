@@ -4,6 +4,7 @@
 //! They decide nothing and hold what they can't place: while a link is full, its producer stops making more. Every
 //! worker shows a copy of its counters, read by [`Readout`].
 
+mod api;
 mod chain;
 mod disk;
 mod lane;
@@ -25,6 +26,7 @@ use hpb_net::frame::Bursts;
 use hpb_net::wire::WirePort;
 use hpb_toe::{Command, Lane, LaneConfig};
 
+pub use api::{ApiLinks, ApiWorker, LocalSocket};
 pub use chain::{ChainLinks, ChainReadout, ChainWorker, Closing, DigestSent, digest_of};
 pub use disk::{LogEntry, LogReadout, LogWorker, StoreReadout, StoreWorker};
 pub use lane::{LaneLinks, LaneReadout, LaneSetup, LaneWorker};
@@ -69,6 +71,8 @@ pub struct NodeParts<P, S> {
     pub digests: Vec<SyncSender<DigestSent>>,
     /// What its core's words pass on their way to the card; none for an honest node.
     pub outgoing: Option<Box<dyn Outgoing>>,
+    /// Where it takes sessions of programs of this host; none takes none.
+    pub socket: Option<LocalSocket>,
 }
 
 /// Reads what a validator's workers show, from any thread, also after their end.
@@ -93,6 +97,7 @@ struct Ends {
     chain: ChainLinks,
     log: (Receiver<LogEntry>, Sender<Input>),
     store: (Receiver<Box<FinalBatch>>, Sender<Input>),
+    api: ApiLinks,
 }
 
 impl Ends {
@@ -126,7 +131,11 @@ impl Ends {
         let (log_answers, synced) = between(builder, index, Role::Log, Role::Chain)?;
         let (chain_store, batches) = between(builder, index, Role::Chain, Role::Store)?;
         let (store_answers, committed) = between(builder, index, Role::Store, Role::Chain)?;
+        let (api_inputs, local_inputs) = between(builder, index, Role::Api, Role::Chain)?;
+        let (local_commands, api_commands) = between(builder, index, Role::Chain, Role::Api)?;
+        let api = ApiLinks { inputs: api_inputs, commands: api_commands };
         let chain = ChainLinks {
+            local: (local_inputs, local_commands),
             lanes: chain_lanes,
             verifiers: chain_verifiers,
             log: chain_log,
@@ -134,7 +143,7 @@ impl Ends {
             store: chain_store,
             committed,
         };
-        Ok(Self { lanes, verifiers, chain, log: (entries, log_answers), store: (batches, store_answers) })
+        Ok(Self { lanes, verifiers, chain, log: (entries, log_answers), store: (batches, store_answers), api })
     }
 }
 
@@ -157,7 +166,7 @@ where
     P: Port + 'static,
     S: Store + Send + 'static,
 {
-    let NodeParts { lanes, core, recovered, log, store, digests, outgoing } = parts;
+    let NodeParts { lanes, core, recovered, log, store, digests, outgoing, socket } = parts;
     let lanes_count = builder.topology().lanes();
     if lanes.len() != lanes_count {
         return Err(StartError::Worker {
@@ -198,6 +207,8 @@ where
     builder.worker(index, Role::Store, move |context| {
         Ok(StoreWorker::new(store, batches, answers, fail_of(context), publisher))
     })?;
+    let links = ends.api;
+    builder.worker(index, Role::Api, move |_| Ok(ApiWorker::new(socket, links)))?;
     Ok(NodeHandle { chain, lanes: handles, verifiers, log: log_readout, store: store_readout })
 }
 

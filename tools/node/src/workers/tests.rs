@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod lanes;
+mod local;
 mod world;
 
 use hpb_base::Instant;
@@ -160,6 +161,7 @@ struct Alone {
     second_inputs: Sender<Input>,
     /// What the second lane was told.
     second_told: Vec<Command>,
+    local: (Sender<Input>, Receiver<Command>),
     requests: Receiver<Request>,
     _verdicts: Sender<Input>,
     entries: Receiver<LogEntry>,
@@ -185,8 +187,11 @@ impl Alone {
         let (synced, synced_in) = small(4);
         let (store, batches) = small(4);
         let (committed, committed_in) = small(4);
+        let (local_inputs, local_in) = small(64);
+        let (local_out, local_commands) = small(2);
         let links = ChainLinks {
             lanes: vec![(inputs_in, commands_out), (second_in, second_out)],
+            local: (local_in, local_out),
             verifiers: vec![(requests_out, verdicts_in)],
             log: entries_out,
             synced: synced_in,
@@ -203,6 +208,7 @@ impl Alone {
             second_commands,
             second_inputs,
             second_told: Vec::new(),
+            local: (local_inputs, local_commands),
             requests,
             _verdicts: verdicts,
             entries,
@@ -443,6 +449,7 @@ fn parts(index: usize, port: WirePort) -> NodeParts<WirePort, Disk> {
         store: StoreWriter::new(disk, Box::new(|| Instant::ZERO)),
         digests: Vec::new(),
         outgoing: None,
+        socket: None,
     }
 }
 
@@ -461,14 +468,16 @@ fn a_node_is_made_from_its_parts_and_shows_itself_to_the_end() {
     for (index, port) in ports.into_iter().enumerate() {
         handles.push(node(&mut builder, index, parts(index, port)).unwrap());
     }
-    for name in ["lane0_chain", "chain_lane0", "lane0_verify0", "verify0_lane0", "chain_log", "store_chain"] {
+    for name in
+        ["lane0_chain", "chain_lane0", "lane0_verify0", "verify0_lane0", "chain_log", "store_chain", "api_chain"]
+    {
         assert!(matches!(builder.link::<u8>(1, name), Err(StartError::LinkTaken { .. })), "{name}");
     }
     let running = builder.start().unwrap();
     running.stop();
     let reports = running.join().unwrap();
     let workers: usize = reports.iter().map(|report| report.workers.len()).sum();
-    assert_eq!(workers, 2 * 5);
+    assert_eq!(workers, 2 * 6);
     for handle in &handles {
         assert!(handle.chain.read().closing.unwrap().supply.is_conserved(), "the last copy is there");
         assert_eq!(handle.lanes.len() + handle.verifiers.len(), 2);

@@ -321,7 +321,7 @@ impl World {
             thread_cpu: Box::new(|| Duration::ZERO),
         };
         let (publisher, lane_readout) = Publisher::new(LaneReadout::default());
-        let Ends { lanes, verifiers, chain, log: (entries, synced), store: (batches, committed) } = ends;
+        let Ends { lanes, verifiers, chain, log: (entries, synced), store: (batches, committed), api } = ends;
         let links = lanes.into_iter().next().unwrap();
         self.workers.push(Box::new(LaneWorker::new(setup, links, publisher)));
         let (publisher, verify_readout) = Publisher::new(VerifyReadout::default());
@@ -337,6 +337,7 @@ impl World {
         let (publisher, store_readout) = Publisher::new(StoreReadout::default());
         let writer = StoreWriter::new(disk, Box::new(|| Instant::ZERO));
         self.workers.push(Box::new(StoreWorker::new(writer, batches, committed, fail(), publisher)));
+        self.workers.push(Box::new(ApiWorker::new(None, api)));
         self.handles.push(NodeHandle {
             chain: chain_readout,
             lanes: vec![lane_readout],

@@ -1,0 +1,88 @@
+//! Transactions and proposals, line by line. Plain text: no control character.
+
+use std::fmt::Write as _;
+
+use super::{HistoryRow, ProposalRow, TransactionRow};
+use crate::report::format::{counted, grouped, millis, tokens, utc};
+
+const LABEL_WIDTH: usize = 10;
+
+fn table(lines: &[(&str, String)]) -> String {
+    let mut text = String::new();
+    for (label, value) in lines {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{label:<LABEL_WIDTH$} {value}");
+    }
+    text
+}
+
+impl TransactionRow {
+    fn outcome(&self) -> String {
+        self.reason.as_ref().map_or_else(|| "applied".to_owned(), |reason| format!("failed: {reason}"))
+    }
+
+    /// The transaction, a line for each of its facts.
+    pub fn detail(&self) -> String {
+        let mut lines = vec![
+            ("id", self.id.clone()),
+            ("place", format!("slot {}, slice {}, number {}", self.slot, self.slice, self.number)),
+            ("time", utc(self.unix_ms)),
+            ("payer", self.payer.clone().unwrap_or_else(|| "its proposer: it was a proposal".to_owned())),
+        ];
+        lines.extend(self.actions.iter().map(|action| ("action", action.clone())));
+        lines.push(("outcome", self.outcome()));
+        lines.push(("fee", format!("{} tokens for {} units and its bytes", tokens(self.fee), grouped(self.units))));
+        for event in &self.events {
+            let facts = event.says.as_ref().unwrap_or(&event.data);
+            lines.push(("event", format!("{}: {facts}", event.event)));
+        }
+        table(&lines)
+    }
+
+    fn line(&self) -> String {
+        let words = if self.events.is_empty() {
+            self.actions.join(", ")
+        } else {
+            let say = |event: &super::EventRow| match &event.says {
+                Some(says) => format!("{} {says}", event.event),
+                None => event.event.clone(),
+            };
+            self.events.iter().map(say).collect::<Vec<_>>().join(", ")
+        };
+        format!("{:<12} {}  {}  {words}: {}", self.place(), utc(self.unix_ms), &self.id[..16], self.outcome())
+    }
+}
+
+impl HistoryRow {
+    /// A line a transaction.
+    pub fn detail(&self) -> String {
+        let mut text = String::new();
+        for transaction in &self.transactions {
+            let _ = writeln!(text, "{}", transaction.line());
+        }
+        let _ = match &self.next_after {
+            Some(place) => writeln!(text, "more: --after {place}"),
+            None => writeln!(text, "{} of {}", counted(self.transactions.len() as u64, "transaction"), self.name),
+        };
+        text
+    }
+}
+
+impl ProposalRow {
+    /// The proposal, a line for each of its facts.
+    pub fn detail(&self) -> String {
+        let mut lines = vec![("proposal", self.name.clone()), ("id", self.id.clone())];
+        lines.extend(self.actions.iter().map(|action| ("action", action.clone())));
+        lines.extend(self.authorisations.iter().map(|named| ("behind it", named.clone())));
+        for approval in &self.approvals {
+            let word = if approval.approves { "approves" } else { "does not approve" };
+            lines.push(("asked", format!("{} {word}", approval.by)));
+        }
+        lines.push(("delay", millis(self.delay_ms)));
+        lines.push(match self.due_unix_ms {
+            Some(due_ms) => ("due", utc(due_ms)),
+            None => ("expires", utc(self.expiry_unix_ms)),
+        });
+        table(&lines)
+    }
+}

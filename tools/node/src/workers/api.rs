@@ -1,0 +1,286 @@
+//! Programs of this host at the node's local socket: each connection is a session with the core, as a terminal's on the
+//! card is, in the same messages, without encryption. The file system guards the socket.
+//!
+//! A connection that says what cannot be followed, or does not read what it is told, is closed. It refuses to hold up the
+//! core: what finds no room is dropped, and counted by the link.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use hpb_base::limits::{LOCAL_OUTBOX_LEN_MAX, LOCAL_SESSIONS_MAX, TERMINAL_MESSAGE_LEN_MAX};
+use hpb_base::{Duration, Instant};
+use hpb_toe::framing::Assembler;
+use hpb_toe::{Class, Command, Group, SessionId};
+
+use super::lane::{LOCAL_LANE, outside};
+use super::outlet::Outlet;
+use crate::core::Input;
+use crate::runtime::{Activity, Receiver, Sender, Worker};
+
+/// Bytes read from one connection in one turn.
+const READ_LEN: usize = 16 << 10;
+/// When a connection that took nothing is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+
+/// A listening socket in a folder, which goes with it.
+#[derive(Debug)]
+pub struct LocalSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl LocalSocket {
+    /// Listens at `path`, for this user alone. What an earlier process left there is taken away: whoever calls holds the
+    /// folder.
+    ///
+    /// # Errors
+    /// What the operating system says: a path longer than a socket's may be, above all.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        let socket = Self { listener, path: path.to_path_buf() };
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        socket.listener.set_nonblocking(true)?;
+        Ok(socket)
+    }
+}
+
+impl Drop for LocalSocket {
+    fn drop(&mut self) {
+        // Whoever finds it later is told that nobody listens.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The links of the local socket.
+pub struct ApiLinks {
+    /// To the chain.
+    pub inputs: Sender<Input>,
+    /// From the chain.
+    pub commands: Receiver<Command>,
+}
+
+struct Connection {
+    stream: UnixStream,
+    assembler: Assembler,
+    unsent: Vec<u8>,
+    hears_digests: bool,
+    is_over: bool,
+}
+
+/// The worker. See the module.
+pub struct ApiWorker {
+    socket: Option<LocalSocket>,
+    inputs: Outlet<Input>,
+    commands: Receiver<Command>,
+    /// By the number of the connection since the start.
+    connections: BTreeMap<u64, Connection>,
+    next: u64,
+    descriptors: Vec<RawFd>,
+    retry_at: Option<Instant>,
+}
+
+impl ApiWorker {
+    /// A worker that takes connections from `socket`; without one it takes none, and lets go of what the chain says.
+    pub fn new(socket: Option<LocalSocket>, links: ApiLinks) -> Self {
+        let ApiLinks { inputs, commands } = links;
+        let mut worker = Self {
+            socket,
+            inputs: Outlet::new(inputs),
+            commands,
+            connections: BTreeMap::new(),
+            next: 0,
+            descriptors: Vec::new(),
+            retry_at: None,
+        };
+        worker.list_descriptors();
+        worker
+    }
+
+    fn list_descriptors(&mut self) {
+        // A listener with nobody taking calls would wake its executor for nothing.
+        let listening = self.socket.iter().filter(|_| self.connections.len() < LOCAL_SESSIONS_MAX);
+        let listener = listening.map(|socket| socket.listener.as_raw_fd());
+        let streams = self.connections.values().map(|connection| connection.stream.as_raw_fd());
+        self.descriptors = listener.chain(streams).collect();
+    }
+
+    fn accept(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let mut any = false;
+        while self.connections.len() < LOCAL_SESSIONS_MAX
+            && let Ok((stream, _)) = socket.listener.accept()
+        {
+            any = true;
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            let number = self.next;
+            self.next += 1;
+            let connection = Connection {
+                stream,
+                assembler: Assembler::default(),
+                unsent: Vec::new(),
+                hears_digests: false,
+                is_over: false,
+            };
+            self.connections.insert(number, connection);
+            self.inputs.put(Input::Opened { session: session(number), peer: None, class: Class::Terminal });
+        }
+        any
+    }
+
+    fn read(&mut self) -> bool {
+        let mut any = false;
+        let mut buffer = [0; READ_LEN];
+        for (number, connection) in &mut self.connections {
+            // What was said waits for room, so that whoever says it waits too.
+            if !self.inputs.is_clear() || connection.is_over {
+                continue;
+            }
+            match connection.stream.read(&mut buffer) {
+                Ok(0) => connection.is_over = true,
+                Ok(len) => {
+                    let inputs = &mut self.inputs;
+                    let session = session(*number);
+                    let fed = connection.assembler.feed(&buffer[..len], TERMINAL_MESSAGE_LEN_MAX, |kind, body| {
+                        inputs.put(Input::Message { session, kind, body: body.to_vec() });
+                    });
+                    connection.is_over = fed.is_err();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => connection.is_over = true,
+            }
+            any = true;
+        }
+        any
+    }
+
+    /// Puts what the core says into the connections' outboxes.
+    fn take_commands(&mut self) -> bool {
+        let mut any = false;
+        while let Some(command) = self.commands.pop() {
+            any = true;
+            match command {
+                Command::Send { session, message, .. } => {
+                    if let Some(connection) = self.connections.get_mut(&number_of(session)) {
+                        connection.say(&message);
+                    }
+                }
+                Command::Broadcast { group: Group::Terminals, message, .. } => {
+                    // The next one says it again.
+                    let hearing = self.connections.values_mut().filter(|connection| connection.hears_digests);
+                    hearing.filter(|connection| connection.unsent.is_empty()).for_each(|one| one.say(&message));
+                }
+                Command::Join { session, group } => {
+                    if let Some(connection) = self.connections.get_mut(&number_of(session)) {
+                        connection.hears_digests = group == Some(Group::Terminals);
+                    }
+                }
+                Command::Close { session } => {
+                    if let Some(connection) = self.connections.get_mut(&number_of(session)) {
+                        connection.write();
+                        connection.is_over = true;
+                    }
+                }
+                Command::Broadcast { .. }
+                | Command::Listen { .. }
+                | Command::Serve { .. }
+                | Command::Open(_)
+                | Command::SetRegister { .. } => {}
+            }
+        }
+        any
+    }
+
+    /// Lets go of connections that are over.
+    fn close(&mut self) -> bool {
+        let over: Vec<u64> =
+            self.connections.iter().filter(|(_, connection)| connection.is_over).map(|(number, _)| *number).collect();
+        for number in &over {
+            self.connections.remove(number);
+            self.inputs.put(Input::Closed { session: session(*number) });
+        }
+        !over.is_empty()
+    }
+}
+
+/// Indices that sessions take in turn, as in a lane's table.
+const INDICES: u64 = 1 << 16;
+
+fn session(number: u64) -> SessionId {
+    let (index, generation) = ((number % INDICES) as u32, (number / INDICES) as u32);
+    outside(LOCAL_LANE, SessionId { index, generation })
+}
+
+fn number_of(session: SessionId) -> u64 {
+    u64::from(session.index) % INDICES + u64::from(session.generation) * INDICES
+}
+
+impl Connection {
+    fn say(&mut self, message: &[u8]) {
+        if self.unsent.len() + message.len() > LOCAL_OUTBOX_LEN_MAX {
+            self.is_over = true;
+        } else {
+            self.unsent.extend_from_slice(message);
+        }
+    }
+
+    /// Writes what the connection takes; whether it took anything.
+    fn write(&mut self) -> bool {
+        let mut any = false;
+        while !self.unsent.is_empty() && !self.is_over {
+            match self.stream.write(&self.unsent) {
+                Ok(len) => {
+                    self.unsent.drain(..len);
+                    any |= len > 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.is_over = true,
+            }
+        }
+        any
+    }
+}
+
+impl Worker for ApiWorker {
+    fn turn(&mut self, now: Instant) -> Activity {
+        let mut busy = self.inputs.flush() | self.take_commands();
+        let mut changed = self.accept();
+        busy |= self.read();
+        for connection in self.connections.values_mut() {
+            busy |= connection.write();
+        }
+        changed |= self.close();
+        if changed {
+            self.list_descriptors();
+        }
+        let waits = self.connections.values().any(|connection| !connection.unsent.is_empty());
+        self.retry_at = waits.then_some(now + RETRY_AFTER);
+        if busy || changed { Activity::Busy } else { Activity::Idle }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    fn descriptors(&self) -> &[RawFd] {
+        &self.descriptors
+    }
+
+    fn finish(&mut self, _now: Instant) {
+        self.take_commands();
+        for connection in self.connections.values_mut() {
+            connection.write();
+        }
+    }
+}
