@@ -5,9 +5,10 @@ FUZZ_SECONDS ?= 60
 SIM_FROM ?= 0
 SIM_SECONDS ?= 3600
 KILL_ROUNDS ?= 100
+CUT_POINTS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-net check bench fuzz sim kill canaries help
+.PHONY: run test test-net check bench fuzz sim kill durable canaries help
 
 # Ports over DPDK are built and tested where it is installed (libdpdk-dev).
 DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
@@ -59,6 +60,9 @@ sim: ## Simulate chains with faults for SIM_SECONDS (3600), seed by seed from SI
 
 kill: ## Kill a devnet under load KILL_ROUNDS times (100), and look each time for all that it told final
 	HPB_KILL_ROUNDS=$(KILL_ROUNDS) $(CARGO) test --release -p hpb --test killed -- --nocapture
+
+durable: ## Drop writes since the last sync at CUT_POINTS (1000) points, and kill a node and fill its disk at every write call
+	HPB_CUT_POINTS=$(CUT_POINTS) HPB_KILL_STEP=1 $(CARGO) test -p hpb-tests --test durable -- --nocapture
 
 canaries: ## Put each deliberate bug into the simulated chain and look whether its checker finds it within 300 seeds
 	$(CARGO) run --release -p hpb --features canary -- sim --canary all

@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod apply;
+pub mod archive;
 pub mod authority;
 pub mod bytes;
 pub mod chainlog;

@@ -10,6 +10,8 @@
 //! On disk: database `meta` holds `format` (u32), `chain` (32 bytes) and `final` (commit u64, slot u64, index u32, id
 //! 32), little-endian; database `state` holds the state's keys and values as they are. Keys compare as bytes.
 
+mod pages;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -21,7 +23,7 @@ use lmdb::{
     Cursor as _, Database, DatabaseFlags, Environment, EnvironmentFlags, RoTransaction, Transaction as _, WriteFlags,
 };
 
-use crate::folder::DataFolder;
+use crate::folder::{DataFolder, sync_folder};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError, Visit, check_batch, check_key, check_prefix};
 use crate::sync_times::{Clock, SyncTimes};
 use crate::watermark::{decode_slice_ref, encode_slice_ref};
@@ -103,6 +105,12 @@ impl LmdbStore {
         let create = |name| environment.create_db(Some(name), DatabaseFlags::empty()).map_err(failed("creating"));
         let (meta, state) = (create(META)?, create(STATE)?);
         bind_chain(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("writing")))?;
+        // LMDB syncs its file and never the file's name.
+        sync_folder(&place).map_err(|error| StoreError::Backend {
+            path: path.clone(),
+            action: "syncing the folder",
+            reason: error.to_string(),
+        })?;
         let shared = Shared { environment, meta, state, map_len: options.map_len, path, _folder: Some(folder.clone()) };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -111,7 +119,8 @@ impl LmdbStore {
     /// The folder is held, so nobody writes meanwhile.
     ///
     /// # Errors
-    /// A newer format, another chain, a damaged file.
+    /// A newer format, another chain, a damaged file: every page that the state reaches is looked at before LMDB is, which
+    /// trusts them.
     pub fn open_to_read(
         folder: &DataFolder,
         chain: &ChainId,
@@ -149,6 +158,7 @@ impl LmdbStore {
         if length == 0 {
             return Ok(None);
         }
+        pages::check(&file).map_err(|error| StoreError::Corrupt { path: path.clone(), what: error.to_string() })?;
         let failed = |action| {
             let (path, map_len) = (path.clone(), options.map_len);
             move |error| store_error(&path, map_len, 0, action, error)
@@ -472,6 +482,8 @@ fn store_error(path: &str, map_len: usize, commit: u64, action: &'static str, er
     let path = path.to_owned();
     match error {
         lmdb::Error::MapFull => StoreError::MapFull { map_len, commit },
+        // Told to readers too, who may see it before the writer has said why.
+        lmdb::Error::Panic => StoreError::Stopped { path },
         lmdb::Error::Corrupted | lmdb::Error::PageNotFound | lmdb::Error::Invalid | lmdb::Error::VersionMismatch => {
             StoreError::Corrupt { path, what: error.to_string() }
         }

@@ -136,6 +136,14 @@ pub enum StoreError {
         /// The store's folder.
         path: String,
     },
+    /// A write failed before, and what the store holds is known only after a start.
+    #[error(
+        "{path} has stopped after a write that failed, most often because its disk is full: free space, then start again"
+    )]
+    Stopped {
+        /// The store's folder.
+        path: String,
+    },
     /// What stands in the store can't be what this program wrote.
     #[error("{path} is damaged: {what}; restore the folder, or move it away and let the node catch up")]
     Corrupt {

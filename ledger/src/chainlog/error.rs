@@ -109,7 +109,7 @@ pub enum LogError {
     },
     /// The disk has no room for the next segment.
     #[error(
-        "the disk that holds {path} is full: {needed} bytes are needed; nothing was half-written: free space, then start again"
+        "the disk that holds {path} is full: {needed} bytes are needed; nothing that was told is lost: free space, then start again"
     )]
     DiskFull {
         /// The log's folder.

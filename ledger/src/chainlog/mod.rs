@@ -249,6 +249,7 @@ impl ChainLog {
     /// # Errors
     /// [`LogError::BatchFull`], [`LogError::WatermarkBack`]: refused, nothing was written. [`LogError::DiskFull`] where
     /// a new segment finds no room: nothing was written, and it may be tried again. [`LogError::Io`],
+    /// [`LogError::DiskFull`] where a segment's own place finds none (a file system that copies on write),
     /// [`LogError::Stopped`]: the batch may or may not be there after a restart, nothing in it may be told to anyone,
     /// and the log takes no more.
     pub fn append(&mut self, batch: &LogBatch) -> Result<Appended, LogError> {
@@ -275,7 +276,7 @@ impl ChainLog {
         let started = (self.clock)();
         if let Err(error) = self.file.write_and_sync(self.offset, &self.buffer) {
             self.stopped = true;
-            return Err(LogError::io("writing", &self.folder.name(), error));
+            return Err(LogError::room("writing", &self.folder.name(), length, error));
         }
         self.times.record((self.clock)().since(started));
         let positions = starts.into_iter().map(|record| Position { segment, batch: self.offset, record }).collect();

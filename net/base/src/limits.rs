@@ -329,6 +329,10 @@ pub const TERMINALS_OUTSTANDING_MAX: usize = 1 << 18;
 pub const TERMINAL_QUEUE_MAX: usize = 4_096;
 /// Ids told final that the driver of one card's terminals has not taken yet.
 pub const TOLD_FINAL_MAX: usize = 1 << 18;
+/// A record of an exported chain in bytes: a slice with its transactions, as a message carries it.
+pub const ARCHIVE_RECORD_LEN_MAX: usize = MESSAGE_LEN_MAX;
+/// Levels of a tree in the store's file, as far as one is followed: those of LMDB's own cursor.
+pub const STORE_DEPTH_MAX: usize = 32;
 /// Bytes of a file of transactions that were told final, as far as one is read: 16 million ids.
 pub const TOLD_FILE_LEN_MAX: u64 = 65 * (16 << 20);
 /// Account keys that one card's terminals keep; further ones are derived again at each use.

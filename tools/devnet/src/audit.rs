@@ -116,7 +116,7 @@ pub fn verify(data: &Path, validator: Option<usize>, told: Option<&Path>) -> Res
                 let first = &row.validators[0].name;
                 Some(format!("its slice {slice} is final, and so is {known} of {first}: they are two chains"))
             }
-            (Ok(audited), None) => {
+            (Ok((_, audited)), None) => {
                 row.validators.push(ValidatorRow::new(name.as_str(), &audited));
                 missing(&told)
             }
@@ -136,7 +136,7 @@ fn missing(told: &BTreeSet<Hash>) -> Option<String> {
 }
 
 /// The devnet's folder, and the name of the validator if `data` is one validator's folder in it.
-fn devnet_of(data: &Path) -> (PathBuf, Option<String>) {
+pub(crate) fn devnet_of(data: &Path) -> (PathBuf, Option<String>) {
     let is_validators = DataFolder::is_one(data);
     let name = data.file_name().and_then(|name| name.to_str()).filter(|_| is_validators);
     match (data.parent(), name) {
@@ -145,19 +145,21 @@ fn devnet_of(data: &Path) -> (PathBuf, Option<String>) {
     }
 }
 
-fn look(
+/// Audits one validator's data, and hands out its log, which has been read.
+pub(crate) fn look(
     genesis: &Genesis,
     index: usize,
     folder: &DataFolder,
     each: &mut dyn FnMut(SliceRef, &[Checked]),
-) -> Result<Audited, AuditError> {
+) -> Result<(ChainLog, Audited), AuditError> {
     let segments = DirectoryFolder::open_to_read(&folder.log_path());
     let (mut log, recovery) = ChainLog::open_to_read(Box::new(segments), LogOptions::new(genesis.chain_id()))?;
     let store = LmdbStore::open_to_read(folder, &genesis.chain_id(), LmdbOptions::default())?;
     let disk = Disk { log: &mut log, recovery, store: store.as_ref() };
-    audit(genesis, &genesis.producers[index].name, disk, &mut |slice, transactions| {
+    let audited = audit(genesis, &genesis.producers[index].name, disk, &mut |slice, transactions| {
         each(slice.reference(), transactions);
-    })
+    })?;
+    Ok((log, audited))
 }
 
 /// The ids in a file, a line each; a last line that was cut off was told to nobody.

@@ -4,6 +4,7 @@
 //! [`run`] is the main job; [`virtual_time`] runs the same machines on virtual time from a seed.
 
 pub mod accounts;
+pub mod archive;
 pub mod audit;
 mod byzantine;
 pub mod chain_view;

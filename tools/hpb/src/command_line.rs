@@ -79,9 +79,9 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Genesis,
     },
-    /// Look through what a devnet's validators have on their disks
+    /// Look through what a devnet's validators have on their disks, and carry a chain from disk to disk
     ///
-    /// Nothing is changed there. A folder that a run holds is refused: it can be read when the run has ended.
+    /// Nothing that is there is changed. A folder that a run holds is refused: it can be read when the run has ended.
     Ledger {
         #[command(subcommand)]
         what: LedgerVerb,

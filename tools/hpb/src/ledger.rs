@@ -1,5 +1,6 @@
-//! `hpb ledger`: a chain's data as a devnet has left it.
+//! `hpb ledger`: a chain's data as a devnet has left it: `verify`, `export`, `import`.
 
+use hpb_devnet::archive::{TransferError, TransferRow, export, import};
 use hpb_devnet::audit::verify;
 
 use crate::bench::print;
@@ -17,5 +18,13 @@ pub(crate) fn run(what: LedgerVerb) -> Result<(), Failure> {
                 Some(fault) => Err(Failure::work(format_args!("{}: {}", fault.validator, fault.what))),
             }
         }
+        LedgerVerb::Export { data, validator, to, json } => show(export(&data, validator, &to), json),
+        LedgerVerb::Import { from, data, validator, json } => show(import(&from, &data, validator), json),
     }
+}
+
+fn show(moved: Result<TransferRow, TransferError>, json: bool) -> Result<(), Failure> {
+    let row =
+        moved.map_err(|error| if error.is_of_the_work() { Failure::work(error) } else { Failure::input(error) })?;
+    if json { print_json(&row) } else { print(&row.detail()) }
 }

@@ -1,4 +1,4 @@
-//! `hpb ledger verify` as a user sees it: on what a run has left, and on copies of it in which one thing is wrong.
+//! `hpb ledger` as a user sees it: on what a run has left, and on copies of it in which one thing is wrong.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,9 @@ use std::process::Command;
 use common::disk::copy;
 use common::{Ended, HPB, Place, ended, refused, succeeded};
 use hpb_base::Instant;
+use hpb_devnet::archive::TransferRow;
 use hpb_devnet::audit::AuditRow;
+use hpb_ledger::archive::{ArchiveReader, ArchiveWriter};
 use hpb_ledger::chainlog::{ChainLog, DirectoryFolder, LogBatch, LogOptions, Record};
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
@@ -91,7 +93,9 @@ impl<'a> Good<'a> {
         let mut log = ChainLog::create(Box::new(folder), options, [7; 32], watermark, clock).unwrap();
         for records in batches {
             let mut batch = LogBatch::new();
-            records.iter().for_each(|record| batch.push(record).unwrap());
+            for record in records {
+                batch.push(record).unwrap();
+            }
             log.append(&batch).unwrap();
         }
         assert!(log.segments_count() > 2 || batches.len() < self.batches.len());
@@ -155,6 +159,75 @@ fn a_clean_chain_is_said_to_be_clean_and_each_fault_is_named() {
     damaged_bytes(&good);
     damaged_chains(&good);
     damaged_states(&good);
+}
+
+#[test]
+fn a_chain_is_exported_and_a_lost_disk_made_from_it_goes_on() {
+    let place = Place::new("ledger-export");
+    succeeded(&mut place.devnet(&["--seconds", "2", "--data", "data"]));
+    let ledger = |words: &[&str]| {
+        let mut command = Command::new(HPB);
+        command.current_dir(place.path()).arg("ledger").args(words);
+        command
+    };
+    let exported = succeeded(&mut ledger(&["export", "--data", "data", "--to", "chain.hpb", "--json"])).out;
+    let exported: TransferRow = serde_json::from_str(&exported).unwrap();
+    assert!(exported.slices > 10 && exported.transactions == 200, "{exported:?}");
+    let line = refused(&mut ledger(&["export", "--data", "data", "--to", "chain.hpb"]));
+    assert!(line.contains("chain.hpb is there already"), "{line}");
+
+    let import = |from: &str, data: &str| ledger(&["import", "--from", from, "--data", data, "--validator", "2"]);
+    let line = refused(&mut import("chain.hpb", "data"));
+    assert!(line.contains("data/validator-2 is there already"), "{line}");
+    damaged_files(&place, &import);
+
+    // As much as is proven: what is left out at the end comes back from the others.
+    fs::remove_dir_all(place.at("data/validator-2")).unwrap();
+    let text = succeeded(&mut import("chain.hpb", "data")).out;
+    assert!(text.starts_with("ok  "), "{text}");
+    let row = succeeded(&mut verify(&place, &["data", "--json"])).out;
+    let row: AuditRow = serde_json::from_str(&row).unwrap();
+    assert_eq!((&row.fault, row.validators.len(), &row.validators[2].watermark), (&None, 4, &None));
+    assert!(row.validators[2].final_slices + 20 > exported.slices, "{row:?}");
+    succeeded(&mut import("chain.hpb", "elsewhere"));
+    succeeded(&mut verify(&place, &["elsewhere/validator-2"]));
+
+    succeeded(&mut place.devnet(&["--seconds", "2", "--data", "data"]));
+    let row = succeeded(&mut verify(&place, &["data", "--json"])).out;
+    let row: AuditRow = serde_json::from_str(&row).unwrap();
+    let slices = |index: usize| row.validators[index].final_slices;
+    assert!(row.fault.is_none() && slices(2) > exported.slices && slices(2) + 20 > slices(0), "{row:?}");
+    assert!(row.validators[2].watermark.is_some(), "it has found its voice again: {row:?}");
+}
+
+/// Files that are not what was exported: each is refused by name, and nothing is made of it.
+fn damaged_files(place: &Place, import: &dyn Fn(&str, &str) -> Command) {
+    let good = fs::read(place.at("chain.hpb")).unwrap();
+    let before = place.listing();
+    let fails = |bytes: &[u8], said: &str| {
+        fs::write(place.at("bad.hpb"), bytes).unwrap();
+        let Ended { code, err, .. } = ended(&mut import("bad.hpb", "new"));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.starts_with("hpb: bad.hpb: ") && err.contains(said), "{err}");
+        fs::remove_file(place.at("bad.hpb")).unwrap();
+        let after: Vec<String> = place.listing().into_iter().filter(|name| name != "new").collect();
+        assert_eq!(after, before, "nothing is left of it");
+    };
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    fails(&flipped, "is damaged: its checksum");
+    fails(&good[..good.len() / 2], "it is cut off after byte ");
+    fails(b"not one of these", "it is no exported chain");
+    // A file whose checksums are right and whose slices are not.
+    let (mut reader, genesis) = ArchiveReader::new(&good[..]).unwrap();
+    let mut writer = ArchiveWriter::new(Vec::new(), &genesis).unwrap();
+    while let Some(mut bundle) = reader.next_slice().unwrap() {
+        if bundle.slice.body.slot.0 == 2 {
+            bundle.slice.signature.0[1] ^= 1;
+        }
+        writer.slice(&bundle.slice, &bundle.transactions).unwrap();
+    }
+    fails(&writer.finish().unwrap(), "its signature does not verify");
 }
 
 fn what_is_clean(place: &Place) {
@@ -243,7 +316,7 @@ fn damaged_chains(good: &Good<'_>) {
         let WatermarkState::Known(mark) = watermark else { unreachable!() };
         *mark = Watermark { producer: good.genesis.producers[2].name, ..*mark };
     });
-    assert!(found.contains("watermark is of validator-2"), "{found}");
+    assert!(found.contains("watermark is of validator-2, and validator-1"), "{found}");
     let found = good.damaged(|data| {
         good.write_log(data, &good.batches, good.watermark);
         let text = succeeded(&mut verify(good.place, &["bad/validator-1"])).out;

@@ -19,8 +19,9 @@ use super::{Arguments, DevnetError, Prepared};
 use crate::plan::{EngineKind, Plan};
 use crate::terminals::{party_keys, transfer_fee_max};
 
-const GENESIS_FILE: &str = "genesis";
 const SOCKET_FILE: &str = "node.sock";
+/// The file that a devnet's folder has its chain's genesis in.
+pub(crate) const GENESIS_FILE: &str = "genesis";
 /// A genesis whose chain has not begun: its producers' logs may still be missing.
 const DRAFT_FILE: &str = "genesis.draft";
 
@@ -233,7 +234,7 @@ pub(crate) fn place_of(path: &Path, genesis: &Genesis, index: usize) -> Result<P
 }
 
 /// 32 bytes of the operating system's randomness.
-pub(super) fn os_random() -> Result<[u8; 32], DevnetError> {
+pub(crate) fn os_random() -> Result<[u8; 32], DevnetError> {
     let path = Path::new("/dev/urandom");
     let mut bytes = [0; 32];
     File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("reading", path))?;

@@ -34,7 +34,7 @@ use crate::terminals::{Pace, TerminalsError};
 use crate::virtual_time::VirtualError;
 use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
 
-pub(crate) use folders::{Held, hold, place_of, read_genesis, socket_path};
+pub(crate) use folders::{GENESIS_FILE, Held, hold, os_random, place_of, read_genesis, socket_path};
 pub use live::run_live;
 pub use network::Network;
 pub use offline::run_virtual;

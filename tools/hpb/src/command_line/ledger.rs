@@ -35,4 +35,52 @@ pub(crate) enum LedgerVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Write the final chain that a validator holds into one file, when all of it was found good
+    ///
+    /// The file holds the genesis and every final slice with its transactions, under a checksum each. It proves itself:
+    /// whoever imports it need not trust where it came from.
+    #[command(after_help = "Example:\n  hpb ledger export --data chain --to chain.hpb")]
+    Export {
+        /// The data folder of a devnet that has ended, or that of one validator in it
+        #[arg(long, value_name = "DIR", default_value = "report/chain")]
+        data: PathBuf,
+
+        /// Whose disk is read
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: usize,
+
+        /// The file; there is none of that name
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a validator's data from such a file: every slice is judged, and executed, as if a stranger had sent it
+    ///
+    /// What the certificates in the file prove final is taken; the slices at its end, whose proof would stand in those
+    /// after them, are left out. The validator does not know what it has confirmed before, and stays silent until the
+    /// chain has gone on by a slot: make one of a chain's validators anew and not all of them.
+    #[command(
+        after_help = "Example, of a validator that has lost its disk:\n  hpb ledger export --data chain --to chain.hpb\n  \
+                            rm -r chain/validator-2\n  hpb ledger import --from chain.hpb --data chain --validator 2"
+    )]
+    Import {
+        /// The file
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+
+        /// The folder of the devnet, or one that is empty or is not there
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+
+        /// Whose data is made; it has none
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: usize,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
 }

@@ -8,6 +8,7 @@
 //! What it can't tell: a log that lost its last batches as if they had never been written. What the log calls final
 //! beyond the certificates in it was final by confirms, which nobody keeps: how far it is proven is said.
 
+use core::fmt;
 use std::collections::BTreeMap;
 
 use hpb_consensus::{LightError, VerifyError};
@@ -15,7 +16,7 @@ use hpb_ledger::chainlog::{ChainLog, LogError, Position, Record, Recovery, Tail}
 use hpb_ledger::store::{Difference, first_difference};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, Ledger, OpenError, SharedStore, Store, StoreError, Supply, key};
-use hpb_types::{AccountName, Amount, Genesis, Hash, Height, RejectReason, Slice, SliceRef, verify_transactions};
+use hpb_types::{AccountName, Genesis, Hash, Height, RejectReason, Slice, SliceRef, Transaction, verify_transactions};
 
 use super::Body;
 use super::recover::{Reading, RecoverError};
@@ -62,6 +63,42 @@ pub struct Audited {
     pub tail: Tail,
 }
 
+/// Where a record stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In a log.
+    Log(Position),
+    /// In a file that a chain was exported to, so many bytes from its beginning.
+    File(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(at) => write!(f, "the log, {at}"),
+            Self::File(at) => write!(f, "the file, byte {at}"),
+        }
+    }
+}
+
+/// A key that a store has not as it should.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Parted {
+    /// The key.
+    pub key: String,
+    /// What execution from the chain's beginning comes to.
+    pub expected: String,
+    /// What the store holds.
+    pub found: String,
+}
+
+impl fmt::Display for Parted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, expected, found } = self;
+        write!(f, "key {key} holds {found}, and execution from the chain's beginning comes to {expected}")
+    }
+}
+
 /// The first fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -70,13 +107,13 @@ pub enum AuditError {
     Log(#[from] LogError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Box<StoreError>),
     /// No ledger starts from the genesis.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(Box<OpenError>),
     /// The state in memory can't be read.
     #[error(transparent)]
-    State(#[from] ExecuteError),
+    State(Box<ExecuteError>),
     /// The last segment is shorter than it was made.
     #[error(
         "the log's segment {segment} ends after {length} of {expected} bytes: batches that were synced may be gone"
@@ -96,42 +133,42 @@ pub enum AuditError {
         at: Position,
     },
     /// The records are no chain.
-    #[error("the log at {at}: {error}")]
+    #[error("{at}: {error}")]
     Chain {
         /// The record.
-        at: Position,
+        at: Place,
         /// What does not fit.
         error: Box<RecoverError>,
     },
     /// A slice breaks a rule of consensus.
-    #[error("slice {slice} (the log, {at}): {error}")]
+    #[error("slice {slice} ({at}): {error}")]
     Header {
         /// The slice.
         slice: SliceRef,
         /// Its record.
-        at: Position,
+        at: Place,
         /// The rule.
         error: Box<LightError>,
     },
     /// A transaction of a slice.
-    #[error("slice {slice} (the log, {at}): transaction {transaction}: {reason}")]
+    #[error("slice {slice} ({at}): transaction {transaction}: {reason}")]
     Transaction {
         /// The slice.
         slice: SliceRef,
         /// Its record.
-        at: Position,
+        at: Place,
         /// The transaction.
         transaction: Hash,
         /// What is wrong with it.
         reason: RejectReason,
     },
     /// A slice does not come to what it says.
-    #[error("slice {slice} (the log, {at}): {error}")]
+    #[error("slice {slice} ({at}): {error}")]
     Executed {
         /// The slice.
         slice: SliceRef,
         /// Its record.
-        at: Position,
+        at: Place,
         /// What happened.
         error: Box<RecoverError>,
     },
@@ -147,37 +184,47 @@ pub enum AuditError {
         log: SliceRef,
     },
     /// The store holds another state than execution comes to.
-    #[error(
-        "the store at slice {slice}: key {key} holds {found}, and execution from the chain's beginning comes to {expected}"
-    )]
+    #[error("the store at slice {slice}: {parted}")]
     Differs {
         /// Where the store stands.
         slice: SliceRef,
         /// The first key.
-        key: String,
-        /// What execution comes to.
-        expected: String,
-        /// What the store holds.
-        found: String,
+        parted: Box<Parted>,
     },
     /// The token was made or lost.
-    #[error("the supply at slice {slice} is {now}, and genesis states {genesis}")]
+    #[error("the supply at slice {slice} is {}, and genesis states {}", supply.now, supply.genesis)]
     Supply {
         /// The slice.
         slice: SliceRef,
-        /// What genesis states.
-        genesis: Amount,
-        /// What the state holds.
-        now: Amount,
+        /// What genesis states, and what the state holds.
+        supply: Box<Supply>,
     },
-    /// The watermark is another producer's, or above every slice of the log.
-    #[error("the log's watermark is of {producer} at slice {target}, which is not this validator's, or not in the log")]
+    /// The watermark is another producer's.
+    #[error("the log's watermark is of {found}, and {expected} keeps its data here: the log is another validator's")]
     Watermark {
         /// Whose it is.
-        producer: AccountName,
-        /// The last confirm's target.
-        target: SliceRef,
+        found: AccountName,
+        /// Whose it should be.
+        expected: AccountName,
     },
+}
+
+impl From<StoreError> for AuditError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<OpenError> for AuditError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
+}
+
+impl From<ExecuteError> for AuditError {
+    fn from(error: ExecuteError) -> Self {
+        Self::State(Box::new(error))
+    }
 }
 
 /// Audits the disk of `producer` on the chain of `genesis`; `each` is shown every final slice that was found good, with
@@ -199,7 +246,7 @@ pub fn audit<S: Store>(
     let mut fault = None;
     log.replay(None, &mut |entry| {
         if fault.is_none() {
-            fault = audit.take(entry.position, entry.record, each).err();
+            fault = audit.take(Place::Log(entry.position), entry.record, each).err();
         }
     })?;
     if let Some(fault) = fault {
@@ -219,9 +266,7 @@ struct Audit<'a, S> {
     store: Option<&'a S>,
     /// Where the store stands, and whether the walk has come by it.
     point: Option<(SliceRef, bool)>,
-    genesis: SliceRef,
-    places: BTreeMap<Hash, (Height, Position)>,
-    highest: Height,
+    places: BTreeMap<Hash, (Height, Place)>,
     carried: SliceRef,
     slices: u64,
     final_slices: u64,
@@ -246,9 +291,7 @@ impl<'a, S: Store> Audit<'a, S> {
             light: ChainLight::genesis(genesis),
             store,
             point,
-            genesis: start,
             places: BTreeMap::new(),
-            highest: start.height,
             carried: start,
             slices: 0,
             final_slices: 0,
@@ -260,12 +303,7 @@ impl<'a, S: Store> Audit<'a, S> {
         Ok(audit)
     }
 
-    fn take(
-        &mut self,
-        at: Position,
-        record: Record,
-        each: &mut dyn FnMut(&Slice, &[Checked]),
-    ) -> Result<(), AuditError> {
+    fn take(&mut self, at: Place, record: Record, each: &mut dyn FnMut(&Slice, &[Checked])) -> Result<(), AuditError> {
         match record {
             Record::Slice { slice, transactions } => self.slice(at, slice, transactions),
             Record::Final(reference) => {
@@ -283,25 +321,10 @@ impl<'a, S: Store> Audit<'a, S> {
         }
     }
 
-    fn slice(
-        &mut self,
-        at: Position,
-        slice: Slice,
-        transactions: Vec<hpb_types::Transaction>,
-    ) -> Result<(), AuditError> {
+    fn slice(&mut self, at: Place, slice: Slice, transactions: Vec<Transaction>) -> Result<(), AuditError> {
         let reference = slice.reference();
-        let mut checked = Vec::with_capacity(transactions.len());
-        for transaction in transactions {
-            let id = transaction.id();
-            checked.push(Checked::verified(transaction).map_err(|reason| AuditError::Transaction {
-                slice: reference,
-                at,
-                transaction: id,
-                reason,
-            })?);
-        }
+        let checked = check_forms(reference, at, transactions)?;
         self.slices += 1;
-        self.highest = self.highest.max(reference.height);
         self.places.entry(reference.id).or_insert((reference.height, at));
         self.reading.hold(slice, checked);
         Ok(())
@@ -311,7 +334,11 @@ impl<'a, S: Store> Audit<'a, S> {
     fn finalise(&mut self, body: Body, each: &mut dyn FnMut(&Slice, &[Checked])) -> Result<(), AuditError> {
         let slice = body.slice.reference();
         let at = self.place_of(&slice);
-        self.light.follow(body.slice.clone()).map_err(|error| AuditError::Header { slice, at, error: Box::new(error) })?;
+        self.light.follow(body.slice.clone()).map_err(|error| AuditError::Header {
+            slice,
+            at,
+            error: Box::new(error),
+        })?;
         check_signatures(&body, at)?;
         let (before, source) = (self.reading.tip(), body.slice.body.source.target);
         let (body, _) =
@@ -327,9 +354,9 @@ impl<'a, S: Store> Audit<'a, S> {
         self.compare(slice)
     }
 
-    fn place_of(&self, slice: &SliceRef) -> Position {
+    fn place_of(&self, slice: &SliceRef) -> Place {
         // A final slice was held before.
-        self.places.get(&slice.id).map_or(Position { segment: 0, batch: 0, record: 0 }, |(_, at)| *at)
+        self.places.get(&slice.id).map_or(Place::File(0), |(_, at)| *at)
     }
 
     /// Compares the store with the state after `slice`, if it stands there.
@@ -341,15 +368,9 @@ impl<'a, S: Store> Audit<'a, S> {
         *seen = true;
         if let Some(Difference { key, expected, found }) = first_difference(&self.state, store)? {
             let (key, expected, found) = (key_text(&key), value_text(expected), value_text(found));
-            return Err(AuditError::Differs { slice, key, expected, found });
+            return Err(AuditError::Differs { slice, parted: Box::new(Parted { key, expected, found }) });
         }
-        self.check_supply(slice).map(|_| ())
-    }
-
-    fn check_supply(&self, slice: SliceRef) -> Result<Supply, AuditError> {
-        let supply = self.reading.ledger().supply(&slice.id)?;
-        let Supply { genesis, now } = supply;
-        if supply.is_conserved() { Ok(supply) } else { Err(AuditError::Supply { slice, genesis, now }) }
+        check_supply(self.reading.ledger(), slice).map(|_| ())
     }
 
     /// What is left when the log has been read.
@@ -359,11 +380,12 @@ impl<'a, S: Store> Audit<'a, S> {
             return Err(AuditError::StoreBeside { store, log: tip });
         }
         self.follow_unfinal()?;
-        let supply = self.check_supply(tip)?;
+        let supply = check_supply(self.reading.ledger(), tip)?;
+        // One above every slice here is none: it was read from a batch that a crash cut short.
         if let WatermarkState::Known(mark) = recovery.watermark
-            && (mark.producer != *producer || mark.target.height > self.highest.max(self.genesis.height))
+            && mark.producer != *producer
         {
-            return Err(AuditError::Watermark { producer: mark.producer, target: mark.target });
+            return Err(AuditError::Watermark { found: mark.producer, expected: *producer });
         }
         let mut keys = 0;
         self.state.scan(&[], &mut |_, _| {
@@ -407,7 +429,20 @@ impl<'a, S: Store> Audit<'a, S> {
     }
 }
 
-fn check_signatures(body: &Body, at: Position) -> Result<(), AuditError> {
+/// Judges a slice's transactions by themselves, but for their signatures.
+pub(super) fn check_forms(
+    slice: SliceRef,
+    at: Place,
+    transactions: Vec<Transaction>,
+) -> Result<Vec<Checked>, AuditError> {
+    let judged = transactions.into_iter().map(|one| {
+        let transaction = one.id();
+        Checked::verified(one).map_err(|reason| AuditError::Transaction { slice, at, transaction, reason })
+    });
+    judged.collect()
+}
+
+pub(super) fn check_signatures(body: &Body, at: Place) -> Result<(), AuditError> {
     let good = verify_transactions(body.transactions.iter().map(Checked::transaction));
     match good.iter().position(|good| !good) {
         None => Ok(()),
@@ -418,6 +453,12 @@ fn check_signatures(body: &Body, at: Position) -> Result<(), AuditError> {
             reason: RejectReason::BadSignature,
         }),
     }
+}
+
+/// Sums the token at a ledger's last final slice.
+pub(super) fn check_supply<S: Store>(ledger: &Ledger<S>, slice: SliceRef) -> Result<Supply, AuditError> {
+    let supply = ledger.supply(&slice.id)?;
+    if supply.is_conserved() { Ok(supply) } else { Err(AuditError::Supply { slice, supply: Box::new(supply) }) }
 }
 
 /// A key as its layout has it, or its bytes.
