@@ -1,7 +1,8 @@
 //! What a node was told to be durable is there after a kill at any write, a full disk at any write, and a power loss that
 //! drops any of the writes since the last sync: of the log's files and of LMDB's.
 //!
-//! The calls are seen where the program makes them, LMDB's own in C included ([`sys`]). The full counts are
+//! The calls are seen where the program makes them, LMDB's own in C included ([`sys`]). The log is written by plain calls
+//! here: through `io_uring` the same write and sync are one submission, which passes the C library by. The full counts are
 //! `HPB_CUT_POINTS=1000` cuts and a kill at every call with `HPB_KILL_STEP=1` (`make durable`); less of both as in `make
 //! test` otherwise.
 

@@ -77,7 +77,7 @@ impl Import {
             let at = self.places.remove(&slice.id).unwrap_or(at);
             check_signatures(&body, at)?;
             let advanced = self.reading.advance(body);
-            let body = advanced.map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
+            let (body, _) = advanced.map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
             each(&body.slice, &body.transactions);
         }
         Ok(())
