@@ -20,7 +20,6 @@ pub(crate) mod deed;
 mod due;
 pub(crate) mod one;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hpb_base::UnixMillis;
@@ -41,6 +40,7 @@ use crate::checked::Checked;
 use crate::digest::results_commitment;
 use crate::dpos;
 use crate::fees::Load;
+use crate::hashed::HashSet;
 use crate::host::{credit, read_account, read_record};
 use crate::key::{self, LOAD, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
 use crate::parallel::{self, Done, Workers};
@@ -276,7 +276,8 @@ struct Executor<'s> {
     view: View<'s>,
     ground: Ground<'s>,
     ids: Vec<Hash>,
-    ids_seen: BTreeSet<Hash>,
+    /// The same, asked whether one is among them.
+    ids_seen: HashSet<Hash>,
     receipts: Vec<Receipt>,
     fees: Amount,
     /// What the slot was asked to do before this slice, and by it so far.
@@ -295,7 +296,7 @@ impl<'s> Executor<'s> {
             view,
             ground: Ground { rules, slot, block_time: rules.slot_start(slot), tariff, price: load.price },
             ids: Vec::new(),
-            ids_seen: BTreeSet::new(),
+            ids_seen: HashSet::default(),
             receipts: Vec::new(),
             fees: Amount::ZERO,
             load,
@@ -431,7 +432,7 @@ impl<'s> Executor<'s> {
     /// Whether no two have one id, and none has one that the slice has already: whether the second of two is a duplicate
     /// depends on the first one's outcome.
     fn are_new(&self, transactions: &[Checked]) -> bool {
-        let mut ids = BTreeSet::new();
+        let mut ids = HashSet::default();
         transactions.iter().map(Checked::id).all(|id| ids.insert(id) && !self.ids_seen.contains(&id))
     }
 

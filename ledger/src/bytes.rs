@@ -68,7 +68,13 @@ impl Borrow<[u8]> for Bytes {
 
 impl PartialEq for Bytes {
     fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
+        match (&self.0, &other.0) {
+            // What is not used of a place is zero: all of it is compared, which takes no call.
+            (Held::InPlace { len, bytes }, Held::InPlace { len: other_len, bytes: other }) => {
+                len == other_len && bytes == other
+            }
+            _ => self.as_slice() == other.as_slice(),
+        }
     }
 }
 
@@ -82,8 +88,26 @@ impl PartialOrd for Bytes {
 
 impl Ord for Bytes {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_slice().cmp(other.as_slice())
+        match (&self.0, &other.0) {
+            // Zeros stand after the shorter one: where only they differ from the longer one, its length does, too.
+            (Held::InPlace { len, bytes }, Held::InPlace { len: other_len, bytes: other }) => {
+                compare(bytes, other).then(len.cmp(other_len))
+            }
+            _ => self.as_slice().cmp(other.as_slice()),
+        }
     }
+}
+
+/// Eight bytes at a time, which takes no call; most keys differ early.
+fn compare(one: &[u8; IN_PLACE_LEN_MAX], other: &[u8; IN_PLACE_LEN_MAX]) -> Ordering {
+    let (ones, one_rest) = one.as_chunks::<8>();
+    let (others, other_rest) = other.as_chunks::<8>();
+    for (one, other) in ones.iter().zip(others) {
+        if one != other {
+            return one.cmp(other);
+        }
+    }
+    one_rest.cmp(other_rest)
 }
 
 impl Hash for Bytes {
@@ -119,7 +143,16 @@ mod tests {
             assert_eq!(bytes.as_slice(), slice);
             assert_eq!(hashed(&bytes), hashed(slice));
             assert_eq!(bytes, Bytes::concat(&[&slice[..len / 2], &slice[len / 2..]]));
-            assert_eq!(bytes.cmp(&Bytes::from(&text[1..])), slice.cmp(&text[1..]));
+            for other_len in [0, 1, 8, 61, 62, 63, 100] {
+                for from in [0, 1] {
+                    let other = &text[from..other_len.max(from)];
+                    assert_eq!(bytes.cmp(&Bytes::from(other)), slice.cmp(other), "{len} {other_len} {from}");
+                    assert_eq!(bytes == Bytes::from(other), slice == other, "{len} {other_len} {from}");
+                }
+            }
+        }
+        for (one, other) in [(&b"a"[..], &b"a\0"[..]), (b"a\0", b"a\0\0"), (b"a\0\x01", b"a\x01"), (b"", b"\0")] {
+            assert!(Bytes::from(one) < Bytes::from(other) && Bytes::from(one) != Bytes::from(other));
         }
         assert_eq!(size_of::<Bytes>(), 64);
         assert_eq!(format!("{:?}", Bytes::from(b"a\0".as_slice())), "a\\x00");

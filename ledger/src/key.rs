@@ -102,7 +102,7 @@ pub const CONTRACT_TABLES: Table = Table(128);
 
 /// The key of `place`.
 pub fn of_place(place: Place<'_>) -> Bytes {
-    Bytes::concat(&[place.account.as_str().as_bytes(), &[0, place.table.0], place.sub_key])
+    Bytes::concat(&[place.account.as_bytes(), &[0, place.table.0], place.sub_key])
 }
 
 /// The key of an account's only record in `table`, and the prefix of all it has there.

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod dpos;
 pub mod fees;
 pub mod folder;
+mod hashed;
 mod host;
 pub mod key;
 pub mod ledger;

@@ -7,17 +7,18 @@ use hpb_base::limits::FINAL_BATCHES_MAX;
 use hpb_types::SliceRef;
 
 use crate::bytes::Bytes;
+use crate::hashed::HashMap;
 use crate::store::{FinalBatch, FinalPoint};
 use crate::view::ChangeSet;
 
 /// Final changes that the store does not hold for certain.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    gathered: ChangeSet,
+    gathered: HashMap<Bytes, Option<Bytes>>,
     /// The slice whose state the gathered changes lead to, once there is one.
     point: Option<SliceRef>,
     /// Handed over, oldest first.
-    handed: VecDeque<(u64, ChangeSet)>,
+    handed: VecDeque<(u64, HashMap<Bytes, Option<Bytes>>)>,
     next_commit: u64,
     bytes: usize,
 }
@@ -25,7 +26,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Nothing on its way; the next batch has number `next_commit`.
     pub(crate) fn new(next_commit: u64) -> Self {
-        Self { gathered: ChangeSet::new(), point: None, handed: VecDeque::new(), next_commit, bytes: 0 }
+        Self { gathered: HashMap::default(), point: None, handed: VecDeque::new(), next_commit, bytes: 0 }
     }
 
     /// Adds the changes that lead to `point`.
@@ -49,7 +50,8 @@ impl Pending {
     /// Puts everything on its way whose key starts with `prefix` into `overlay`, in order.
     pub(crate) fn overlay<'a>(&'a self, prefix: &[u8], overlay: &mut BTreeMap<&'a [u8], Option<&'a [u8]>>) {
         for changes in self.handed.iter().map(|(_, changes)| changes).chain([&self.gathered]) {
-            overlay_changes(changes, prefix, overlay);
+            let within = changes.iter().filter(|(key, _)| key.starts_with(prefix));
+            overlay.extend(within.map(|(key, value)| (key.as_slice(), value.as_ref().map(Bytes::as_slice))));
         }
     }
 
@@ -61,7 +63,10 @@ impl Pending {
         let point = FinalPoint { slice: self.point.take()?, commit: self.next_commit };
         self.next_commit += 1;
         let changes = core::mem::take(&mut self.gathered);
-        let plain = changes.iter().map(|(key, value)| (key.to_vec(), value.as_ref().map(|value| value.to_vec())));
+        // A batch is in order; what is in order already is made one in one go.
+        let mut in_order: Vec<_> = changes.iter().collect();
+        in_order.sort_unstable_by_key(|(key, _)| *key);
+        let plain = in_order.into_iter().map(|(key, value)| (key.to_vec(), value.as_ref().map(|value| value.to_vec())));
         let batch = FinalBatch { point, changes: plain.collect() };
         self.handed.push_back((point.commit, changes));
         Some(batch)
@@ -74,7 +79,7 @@ impl Pending {
                 self.handed.push_front((number, changes));
                 break;
             }
-            self.bytes -= changes_len(&changes);
+            self.bytes -= changes.iter().map(|(key, value)| entry_len(key, value.as_ref())).sum::<usize>();
         }
     }
 

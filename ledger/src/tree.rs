@@ -7,13 +7,14 @@
 //! is rebuilt from them.
 
 use core::ops::ControlFlow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use hpb_base::limits::{TREE_BYTES_MAX, TREE_SLICES_MAX};
 use hpb_types::{Event, Hash, Receipt, ScheduledProducer, SliceRef};
 
 use crate::apply::Executed;
 use crate::bytes::Bytes;
+use crate::hashed::{HashMap, HashSet};
 use crate::key::{self, INCLUDED, SYSTEM};
 use crate::pending::{Pending, changes_len, overlay_changes};
 use crate::records::{self, Included};
@@ -128,12 +129,12 @@ impl<S: Store> Tree<S> {
             root,
             root_spot: Spot { branch: 0, depth: 0 },
             root_children: Vec::new(),
-            nodes: HashMap::new(),
-            forks: HashMap::new(),
+            nodes: HashMap::default(),
+            forks: HashMap::default(),
             next_branch: 1,
             values: Versions::default(),
             ids: Versions::default(),
-            final_ids: HashSet::new(),
+            final_ids: HashSet::default(),
             bytes: 0,
         };
         tree.final_ids = tree.read_final_ids()?;
@@ -141,7 +142,7 @@ impl<S: Store> Tree<S> {
     }
 
     fn read_final_ids(&self) -> Result<HashSet<Hash>, StateError> {
-        let (mut ids, mut damaged) = (HashSet::new(), None);
+        let (mut ids, mut damaged) = (HashSet::default(), None);
         self.store.scan(&key::of(SYSTEM, INCLUDED), &mut |key, value| {
             match records::load::<Included>(value) {
                 Some(included) => ids.extend(included.ids),

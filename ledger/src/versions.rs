@@ -6,7 +6,9 @@
 
 use core::borrow::Borrow;
 use core::hash::Hash;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::hashed::HashMap;
 
 /// Where a slice stands in the tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,21 +25,31 @@ pub(crate) type Path = Vec<Spot>;
 /// Key to versions, ascending by spot.
 #[derive(Debug)]
 pub(crate) struct Versions<K, V> {
-    entries: HashMap<K, Vec<(Spot, V)>>,
+    entries: HashMap<K, Of<V>>,
+}
+
+/// The versions of one key.
+#[derive(Debug)]
+enum Of<V> {
+    /// One, as most keys have, without a heap.
+    One(Spot, V),
+    /// Others than one.
+    Many(Vec<(Spot, V)>),
 }
 
 impl<K, V> Default for Versions<K, V> {
     fn default() -> Self {
-        Self { entries: HashMap::new() }
+        Self { entries: HashMap::default() }
     }
 }
 
 impl<K: Eq + Hash, V> Versions<K, V> {
     /// Adds the version of a spot that has none yet.
     pub(crate) fn insert(&mut self, key: K, spot: Spot, value: V) {
-        let versions = self.entries.entry(key).or_default();
-        let place = versions.partition_point(|(other, _)| *other < spot);
-        versions.insert(place, (spot, value));
+        match self.entries.entry(key) {
+            Entry::Vacant(entry) => drop(entry.insert(Of::One(spot, value))),
+            Entry::Occupied(entry) => entry.into_mut().insert(spot, value),
+        }
     }
 
     /// The version that the path's first slice sees.
@@ -45,12 +57,12 @@ impl<K: Eq + Hash, V> Versions<K, V> {
     where
         K: Borrow<Q>,
     {
+        // Nothing is asked of an empty tree.
+        if self.entries.is_empty() {
+            return None;
+        }
         let versions = self.entries.get(key)?;
-        path.iter().find_map(|limit| {
-            let after = versions.partition_point(|(spot, _)| spot <= limit);
-            let (spot, value) = versions.get(after.checked_sub(1)?)?;
-            (spot.branch == limit.branch).then_some(value)
-        })
+        path.iter().find_map(|limit| versions.last_up_to(*limit))
     }
 
     /// Takes the version of a spot away.
@@ -58,13 +70,17 @@ impl<K: Eq + Hash, V> Versions<K, V> {
     where
         K: Borrow<Q>,
     {
-        let Some(versions) = self.entries.get_mut(key) else {
-            return;
+        let is_last = match self.entries.get_mut(key) {
+            Some(Of::One(one, _)) => *one == spot,
+            Some(Of::Many(versions)) => {
+                if let Ok(place) = versions.binary_search_by_key(&spot, |(spot, _)| *spot) {
+                    versions.remove(place);
+                }
+                versions.is_empty()
+            }
+            None => false,
         };
-        if let Ok(place) = versions.binary_search_by_key(&spot, |(spot, _)| *spot) {
-            versions.remove(place);
-        }
-        if versions.is_empty() {
+        if is_last {
             self.entries.remove(key);
         }
     }
@@ -73,6 +89,33 @@ impl<K: Eq + Hash, V> Versions<K, V> {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+}
+
+impl<V> Of<V> {
+    fn insert(&mut self, spot: Spot, value: V) {
+        if let Self::One(..) = self
+            && let Self::One(one, first) = core::mem::replace(self, Self::Many(Vec::with_capacity(2)))
+        {
+            self.insert(one, first);
+        }
+        if let Self::Many(versions) = self {
+            let place = versions.partition_point(|(other, _)| *other < spot);
+            versions.insert(place, (spot, value));
+        }
+    }
+
+    /// The deepest version of the spot's branch that is not below it.
+    fn last_up_to(&self, limit: Spot) -> Option<&V> {
+        let (spot, value) = match self {
+            Self::One(spot, value) => (spot, value),
+            Self::Many(versions) => {
+                let after = versions.partition_point(|(spot, _)| *spot <= limit);
+                let (spot, value) = versions.get(after.checked_sub(1)?)?;
+                (spot, value)
+            }
+        };
+        (spot.branch == limit.branch && spot.depth <= limit.depth).then_some(value)
     }
 }
 

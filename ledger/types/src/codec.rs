@@ -22,6 +22,9 @@ const INTEGERS: Configuration<LittleEndian, Fixint, NoLimit> =
 /// Elements that a list reserves room for before the first of them is read; it grows with what is really there.
 const LIST_RESERVED_MAX: usize = 32;
 
+/// Room that an encoding gets before it is asked for: most values fit, and what grows from nothing grows often.
+const BYTES_USUAL: usize = 128;
+
 /// A value with exactly one encoding.
 pub trait Canonical: Sized {
     /// The most bytes that a value may take; longer input is refused unread.
@@ -38,7 +41,7 @@ pub trait Canonical: Sized {
 
     /// The canonical bytes. A value beyond its type's bounds has bytes too, but nobody decodes them.
     fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
+        let mut writer = Writer { bytes: Vec::with_capacity(BYTES_USUAL) };
         self.put(&mut writer);
         writer.bytes
     }
@@ -57,7 +60,9 @@ pub trait Canonical: Sized {
         if reader.remaining() != 0 {
             return Err(CodecError::Trailing);
         }
-        if value.to_bytes() != bytes {
+        let mut again = Writer { bytes: Vec::with_capacity(bytes.len()) };
+        value.put(&mut again);
+        if again.bytes != bytes {
             return Err(CodecError::NotCanonical);
         }
         Ok(value)
@@ -106,6 +111,16 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// What was appended.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes back what was appended, and keeps the room for what comes next.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Appends `value`.
     pub fn put<T: Canonical>(&mut self, value: &T) {
         value.put(self);

@@ -69,8 +69,12 @@ impl Text {
         Ok(Self { bytes, len: source.len() as u8 })
     }
 
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
     fn as_str(&self) -> &str {
-        let text = core::str::from_utf8(&self.bytes[..usize::from(self.len)]);
+        let text = core::str::from_utf8(self.as_bytes());
         assert!(text.is_ok(), "a name is ASCII by construction");
         text.unwrap_or_default()
     }
@@ -107,6 +111,11 @@ macro_rules! name {
             /// The name's characters.
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
+            }
+
+            /// The name's characters as bytes, each one of ASCII.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
             }
         }
 
@@ -148,7 +157,7 @@ macro_rules! name {
             const LEN_MAX: usize = 4 + NAME_LEN_MAX;
 
             fn put(&self, writer: &mut Writer) {
-                writer.put_bytes(self.as_str().as_bytes());
+                writer.put_bytes(self.as_bytes());
             }
 
             fn take(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
