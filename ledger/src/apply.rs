@@ -43,9 +43,9 @@ use crate::fees::Load;
 use crate::hashed::HashSet;
 use crate::host::{credit, read_account, read_record};
 use crate::key::{self, LOAD, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
-use crate::parallel::{self, Done, Workers};
+use crate::parallel::{self, Ahead, PART_LEN, Ran, Workers};
 use crate::records::{self, Included, SlotFees, Tariff, Window};
-use crate::view::{ChangeSet, State, StateError, View};
+use crate::view::{ChangeSet, SharedState, State, StateError, View};
 use deed::Ground;
 use one::work_of;
 
@@ -190,7 +190,7 @@ pub enum ExecuteError {
 /// The slice is invalid, or the state can't be read.
 pub fn execute(
     rules: &Rules,
-    state: &(dyn State + Sync),
+    state: &dyn SharedState,
     parent: &Parent,
     context: &SliceContext,
     transactions: &[Checked],
@@ -200,8 +200,9 @@ pub fn execute(
     if transactions.len() > TRANSACTIONS_PER_SLICE_MAX || bytes > SLICE_BYTES_MAX {
         return Err(ExecuteError::TooLarge { transactions: transactions.len(), bytes });
     }
-    let mut executor = Executor::begin(rules, state, parent, context)?;
-    for (index, pushed) in executor.push_all(transactions, workers, true)?.into_iter().enumerate() {
+    let reader = state.reader();
+    let mut executor = Executor::begin(rules, &*reader, parent, context)?;
+    for (index, pushed) in executor.push_all(state, transactions, workers, true)?.into_iter().enumerate() {
         pushed.map_err(|reason| ExecuteError::Unfit { index, reason })?;
     }
     executor.finish(context)
@@ -214,13 +215,14 @@ pub fn execute(
 /// The place is none for a slice, or the state can't be read.
 pub fn build(
     rules: &Rules,
-    state: &(dyn State + Sync),
+    state: &dyn SharedState,
     parent: &Parent,
     context: &SliceContext,
     candidates: impl IntoIterator<Item = Checked>,
     workers: &dyn Workers,
 ) -> Result<Built, ExecuteError> {
-    let mut executor = Executor::begin(rules, state, parent, context)?;
+    let reader = state.reader();
+    let mut executor = Executor::begin(rules, &*reader, parent, context)?;
     let (mut included, mut refused, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut candidates = candidates.into_iter().peekable();
     loop {
@@ -236,7 +238,7 @@ pub fn build(
         if batch.is_empty() {
             break;
         }
-        let pushed = executor.push_all(&batch, workers, false)?;
+        let pushed = executor.push_all(state, &batch, workers, false)?;
         for (candidate, pushed) in batch.into_iter().zip(pushed) {
             match pushed {
                 Ok(()) => {
@@ -257,7 +259,7 @@ pub fn build(
 /// A state that can't be read.
 pub fn try_one(
     rules: &Rules,
-    state: &(dyn State + Sync),
+    state: &dyn State,
     slot: Slot,
     transaction: &Checked,
 ) -> Result<Result<(), RejectReason>, StateError> {
@@ -272,7 +274,6 @@ pub fn try_one(
 }
 
 struct Executor<'s> {
-    state: &'s (dyn State + Sync),
     view: View<'s>,
     ground: Ground<'s>,
     ids: Vec<Hash>,
@@ -286,13 +287,12 @@ struct Executor<'s> {
 }
 
 impl<'s> Executor<'s> {
-    fn new(rules: &'s Rules, state: &'s (dyn State + Sync), slot: Slot) -> Result<Self, StateError> {
+    fn new(rules: &'s Rules, state: &'s dyn State, slot: Slot) -> Result<Self, StateError> {
         let mut view = View::new(state);
         let tariff_key = key::of(SYSTEM, TARIFF);
         let tariff: Tariff = read_record(&mut view, &tariff_key)?.ok_or_else(|| StateError::damaged(&tariff_key))?;
         let load = load_at(&mut view, &tariff, slot)?;
         Ok(Self {
-            state,
             view,
             ground: Ground { rules, slot, block_time: rules.slot_start(slot), tariff, price: load.price },
             ids: Vec::new(),
@@ -308,7 +308,7 @@ impl<'s> Executor<'s> {
     /// has ended is settled, a schedule may be fixed, proposals that are due are done.
     fn begin(
         rules: &'s Rules,
-        state: &'s (dyn State + Sync),
+        state: &'s dyn State,
         parent: &Parent,
         context: &SliceContext,
     ) -> Result<Self, ExecuteError> {
@@ -358,51 +358,64 @@ impl<'s> Executor<'s> {
         Ok(())
     }
 
-    /// Executes transactions in order; of each whether it stands in the slice now, or why it is unfit. Nothing follows an
-    /// unfit one where it is told to stop there.
+    /// Executes transactions in order, with help if there is any; of each whether it stands in the slice now, or why it is
+    /// unfit. Nothing follows an unfit one where it is told to stop there.
     fn push_all(
         &mut self,
+        state: &dyn SharedState,
         transactions: &[Checked],
         workers: &dyn Workers,
         stops: bool,
     ) -> Result<Vec<Result<(), RejectReason>>, StateError> {
-        if !parallel::is_worth_it(workers, transactions.len()) || !self.are_new(transactions) {
-            return self.push_each(transactions, stops);
+        if !parallel::is_worth_it(workers, transactions.len()) {
+            return self.push_each(transactions, None, stops);
         }
-        let base = Overlay { state: self.state, above: self.view.changes() };
-        let Done { came, changes } = parallel::run(&self.ground, &base, transactions, workers);
+        let ahead = Ahead::new(self.ground, state, transactions, workers.count());
+        let mut pushed = Ok(Vec::new());
+        let mut own = || {
+            let _until = ahead.until_dropped();
+            pushed = self.push_each(transactions, Some(&ahead), stops);
+        };
+        workers.run(&mut own, &|| ahead.run());
+        pushed
+    }
+
+    /// Executes transactions in order, but for those that ran ahead and would come to the same here.
+    fn push_each(
+        &mut self,
+        transactions: &[Checked],
+        ahead: Option<&Ahead<'_>>,
+        stops: bool,
+    ) -> Result<Vec<Result<(), RejectReason>>, StateError> {
         let mut pushed = Vec::with_capacity(transactions.len());
-        for (came, transaction) in came.into_iter().zip(transactions) {
-            pushed.push(match came? {
-                Ok(receipt) => {
-                    self.include(transaction, receipt)?;
-                    Ok(())
+        for (number, part) in transactions.chunks(PART_LEN).enumerate() {
+            let mut ran = ahead.map_or_else(Vec::new, |ahead| ahead.take(number));
+            for (place, transaction) in part.iter().enumerate() {
+                let came = ran.get_mut(place).and_then(Option::as_mut).and_then(|ran| self.take_over(transaction, ran));
+                pushed.push(match came {
+                    Some(Ok(receipt)) => self.include(transaction, receipt).map(Ok)?,
+                    Some(Err(reason)) => Err(reason),
+                    None => self.push(transaction)?,
+                });
+                if stops && pushed.last().is_some_and(Result::is_err) {
+                    return Ok(pushed);
                 }
-                Err(reason) => Err(reason),
-            });
-            if stops && pushed.last().is_some_and(Result::is_err) {
-                return Ok(pushed);
             }
-        }
-        for (key, value) in changes {
-            self.view.set(key, value);
+            if let Some(ahead) = ahead {
+                ahead.keep(number, ran);
+            }
         }
         Ok(pushed)
     }
 
-    fn push_each(
-        &mut self,
-        transactions: &[Checked],
-        stops: bool,
-    ) -> Result<Vec<Result<(), RejectReason>>, StateError> {
-        let mut pushed = Vec::with_capacity(transactions.len());
-        for transaction in transactions {
-            pushed.push(self.push(transaction)?);
-            if stops && pushed.last().is_some_and(Result::is_err) {
-                break;
-            }
+    /// Takes over what a transaction came to ahead of its turn, if it would come to the same here.
+    fn take_over(&mut self, transaction: &Checked, ran: &mut Ran) -> Option<Result<Receipt, RejectReason>> {
+        if self.ids_seen.contains(&transaction.id()) || !self.view.reads_alike(&ran.tracked) {
+            self.view.learn(&ran.tracked);
+            return None;
         }
-        Ok(pushed)
+        self.view.join(&ran.tracked);
+        ran.came.take()
     }
 
     /// Executes one transaction, or says why it is unfit and leaves everything as it was.
@@ -427,13 +440,6 @@ impl<'s> Executor<'s> {
         self.load.units = self.load.units.saturating_add(receipt.units);
         self.receipts.push(receipt);
         Ok(())
-    }
-
-    /// Whether no two have one id, and none has one that the slice has already: whether the second of two is a duplicate
-    /// depends on the first one's outcome.
-    fn are_new(&self, transactions: &[Checked]) -> bool {
-        let mut ids = HashSet::default();
-        transactions.iter().map(Checked::id).all(|id| ids.insert(id) && !self.ids_seen.contains(&id))
     }
 
     /// What comes after the last transaction: its fees and its load join the slot's, its ids join the window.
@@ -491,22 +497,6 @@ pub(crate) fn load_at(view: &mut View<'_>, tariff: &Tariff, slot: Slot) -> Resul
 /// How long after the start of its slot an id is known.
 fn ids_kept_ms() -> u64 {
     if canary::is(Canary::DuplicateWindowTooShort) { EXPIRY_AHEAD_MS_MAX / 200 } else { EXPIRY_AHEAD_MS_MAX }
-}
-
-/// What a slice's first steps wrote, over the state before it.
-struct Overlay<'s> {
-    state: &'s (dyn State + Sync),
-    above: ChangeSet,
-}
-
-impl State for Overlay<'_> {
-    fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
-        self.above.get(key).map_or_else(|| self.state.get(key), |value| Ok(value.clone()))
-    }
-
-    fn includes(&self, id: &Hash) -> bool {
-        self.state.includes(id)
-    }
 }
 
 #[cfg(test)]

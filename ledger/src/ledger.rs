@@ -35,7 +35,7 @@ use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
 use crate::supply::{Holdings, Supply};
 use crate::system::{Proposal, is_reserved};
 use crate::token::Vesting;
-use crate::tree::{FinaliseError, Finalised, InsertError, StateAt, Switch, Tree};
+use crate::tree::{FinaliseError, Finalised, InsertError, SharedStateAt, StateAt, Switch, Tree};
 use crate::view::{ChangeSet, State, StateError, View};
 
 /// The ledger of one chain over a store.
@@ -176,13 +176,17 @@ impl<S: Store> Ledger<S> {
     }
 
     /// The parent and the state after it.
-    fn parent_state(&self, parent: &Hash, context: &SliceContext) -> Result<(Parent, StateAt<'_, S>), ExecuteError> {
+    fn parent_state(
+        &self,
+        parent: &Hash,
+        context: &SliceContext,
+    ) -> Result<(Parent, SharedStateAt<'_, S>), ExecuteError> {
         let above = self.tree.reference(parent).ok_or(ExecuteError::NoSuchParent)?;
         if (Height { slot: context.slot, index: context.index }) <= above.height {
             return Err(ExecuteError::NotAfterParent);
         }
-        let state = self.state_at(parent)?;
-        let queue = if context.index == 0 { queue(&state)? } else { Vec::new() };
+        let queue = if context.index == 0 { queue(&self.state_at(parent)?)? } else { Vec::new() };
+        let state = self.tree.shared_at(parent).ok_or(ExecuteError::NoSuchParent)?;
         Ok((Parent { slot: above.height.slot, queue }, state))
     }
 

@@ -23,8 +23,9 @@ use lmdb::{
     Cursor as _, Database, DatabaseFlags, Environment, EnvironmentFlags, RoTransaction, Transaction as _, WriteFlags,
 };
 
+use crate::bytes::Bytes;
 use crate::folder::{DataFolder, sync_folder};
-use crate::store::{FinalBatch, FinalPoint, Store, StoreError, Visit, check_batch, check_key, check_prefix};
+use crate::store::{FinalBatch, FinalPoint, Reader, Store, StoreError, Visit, check_batch, check_key, check_prefix};
 use crate::sync_times::{Clock, SyncTimes};
 use crate::watermark::{decode_slice_ref, encode_slice_ref};
 
@@ -220,6 +221,10 @@ impl Store for LmdbStore {
         Ok(self.snapshot()?.get(key)?.map(<[u8]>::to_vec))
     }
 
+    fn reader(&self) -> Result<Box<dyn Reader + '_>, StoreError> {
+        Ok(Box::new(self.snapshot()?))
+    }
+
     fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
         self.snapshot()?.scan(prefix, visit)
     }
@@ -301,6 +306,12 @@ impl Snapshot<'_> {
 
     fn failed(&self, error: lmdb::Error) -> StoreError {
         store_error(&self.shared.path, self.shared.map_len, 0, "reading", error)
+    }
+}
+
+impl Reader for Snapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(Snapshot::get(self, key)?.map(Bytes::from))
     }
 }
 

@@ -1,30 +1,28 @@
 //! Transactions of one slice on several workers at once, with the outcome of running them one after the other.
 //!
-//! Optimistic, by the scheme of `Block-STM` (Gelashvili et al., 2023): each transaction runs on what those before it
-//! have written so far, its reads are noted, and it runs again if one of them turns out to be of another version. The
-//! order is that of the slice, so the outcome is byte for byte the serial one, whatever the workers' number and speed.
-//! What a transaction finds wrong with the state while it runs ahead counts only if its reads hold at the end.
+//! The caller goes through the slice in order. The others run ahead of it: each transaction by itself, on the state
+//! before the slice, and they keep what it read and wrote. When the caller comes to one that ran ahead, and what it read
+//! is still what it would read, it takes over what that run came to: a run depends on what it reads and on nothing else.
+//! If not, or if nobody ran it ahead, the caller runs it. So the outcome is byte for byte the serial one, whatever the
+//! workers' number and speed, nobody waits for anybody, and a slice of which everything depends on everything takes
+//! little longer than one worker alone would need.
+//!
+//! What a transaction finds wrong with the state while it runs ahead is not believed: the caller runs it again.
 //!
 //! It starts no thread: a caller lends [`Workers`].
 
-mod memory;
-mod scheduler;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use std::cell::{Cell, RefCell};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use hpb_types::{Hash, Receipt, RejectReason};
+use hpb_types::{Receipt, RejectReason};
 
 use crate::apply::deed::Ground;
 use crate::apply::one::transact;
-use crate::bytes::Bytes;
 use crate::checked::Checked;
-use crate::view::{ChangeSet, State, StateError, View};
-use memory::{Memory, Origin, Place, Read};
-use scheduler::{Scheduler, Task, Version};
+use crate::view::{SharedState, State, Tracked, View};
 
-/// Reads of a transfer.
-const READS_USUAL: usize = 8;
+/// Transactions that are run ahead in one go: what two may run at the same time, and one of them for nothing.
+pub(crate) const PART_LEN: usize = 8;
 /// Fewer are not worth waking anyone for.
 const TRANSACTIONS_MIN: usize = 16;
 
@@ -33,8 +31,8 @@ pub trait Workers: Sync + core::fmt::Debug {
     /// How many there are, the caller's own included; with one, all is serial.
     fn count(&self) -> usize;
 
-    /// Runs `work` once on each, and comes back when all have.
-    fn run(&self, work: &(dyn Fn() + Sync));
+    /// Runs `own` on the caller's thread and, meanwhile, `others` once on each of the others; comes back when all have.
+    fn run(&self, own: &mut dyn FnMut(), others: &(dyn Fn() + Sync));
 }
 
 /// The caller's own thread, and no other.
@@ -46,18 +44,9 @@ impl Workers for Alone {
         1
     }
 
-    fn run(&self, work: &(dyn Fn() + Sync)) {
-        work();
+    fn run(&self, own: &mut dyn FnMut(), _: &(dyn Fn() + Sync)) {
+        own();
     }
-}
-
-/// What a transaction came to: a receipt, or why it is unfit; or why the state could not be read.
-pub(crate) type Came = Result<Result<Receipt, RejectReason>, StateError>;
-
-/// What the transactions of a slice came to, in order, and what they changed together.
-pub(crate) struct Done {
-    pub(crate) came: Vec<Came>,
-    pub(crate) changes: ChangeSet,
 }
 
 /// Whether it is worth it.
@@ -65,178 +54,112 @@ pub(crate) fn is_worth_it(workers: &dyn Workers, transactions: usize) -> bool {
     workers.count() > 1 && transactions >= TRANSACTIONS_MIN
 }
 
-/// Runs the transactions, whose ids differ from each other and from all that the slice had before, on `base`.
-pub(crate) fn run(
-    ground: &Ground<'_>,
-    base: &(dyn State + Sync),
-    transactions: &[Checked],
-    workers: &dyn Workers,
-) -> Done {
-    let run = Run {
-        ground,
-        transactions,
-        memory: Memory::new(base),
-        scheduler: Scheduler::new(transactions.len()),
-        records: transactions.iter().map(|_| Mutex::default()).collect(),
-    };
-    workers.run(&|| run.work());
-    run.finish()
+/// What a transaction came to that ran ahead.
+pub(crate) struct Ran {
+    /// A receipt, or why it is unfit; nothing once that is taken over.
+    pub(crate) came: Option<Result<Receipt, RejectReason>>,
+    /// What it read, and what it wrote.
+    pub(crate) tracked: Tracked,
 }
 
-/// What is known of one transaction's last run.
+/// Some transactions in a row.
 #[derive(Default)]
-#[repr(align(64))]
-struct Record {
-    reads: Vec<(Arc<Place>, Origin)>,
-    written: Vec<Arc<Place>>,
-    came: Option<Came>,
+struct Part {
+    /// Whether somebody runs it, or has.
+    is_claimed: AtomicBool,
+    /// What it came to, once it ran ahead; a transaction that found the state wrong came to nothing.
+    ran: Mutex<Vec<Option<Ran>>>,
 }
 
-struct Run<'r> {
-    ground: &'r Ground<'r>,
-    transactions: &'r [Checked],
-    memory: Memory<'r>,
-    scheduler: Scheduler,
-    records: Vec<Mutex<Record>>,
+/// The transactions of a slice that are run ahead of their turn.
+pub(crate) struct Ahead<'a> {
+    ground: Ground<'a>,
+    state: &'a dyn SharedState,
+    transactions: &'a [Checked],
+    parts: Vec<Part>,
+    workers: usize,
+    /// The first part that the caller has not come to.
+    next: AtomicUsize,
+    /// Whether the caller needs no more.
+    is_over: AtomicBool,
 }
 
-impl Run<'_> {
-    fn work(&self) {
-        // A worker that panics lets the others end, too.
-        let _ending = Ending(&self.scheduler);
-        let mut task = None;
-        while !self.scheduler.is_done() {
-            task = match task {
-                Some(Task::Execute(version)) => self.execute(version),
-                Some(Task::Validate(version)) => self.validate(version),
-                None => {
-                    let next = self.scheduler.next();
-                    if next.is_none() {
-                        std::hint::spin_loop();
-                    }
-                    next
-                }
-            };
+impl<'a> Ahead<'a> {
+    /// None of `transactions` has run.
+    pub(crate) fn new(
+        ground: Ground<'a>,
+        state: &'a dyn SharedState,
+        transactions: &'a [Checked],
+        workers: usize,
+    ) -> Self {
+        let parts = transactions.chunks(PART_LEN).map(|_| Part::default()).collect();
+        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { ground, state, transactions, parts, workers, next, is_over }
+    }
+
+    /// What one worker does that is not the caller: runs parts ahead until there are none, or the caller needs no more.
+    pub(crate) fn run(&self) {
+        let state = self.state.reader();
+        while let Some(number) = self.claim() {
+            let transactions = self.transactions.chunks(PART_LEN).nth(number).unwrap_or_default();
+            let ran = transactions.iter().map(|transaction| self.run_one(&*state, transaction)).collect();
+            *self.parts[number].ran.lock().unwrap_or_else(PoisonError::into_inner) = ran;
         }
     }
 
-    fn execute(&self, version: Version) -> Option<Task> {
-        loop {
-            let state = StateBefore::new(&self.memory, version.index);
-            let mut view = View::new(&state);
-            let came = transact(self.ground, &mut view, &self.transactions[version.index], false);
-            let changes = view.into_changes();
-            if let Some(blocker) = state.blocked_by.get() {
-                if self.scheduler.wait_for(version, blocker) {
-                    return None;
-                }
-                // It is there by now.
-                continue;
-            }
-            // What finds the state wrong has changed nothing.
-            let changes = if came.is_ok() { changes } else { ChangeSet::new() };
-            let reads = state.reads.into_inner();
-            let mut record = self.record(version.index);
-            let is_elsewhere = self.write(version, changes, &reads, &mut record.written);
-            record.reads = reads;
-            record.came = Some(came);
-            drop(record);
-            return self.scheduler.executed(version, is_elsewhere);
+    fn run_one(&self, state: &dyn State, transaction: &Checked) -> Option<Ran> {
+        let mut view = View::new(state);
+        let came = transact(&self.ground, &mut view, transaction, false).ok()?;
+        Some(Ran { came: Some(came), tracked: view.into_tracked() })
+    }
+
+    /// A part that nobody else runs. The first of what is left is the caller's, a smaller share than everyone else's: it
+    /// takes over what the others come to besides, and should find it done when it comes there.
+    fn claim(&self) -> Option<usize> {
+        if self.is_over.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (next, end) = (self.next.load(Ordering::Relaxed), self.parts.len());
+        let from = next + (end - next) / (self.workers + 1);
+        (from..end).chain((next..from).rev()).find(|number| self.parts[*number].claim())
+    }
+
+    /// The caller comes to a part: what its transactions came to that ran ahead, or nothing.
+    pub(crate) fn take(&self, number: usize) -> Vec<Option<Ran>> {
+        self.next.store(number + 1, Ordering::Relaxed);
+        let part = &self.parts[number];
+        if part.claim() {
+            return Vec::new();
+        }
+        core::mem::take(&mut *part.ran.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The caller is through with what it took. It is kept until all is over: whoever frees what another thread is getting
+    /// more of waits for it at the allocator's lock.
+    pub(crate) fn keep(&self, number: usize, ran: Vec<Option<Ran>>) {
+        if !ran.is_empty() {
+            *self.parts[number].ran.lock().unwrap_or_else(PoisonError::into_inner) = ran;
         }
     }
 
-    /// Writes what a run changed, in the place of what the run before it wrote at `written`; whether there is a place that
-    /// the run before did not write.
-    fn write(
-        &self,
-        version: Version,
-        changes: ChangeSet,
-        reads: &[(Arc<Place>, Origin)],
-        written: &mut Vec<Arc<Place>>,
-    ) -> bool {
-        for place in written.iter().filter(|place| !changes.contains_key(&place.key)) {
-            place.clear(version.index);
-        }
-        let before = core::mem::replace(written, Vec::with_capacity(changes.len()));
-        let mut is_elsewhere = false;
-        for (key, value) in changes {
-            // Most of what is written was read before: a few places, looked through.
-            let read = reads.iter().map(|(place, _)| place).find(|place| place.key == key);
-            let place = read.map_or_else(|| self.memory.place(&key), Arc::clone);
-            is_elsewhere |= !before.iter().any(|before| Arc::ptr_eq(before, &place));
-            place.write(version, value);
-            written.push(place);
-        }
-        is_elsewhere
-    }
-
-    fn validate(&self, version: Version) -> Option<Task> {
-        let record = self.record(version.index);
-        let holds = record.reads.iter().all(|(place, origin)| place.origin(version.index) == Some(*origin));
-        let is_aborted = !holds && self.scheduler.abort(version);
-        if is_aborted {
-            for place in &record.written {
-                place.estimate(version.index);
-            }
-        }
-        drop(record);
-        self.scheduler.validated(version, is_aborted)
-    }
-
-    fn record(&self, index: usize) -> MutexGuard<'_, Record> {
-        self.records[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn finish(self) -> Done {
-        let came = self.records.into_iter().map(|record| {
-            let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
-            record.came.unwrap_or_else(|| Err(StateError::Damaged { what: "a transaction did not run".to_owned() }))
-        });
-        Done { came: came.collect(), changes: self.memory.into_changes() }
+    /// Has the others end when it goes, however the caller ends.
+    pub(crate) fn until_dropped(&self) -> impl Drop + use<'_> {
+        Over(&self.is_over)
     }
 }
 
-/// Ends the work of all when it goes: its own has ended, or never will.
-struct Ending<'s>(&'s Scheduler);
+impl Part {
+    fn claim(&self) -> bool {
+        // What it guards is behind the lock: this only says whose it is.
+        !self.is_claimed.load(Ordering::Relaxed) && !self.is_claimed.swap(true, Ordering::Relaxed)
+    }
+}
 
-impl Drop for Ending<'_> {
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
-/// The state as the transactions before one have left it so far.
-struct StateBefore<'m> {
-    memory: &'m Memory<'m>,
-    index: usize,
-    reads: RefCell<Vec<(Arc<Place>, Origin)>>,
-    blocked_by: Cell<Option<usize>>,
-}
-
-impl<'m> StateBefore<'m> {
-    fn new(memory: &'m Memory<'m>, index: usize) -> Self {
-        Self { memory, index, reads: RefCell::new(Vec::with_capacity(READS_USUAL)), blocked_by: Cell::new(None) }
-    }
-}
-
-impl State for StateBefore<'_> {
-    fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
-        let place = self.memory.place(key);
-        match self.memory.read(&place, self.index)? {
-            Read::Value(value, origin) => {
-                self.reads.borrow_mut().push((place, origin));
-                Ok(value)
-            }
-            Read::Awaited(blocker) => {
-                self.blocked_by.set(Some(blocker));
-                // Ends the run at once; nobody sees it.
-                Err(StateError::Awaited)
-            }
-        }
-    }
-
-    fn includes(&self, id: &Hash) -> bool {
-        self.memory.base().includes(id)
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hpb_base::limits::{STATE_KEY_LEN_MAX, STATE_VALUE_LEN_MAX};
 use hpb_types::SliceRef;
 
+use crate::bytes::Bytes;
+
 /// Looks at a key and its value, and says whether the scan goes on.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
@@ -22,6 +24,15 @@ pub trait Store: Sync {
     /// # Errors
     /// A key outside 1 to [`STATE_KEY_LEN_MAX`] bytes; a store that can't be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A reader for one piece of work on one thread. What it sees is a state that was committed when it was made or
+    /// later; a store that can hold on to one spares each read the way there.
+    ///
+    /// # Errors
+    /// A store that can't be read.
+    fn reader(&self) -> Result<Box<dyn Reader + '_>, StoreError> {
+        Ok(Box::new(self))
+    }
 
     /// Visits every key that starts with `prefix` (all keys when it is empty) with its value, ascending by the bytes
     /// of the key, until `visit` breaks. All of one scan is of one committed state.
@@ -42,6 +53,21 @@ pub trait Store: Sync {
     /// # Errors
     /// A store that can't be read.
     fn final_point(&self) -> Result<Option<FinalPoint>, StoreError>;
+}
+
+/// Reads of one piece of work.
+pub trait Reader {
+    /// The value under `key`.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+}
+
+impl<S: Store + ?Sized> Reader for &S {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(Store::get(*self, key)?.map(|value| Bytes::from(value.as_slice())))
+    }
 }
 
 /// A place on the final chain together with the number of the batch that brought the state there.
@@ -373,6 +399,10 @@ pub(crate) mod conformance {
         assert_eq!(store.get(b"a1").unwrap(), Some(b"x".to_vec()));
         assert_eq!(store.get(b"a2").unwrap(), Some(Vec::new()));
         assert_eq!(store.get(b"a").unwrap(), None);
+        let reader = store.reader().unwrap();
+        assert_eq!(reader.get(b"a1").unwrap(), Some(Bytes::from(&b"x"[..])));
+        assert_eq!((reader.get(b"a").unwrap(), reader.get(b"").is_err()), (None, true));
+        drop(reader);
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(scanned(store, "a"), [pair("a1", "x"), pair("a2", "")]);
         assert_eq!(scanned(store, "b"), [pair("b", "z")]);

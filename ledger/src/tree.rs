@@ -6,6 +6,7 @@
 //! included transactions, which are found again by hash: their records in the state are the truth, the index beside them
 //! is rebuilt from them.
 
+use core::cell::OnceCell;
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 
@@ -18,9 +19,9 @@ use crate::hashed::{HashMap, HashSet};
 use crate::key::{self, INCLUDED, SYSTEM};
 use crate::pending::{Pending, changes_len, overlay_changes};
 use crate::records::{self, Included};
-use crate::store::{FinalBatch, Store};
+use crate::store::{FinalBatch, Reader, Store, StoreError};
 use crate::versions::{Path, Spot, Versions};
-use crate::view::{ChangeSet, State, StateError};
+use crate::view::{ChangeSet, SharedState, State, StateError};
 
 /// Why a slice can't join the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -180,8 +181,12 @@ impl<S: Store> Tree<S> {
 
     /// The state after the slice of that id.
     pub(crate) fn at(&self, id: &Hash) -> Option<StateAt<'_, S>> {
-        let path = self.path(self.spot(id)?);
-        Some(StateAt { tree: self, id: *id, path })
+        Some(StateAt::new(self, *id, self.path(self.spot(id)?)))
+    }
+
+    /// The same for several workers.
+    pub(crate) fn shared_at(&self, id: &Hash) -> Option<SharedStateAt<'_, S>> {
+        Some(SharedStateAt { tree: self, id: *id, path: self.path(self.spot(id)?) })
     }
 
     /// Adds a slice with what its execution on its parent came to.
@@ -381,15 +386,42 @@ fn executed_len(executed: &Executed) -> usize {
     size_of::<Node>() + changes_len(&executed.changes) + events + next + each * executed.ids.len()
 }
 
-/// The state after one slice of the tree.
-#[derive(Debug)]
-pub(crate) struct StateAt<'t, S> {
+/// The state after one slice of the tree, for several workers.
+pub(crate) struct SharedStateAt<'t, S> {
     tree: &'t Tree<S>,
     id: Hash,
     path: Path,
 }
 
-impl<S: Store> StateAt<'_, S> {
+impl<S: Store> SharedState for SharedStateAt<'_, S> {
+    fn reader(&self) -> Box<dyn State + '_> {
+        Box::new(StateAt::new(self.tree, self.id, self.path.clone()))
+    }
+}
+
+/// The state after one slice of the tree, for one piece of work on one thread.
+pub(crate) struct StateAt<'t, S> {
+    tree: &'t Tree<S>,
+    id: Hash,
+    path: Path,
+    /// Made when the store is asked first. What was handed over stays in the tree until the tree is told that the store
+    /// holds it, which nobody can while this stands: whether the reader sees it already makes no difference.
+    reader: OnceCell<Box<dyn Reader + 't>>,
+}
+
+impl<'t, S: Store> StateAt<'t, S> {
+    fn new(tree: &'t Tree<S>, id: Hash, path: Path) -> Self {
+        Self { tree, id, path, reader: OnceCell::new() }
+    }
+
+    fn stored(&self, key: &Bytes) -> Result<Option<Bytes>, StoreError> {
+        if let Some(reader) = self.reader.get() {
+            return reader.get(key);
+        }
+        let reader = self.tree.store.reader()?;
+        self.reader.get_or_init(|| reader).get(key)
+    }
+
     /// Visits every record whose key starts with `prefix`, ascending, until `visit` breaks.
     ///
     /// # Errors
@@ -444,7 +476,7 @@ impl<S: Store> State for StateAt<'_, S> {
         let held = self.tree.values.find(key, &self.path).or_else(|| self.tree.pending.get(key));
         match held {
             Some(value) => Ok(value.clone()),
-            None => Ok(self.tree.store.get(key)?.map(|value| Bytes::from(value.as_slice()))),
+            None => Ok(self.stored(key)?),
         }
     }
 

@@ -31,9 +31,6 @@ pub enum StateError {
         /// Which record.
         what: String,
     },
-    /// A transaction that runs ahead reads what one before it is about to write: it runs again, and nobody else sees this.
-    #[error("a value is not there yet")]
-    Awaited,
 }
 
 impl StateError {
@@ -60,6 +57,31 @@ pub trait State {
     /// Whether a transaction of this id was included before and its id is still held.
     fn includes(&self, id: &Hash) -> bool;
 }
+
+impl<S: State + ?Sized> State for &S {
+    fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
+        (**self).get(key)
+    }
+
+    fn includes(&self, id: &Hash) -> bool {
+        (**self).includes(id)
+    }
+}
+
+/// A parent state that several workers read at once, each by a reader of its own.
+pub trait SharedState: Sync {
+    /// A reader for one piece of work on one thread: what it holds on to meanwhile goes with it.
+    fn reader(&self) -> Box<dyn State + '_>;
+}
+
+impl<S: State + Sync> SharedState for S {
+    fn reader(&self) -> Box<dyn State + '_> {
+        Box::new(self)
+    }
+}
+
+/// What one view read and wrote, to be held against another one of the same parent state.
+pub(crate) struct Tracked(Cells);
 
 /// Reads and writes on top of a parent state.
 pub struct View<'s> {
@@ -149,27 +171,48 @@ impl<'s> View<'s> {
         (reads.collect(), self.into_changes())
     }
 
-    /// What is written so far.
-    pub fn changes(&self) -> ChangeSet {
-        let written = self.cells.iter().filter_map(|cell| Some((cell.key.clone(), cell.written.clone().into_value()?)));
-        sorted(written.collect())
-    }
-
     /// What was written.
     pub fn into_changes(self) -> ChangeSet {
-        sorted(self.into_writes().collect())
+        let changes = self.cells.into_iter().filter_map(|cell| Some((cell.key, cell.written.into_value()?)));
+        let mut changes: Vec<(Bytes, Option<Bytes>)> = changes.collect();
+        // In one go, which takes less time than one insertion after the other.
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        changes.into_iter().collect()
     }
 
-    /// What was written, in no order.
-    pub fn into_writes(self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> {
-        self.cells.into_iter().filter_map(|cell| Some((cell.key, cell.written.into_value()?)))
+    /// What was read and written.
+    pub(crate) fn into_tracked(self) -> Tracked {
+        Tracked(self.cells)
     }
-}
 
-/// Changes of different keys as a set: sorted in one go, which takes less time than one insertion after the other.
-pub(crate) fn sorted(mut changes: Vec<(Bytes, Option<Bytes>)>) -> ChangeSet {
-    changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    changes.into_iter().collect()
+    /// Whether another view, which wrote on the parent state alone, would have read here what it read there.
+    pub(crate) fn reads_alike(&self, other: &Tracked) -> bool {
+        let written = |key| self.cells.find(key).map(|place| &self.cells.get(place).written);
+        other.0.iter().filter(|cell| cell.read != Known::Nothing).all(|cell| match written(&cell.key) {
+            None | Some(Known::Nothing) => true,
+            Some(written) => *written == cell.read,
+        })
+    }
+
+    /// Reads what another view, which stands on the parent state itself, read there: it need not be asked again.
+    pub(crate) fn learn(&mut self, other: &Tracked) {
+        for cell in other.0.iter().filter(|cell| cell.read != Known::Nothing) {
+            let place = self.cells.find(&cell.key).unwrap_or_else(|| self.cells.add(cell.key.clone()));
+            let own = self.cells.at(place);
+            if own.read == Known::Nothing {
+                own.read = cell.read.clone();
+            }
+        }
+    }
+
+    /// Writes what another view wrote.
+    pub(crate) fn join(&mut self, other: &Tracked) {
+        for cell in other.0.iter() {
+            if let Some(value) = cell.written.clone().into_value() {
+                self.set(cell.key.clone(), value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

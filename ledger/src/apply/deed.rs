@@ -14,6 +14,7 @@ use crate::records::Tariff;
 use crate::view::{StateError, View};
 
 /// What the transactions of a slice have in common.
+#[derive(Clone, Copy)]
 pub(crate) struct Ground<'r> {
     pub(crate) rules: &'r Rules,
     pub(crate) slot: Slot,

@@ -2,14 +2,14 @@
 
 use hpb_base::UnixMillis;
 use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, TRANSACTION_UNITS_MAX};
-use hpb_types::{Amount, PublicKey, Receipt, RejectReason};
+use hpb_types::{Amount, Authorisation, PublicKey, Receipt, RejectReason};
 use hpb_vm::{Intent, Meter};
 
 use super::deed::{Deed, Ground, is_satisfied, perform, units_max};
 use crate::account::{ACTIVE, Account};
-use crate::authority::Standing;
 use crate::authority::delegation::Question;
 use crate::authority::permit::{NoAnswer, Permit, Used};
+use crate::authority::{self, Standing};
 use crate::checked::Checked;
 use crate::fees::Work;
 use crate::host::{read_account, read_balance};
@@ -94,7 +94,7 @@ impl Fitness<'_, '_> {
         let Some(payer) = read_account(self.view, body.payer)? else {
             return Ok(Err(RejectReason::NoSuchAccount));
         };
-        let payer_authorisation = self.payer_authorisation(&payer)?;
+        let payer_authorisation = self.payer_authorisation(payer)?;
         let balance = read_balance(self.view, body.payer)?;
         let work = work_of(self.transaction);
         let units_max = match units_max(self.ground, &work, body.fee_limit, balance, TRANSACTION_UNITS_MAX) {
@@ -114,11 +114,19 @@ impl Fitness<'_, '_> {
     }
 
     /// The first of the transaction's authorisations by which the payer stands behind it.
-    fn payer_authorisation(&mut self, payer: &Account) -> Result<Option<usize>, StateError> {
+    fn payer_authorisation(&mut self, payer: Account) -> Result<Option<usize>, StateError> {
         let body = &self.transaction.body;
-        for (index, named) in body.authorisations.iter().enumerate() {
-            let pays = named.account == body.payer && payer.covers(named.permission, ACTIVE);
-            if pays && is_satisfied(self.view, named, self.standing)? {
+        let pays = |named: &Authorisation| named.account == body.payer && payer.covers(named.permission, ACTIVE);
+        let paying = body.authorisations.iter().enumerate().filter(|(_, named)| pays(named));
+        let paying: Vec<(usize, &Authorisation)> = paying.collect();
+        // The record at hand need not be decoded again.
+        let mut read = Some(payer);
+        let mut accounts = |account| match read.take_if(|_| account == body.payer) {
+            Some(record) => Ok(Some(record)),
+            None => read_account(self.view, account),
+        };
+        for (index, named) in paying {
+            if authority::judge(named, self.standing, &mut accounts)?.is_some() {
                 return Ok(Some(index));
             }
         }

@@ -6,16 +6,20 @@ use std::thread;
 use hpb_types::{AccountName, Action, Amount, Fees, Genesis, PermissionName, SliceRef};
 use proptest::prelude::*;
 
+use hpb_types::Hash;
+
 use super::*;
 use crate::account::{ACTIVE, OWNER, Parent, Permission};
 use crate::apply::{Built, ExecuteError, Executed};
 use crate::authority::delegation::{ActionPattern, Bound, Policy, Role};
+use crate::bytes::Bytes;
 use crate::key::TOKEN;
 use crate::ledger::Ledger;
 use crate::store::MemoryStore;
 use crate::system::{create_action, grant_action, revoke_action, set_permission_action, set_role_action};
 use crate::testing::{body, by, context, genesis, key_of, name, signed, slice, unsigned};
 use crate::token::{TRANSFER, transfer_action};
+use crate::view::{ChangeSet, StateError};
 
 /// As many threads as it says.
 #[derive(Debug)]
@@ -26,13 +30,33 @@ impl Workers for Crew {
         self.0
     }
 
-    fn run(&self, work: &(dyn Fn() + Sync)) {
+    fn run(&self, own: &mut dyn FnMut(), others: &(dyn Fn() + Sync)) {
         thread::scope(|scope| {
-            for _ in 0..self.0 {
-                scope.spawn(work);
+            for _ in 1..self.0 {
+                scope.spawn(others);
             }
+            own();
         });
     }
+}
+
+/// Others that are done before the caller begins: everything has run ahead.
+#[derive(Debug)]
+struct Early;
+
+impl Workers for Early {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn run(&self, own: &mut dyn FnMut(), others: &(dyn Fn() + Sync)) {
+        others();
+        own();
+    }
+}
+
+fn crew(workers: usize) -> Arc<dyn Workers + Send> {
+    if workers == 0 { Arc::new(Early) } else { Arc::new(Crew(workers)) }
 }
 
 const PEOPLE: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
@@ -173,11 +197,12 @@ struct Chain {
 }
 
 impl Chain {
+    /// With no workers, those that are early.
     fn new(workers: usize) -> Self {
         let mut genesis = genesis(&PEOPLE);
         genesis.fees = Fees { per_signature: Amount(20), per_unit: Amount(1), slot_units: 5_000, ..genesis.fees };
         genesis.deposit_per_byte = Amount(2);
-        let ledger = Ledger::open(&genesis, MemoryStore::new()).unwrap().with_workers(Arc::new(Crew(workers)));
+        let ledger = Ledger::open(&genesis, MemoryStore::new()).unwrap().with_workers(crew(workers));
         Self { head: ledger.final_slice(), genesis, ledger }
     }
 
@@ -204,7 +229,7 @@ proptest! {
     #[test]
     fn several_come_to_what_one_comes_to(
         draws in proptest::collection::vec(proptest::collection::vec(draw(), 16..48), 2),
-        workers in 2..5_usize,
+        workers in prop_oneof![Just(0_usize), 2..5_usize],
     ) {
         let (mut alone, mut several) = (Chain::new(1), Chain::new(workers));
         for (index, draws) in draws.iter().enumerate() {
@@ -236,7 +261,7 @@ fn cases() -> u32 {
 fn one_line_of_dependence_is_followed() {
     // Each can pay only with what the one before it paid.
     let mut outcomes = Vec::new();
-    for workers in [1, 2, 4] {
+    for workers in [1, 0, 2, 4] {
         let chain = Chain::new(workers);
         let steps: Vec<Checked> = (0..200_u64)
             .map(|step| {
@@ -256,8 +281,13 @@ fn one_line_of_dependence_is_followed() {
 }
 
 #[test]
-fn one_id_twice_is_serial() {
-    let chain = Chain::new(3);
+fn one_id_twice_stands_once() {
+    for workers in [1, 0, 3] {
+        one_id_twice(&Chain::new(workers));
+    }
+}
+
+fn one_id_twice(chain: &Chain) {
     let pay = |salt| {
         let action = transfer_action(name("alice"), name("bob"), Amount(1));
         let mut body = body(&chain.genesis, "alice", vec![action], salt);
@@ -303,55 +333,64 @@ impl State for Plain {
     }
 }
 
+/// The state at genesis.
+fn plain(genesis: &Genesis) -> Plain {
+    let batch = Ledger::open(genesis, MemoryStore::new()).unwrap().hand_over().unwrap();
+    let bytes = |bytes: Vec<u8>| Bytes::from(bytes.as_slice());
+    Plain(batch.changes.into_iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect())
+}
+
+/// One of five people pays the next.
+fn pay_on(genesis: &Genesis, salt: u64) -> Checked {
+    let (from, to) = (PEOPLE[salt as usize % 5], PEOPLE[(salt as usize + 1) % 5]);
+    unsigned(body(genesis, from, vec![transfer_action(name(from), name(to), Amount(1))], salt))
+}
+
 #[test]
 fn a_state_that_fails_fails_alike() {
     let genesis = genesis(&PEOPLE);
-    let batch = Ledger::open(&genesis, MemoryStore::new()).unwrap().hand_over().unwrap();
-    let bytes = |bytes: Vec<u8>| Bytes::from(bytes.as_slice());
-    let plain = Plain(batch.changes.into_iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect());
+    let plain = plain(&genesis);
     let rules = crate::apply::Rules::of(&genesis);
-    let pay = |salt: u64| {
-        let (from, to) = (PEOPLE[salt as usize % 5], PEOPLE[(salt as usize + 1) % 5]);
-        unsigned(body(&genesis, from, vec![transfer_action(name(from), name(to), Amount(1))], salt))
-    };
-    let all: Vec<Checked> = (0..40).map(pay).collect();
+    let all: Vec<Checked> = (0..40).map(|salt| pay_on(&genesis, salt)).collect();
     for who in ["dave", "frank"] {
         let state = Faulty { below: &plain, key: crate::key::of(name(who), crate::key::BALANCE) };
         let run = |workers: usize| {
             let context = context(&genesis, 1, 0);
             let parent = crate::apply::Parent { slot: hpb_types::Slot(0), queue: Vec::new() };
-            crate::apply::execute(&rules, &state, &parent, &context, &all, &Crew(workers))
+            crate::apply::execute(&rules, &state, &parent, &context, &all, &*crew(workers))
         };
         assert_eq!(run(1).is_err(), who == "dave");
         assert_eq!(run(1), run(3));
+        assert_eq!(run(1), run(0));
     }
 }
 
-/// A state that panics: a bug, which must not leave the other workers waiting.
-struct Broken;
+/// A state that panics at one key: a bug, which must not leave the other workers waiting.
+struct Broken<'s> {
+    below: &'s (dyn State + Sync),
+    key: Bytes,
+}
 
-impl State for Broken {
-    fn get(&self, _: &Bytes) -> Result<Option<Bytes>, StateError> {
-        panic!("a test's bug");
+impl State for Broken<'_> {
+    fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
+        assert!(*key != self.key, "a test's bug");
+        self.below.get(key)
     }
 
-    fn includes(&self, _: &Hash) -> bool {
-        false
+    fn includes(&self, id: &Hash) -> bool {
+        self.below.includes(id)
     }
 }
 
 #[test]
 fn a_panic_of_one_ends_all() {
     let genesis = genesis(&PEOPLE);
+    let plain = plain(&genesis);
     let rules = crate::apply::Rules::of(&genesis);
-    let ground = Ground {
-        rules: &rules,
-        slot: hpb_types::Slot(1),
-        block_time: rules.slot_start(hpb_types::Slot(1)),
-        tariff: crate::records::Tariff { fees: hpb_types::Fees::NONE, deposit_per_byte: Amount::ZERO },
-        price: crate::fees::PRICE_ONE,
-    };
-    let all: Vec<Checked> = (0..40).map(|salt| unsigned(body(&genesis, "alice", Vec::new(), salt))).collect();
-    let done = std::panic::catch_unwind(|| run(&ground, &Broken, &all, &Crew(3)).came.len());
-    assert!(done.is_err());
+    let state = Broken { below: &plain, key: crate::key::of(name("dave"), crate::key::BALANCE) };
+    let all: Vec<Checked> = (0..400).map(|salt| pay_on(&genesis, salt)).collect();
+    let context = context(&genesis, 1, 0);
+    let parent = crate::apply::Parent { slot: hpb_types::Slot(0), queue: Vec::new() };
+    let execute = || crate::apply::execute(&rules, &state, &parent, &context, &all, &Crew(3)).is_ok();
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(execute)).is_err());
 }

@@ -39,12 +39,12 @@ impl Workers for Crew {
         self.0
     }
 
-    fn run(&self, work: &(dyn Fn() + Sync)) {
+    fn run(&self, own: &mut dyn FnMut(), others: &(dyn Fn() + Sync)) {
         thread::scope(|scope| {
             for _ in 1..self.0 {
-                scope.spawn(work);
+                scope.spawn(others);
             }
-            work();
+            own();
         });
     }
 }
