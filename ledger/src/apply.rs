@@ -37,12 +37,13 @@ pub use one::judge_expiry;
 
 use crate::bytes::Bytes;
 use crate::checked::Checked;
-use crate::digest::results_commitment;
+use crate::commitment::results_commitment;
 use crate::dpos;
 use crate::fees::Load;
 use crate::hashed::HashSet;
 use crate::host::{credit, read_account, read_record};
-use crate::key::{self, LOAD, SLOT_FEES, SYSTEM, TARIFF, WINDOW};
+use crate::key::{self, LOAD, SLOT_FEES, SUM, SYSTEM, TARIFF, WINDOW};
+use crate::lattice::LatticeSum;
 use crate::parallel::{self, Ahead, PART_LEN, Ran, Workers};
 use crate::records::{self, Included, SlotFees, Tariff, Window};
 use crate::view::{ChangeSet, SharedState, State, StateError, View};
@@ -205,7 +206,7 @@ pub fn execute(
     for (index, pushed) in executor.push_all(state, transactions, workers, true)?.into_iter().enumerate() {
         pushed.map_err(|reason| ExecuteError::Unfit { index, reason })?;
     }
-    executor.finish(context)
+    executor.finish(context, workers)
 }
 
 /// Executes what of `candidates`, in order, can stand in a slice and fits in one; the rest is left untouched. How many
@@ -249,7 +250,7 @@ pub fn build(
             }
         }
     }
-    Ok(Built { included, refused, executed: executor.finish(context)? })
+    Ok(Built { included, refused, executed: executor.finish(context, workers)? })
 }
 
 /// Tries one transaction on a state, as of a slot, and forgets it: whether it could stand in a slice there and would
@@ -443,7 +444,7 @@ impl<'s> Executor<'s> {
     }
 
     /// What comes after the last transaction: its fees and its load join the slot's, its ids join the window.
-    fn finish(mut self, context: &SliceContext) -> Result<Executed, ExecuteError> {
+    fn finish(mut self, context: &SliceContext, workers: &dyn Workers) -> Result<Executed, ExecuteError> {
         if !self.receipts.is_empty() {
             self.join_fees(context)?;
             self.join_load();
@@ -451,10 +452,24 @@ impl<'s> Executor<'s> {
         if !self.ids.is_empty() {
             self.join_ids(context.slot)?;
         }
+        let state = self.sum(workers)?;
+        let results = results_commitment(&self.receipts, state);
         let changes = self.view.into_changes();
-        let results = results_commitment(&self.receipts, &changes);
         let transactions_root = transactions_root(self.ids.iter().copied());
         Ok(Executed { ids: self.ids, receipts: self.receipts, changes, transactions_root, results, next: self.next })
+    }
+
+    /// Brings the sum of the state to what is written by now; its root.
+    fn sum(&mut self, workers: &dyn Workers) -> Result<Hash, StateError> {
+        let sum_key = key::of(SYSTEM, SUM);
+        let mut sum = self.view.get(&sum_key)?.and_then(|record| LatticeSum::from_record(record));
+        let sum = sum.as_mut().ok_or_else(|| StateError::damaged(&sum_key))?;
+        let differences = self.view.differences()?;
+        if !differences.is_empty() {
+            sum.join(&parallel::sum(&differences, workers));
+            self.view.set(sum_key, Some(sum.to_record()));
+        }
+        Ok(sum.root())
     }
 
     fn join_fees(&mut self, context: &SliceContext) -> Result<(), StateError> {

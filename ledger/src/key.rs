@@ -21,6 +21,7 @@
 //! | 21 | `system` | sequence u64, big-endian | the ids that one slice included ([`crate::records::Included`]) | the ledger |
 //! | 22 | `system` | none | the load and price of the last slot with transactions ([`crate::fees::Load`]), where prices move | the ledger |
 //! | 23 | `system` | time u64, proposal id, both big-endian | whose proposal is due then, and its name ([`crate::system::Due`]) | `system`, the ledger |
+//! | 24 | `system` | none | the sum of all other records ([`crate::lattice::LatticeSum`]) | genesis, the ledger |
 //! | 32 | any | none | what the account has staked, and its vote ([`crate::dpos::Stake`]), where there is anything | `dpos` |
 //! | 33 | any | none | the registered producer ([`crate::dpos::Producer`]) | genesis, `dpos`, the ledger |
 //! | 34 | any | none | the votes for the account as a producer, where they are not zero | `dpos` |
@@ -77,6 +78,8 @@ pub const INCLUDED: Table = Table(21);
 pub const LOAD: Table = Table(22);
 /// Proposals that wait for their time.
 pub const DUE: Table = Table(23);
+/// The sum of all other records.
+pub const SUM: Table = Table(24);
 /// What accounts have staked.
 pub const STAKE: Table = Table(32);
 /// Registered producers.

@@ -23,12 +23,12 @@ use crate::authority::explain::{self, Explained};
 use crate::bytes::Bytes;
 use crate::checked::Checked;
 use crate::deposit::Deposit;
-use crate::digest::Digest;
 use crate::dpos::{self, EpochActivity, ProducerState, Stake};
 use crate::key::{
-    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, DUE, POOL, PROPOSAL, STAKE, SUPPLY, SYSTEM, TARIFF,
+    self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, DUE, POOL, PROPOSAL, STAKE, SUM, SUPPLY, SYSTEM, TARIFF,
     VESTING,
 };
+use crate::lattice::LatticeSum;
 use crate::parallel::{Alone, Workers};
 use crate::records::{self, Tariff};
 use crate::store::{FinalBatch, FinalPoint, Store, StoreError};
@@ -460,20 +460,31 @@ impl<S: Store> Ledger<S> {
         assert_eq!(visited, Some(Ok(())));
     }
 
-    /// The root that nodes compare (PROTOCOL.md, "Fields"): BLAKE3 in the domain "state" over each key and its value,
-    /// ascending, of the whole state at the slice of that id. Takes time in proportion to the state.
+    /// The root of the state at the slice of that id: what the slice's results commit to, and nodes compare.
     ///
     /// # Errors
     /// The slice is unknown, or the state can't be read.
     pub fn state_root(&self, at: &Hash) -> Result<Hash, ExecuteError> {
-        let state = self.state_at(at)?;
-        let mut digest = Digest::new("state");
-        state.scan(&[], |key, value| {
-            digest.part(key);
-            digest.part(value);
+        let key = key::of(SYSTEM, SUM);
+        let record = self.state_at(at)?.get(&key)?;
+        let sum = record.and_then(|record| LatticeSum::from_record(&record));
+        Ok(sum.ok_or_else(|| StateError::damaged(&key))?.root())
+    }
+
+    /// The same, summed anew over the whole state: equal, or the state is not what its slices made it. Takes time in
+    /// proportion to the state.
+    ///
+    /// # Errors
+    /// The slice is unknown, or the state can't be read.
+    pub fn summed_root(&self, at: &Hash) -> Result<Hash, ExecuteError> {
+        let (own, mut sum) = (key::of(SYSTEM, SUM), LatticeSum::default());
+        self.state_at(at)?.scan(&[], |key, value| {
+            if key != own.as_slice() {
+                sum.add(key, value);
+            }
             ControlFlow::Continue(())
         })?;
-        Ok(digest.finish())
+        Ok(sum.root())
     }
 }
 
@@ -542,6 +553,13 @@ fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenErr
     state.insert(key::of(SYSTEM, SUPPLY), Some(records::store(&supply)));
     let tariff = Tariff { fees: genesis.fees, deposit_per_byte: genesis.deposit_per_byte };
     state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&tariff)));
+    let mut sum = LatticeSum::default();
+    for (key, value) in &state {
+        if let Some(value) = value {
+            sum.add(key, value);
+        }
+    }
+    state.insert(key::of(SYSTEM, SUM), Some(sum.to_record()));
     Ok(state)
 }
 

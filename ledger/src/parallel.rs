@@ -19,7 +19,8 @@ use hpb_types::{Receipt, RejectReason};
 use crate::apply::deed::Ground;
 use crate::apply::one::transact;
 use crate::checked::Checked;
-use crate::view::{SharedState, State, Tracked, View};
+use crate::lattice::LatticeSum;
+use crate::view::{Difference, SharedState, State, Tracked, View};
 
 /// Transactions that are run ahead in one go: what two may run at the same time, and one of them for nothing.
 pub(crate) const PART_LEN: usize = 8;
@@ -47,6 +48,35 @@ impl Workers for Alone {
     fn run(&self, own: &mut dyn FnMut(), _: &(dyn Fn() + Sync)) {
         own();
     }
+}
+
+/// Differences that one worker sums in one go.
+const SUMMED_LEN: usize = 64;
+
+/// What differences come to in the sum of a state.
+pub(crate) fn sum(differences: &[Difference], workers: &dyn Workers) -> LatticeSum {
+    let next = AtomicUsize::new(0);
+    let total = Mutex::new(LatticeSum::default());
+    let summing = || {
+        let mut own = LatticeSum::default();
+        while let Some(part) = differences.chunks(SUMMED_LEN).nth(next.fetch_add(1, Ordering::Relaxed)) {
+            for Difference { key, before, after } in part {
+                if let Some(before) = before {
+                    own.remove(key, before);
+                }
+                if let Some(after) = after {
+                    own.add(key, after);
+                }
+            }
+        }
+        total.lock().unwrap_or_else(PoisonError::into_inner).join(&own);
+    };
+    if workers.count() > 1 && differences.len() > 2 * SUMMED_LEN {
+        workers.run(&mut || summing(), &summing);
+    } else {
+        summing();
+    }
+    total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether it is worth it.

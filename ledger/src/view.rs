@@ -83,6 +83,15 @@ impl<S: State + Sync> SharedState for S {
 /// What one view read and wrote, to be held against another one of the same parent state.
 pub(crate) struct Tracked(Cells);
 
+/// A key whose value a view changes.
+pub(crate) struct Difference {
+    pub(crate) key: Bytes,
+    /// What lies there in the parent state.
+    pub(crate) before: Option<Bytes>,
+    /// What is written.
+    pub(crate) after: Option<Bytes>,
+}
+
 /// Reads and writes on top of a parent state.
 pub struct View<'s> {
     state: &'s dyn State,
@@ -171,6 +180,29 @@ impl<'s> View<'s> {
         (reads.collect(), self.into_changes())
     }
 
+    /// What differs from the parent state: each key with what lies there and what is written.
+    ///
+    /// # Errors
+    /// A parent state that can't be read.
+    pub(crate) fn differences(&mut self) -> Result<Vec<Difference>, StateError> {
+        let state = self.state;
+        let mut differences = Vec::new();
+        for cell in self.cells.iter_mut().filter(|cell| cell.written != Known::Nothing) {
+            if cell.read == Known::Nothing {
+                cell.read = Known::of(state.get(&cell.key)?);
+            }
+            if cell.read != cell.written {
+                let (before, after) = (cell.read.clone().into_value(), cell.written.clone().into_value());
+                differences.push(Difference {
+                    key: cell.key.clone(),
+                    before: before.flatten(),
+                    after: after.flatten(),
+                });
+            }
+        }
+        Ok(differences)
+    }
+
     /// What was written.
     pub fn into_changes(self) -> ChangeSet {
         let changes = self.cells.into_iter().filter_map(|cell| Some((cell.key, cell.written.into_value()?)));
@@ -205,8 +237,9 @@ impl<'s> View<'s> {
         }
     }
 
-    /// Writes what another view wrote.
+    /// Writes what another view wrote that stands on the parent state itself, and knows what that one read there.
     pub(crate) fn join(&mut self, other: &Tracked) {
+        self.learn(other);
         for cell in other.0.iter() {
             if let Some(value) = cell.written.clone().into_value() {
                 self.set(cell.key.clone(), value);

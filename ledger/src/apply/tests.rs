@@ -46,6 +46,8 @@ impl Chain {
         self.head = reference;
         let supply = self.ledger.supply(&self.head.id).unwrap();
         assert!(supply.is_conserved(), "{supply:?}");
+        let root = self.ledger.state_root(&self.head.id).unwrap();
+        assert_eq!(root, self.ledger.summed_root(&self.head.id).unwrap(), "the sum is kept up");
         executed
     }
 
@@ -81,7 +83,8 @@ fn a_transfer_moves_the_amount_and_pays_the_fee() {
         Receipt { transaction: paid.id(), outcome: Outcome::Applied, fee: fee(&paid), units, events: vec![event] };
     assert_eq!(executed.receipts, [receipt]);
     assert_eq!(executed.transactions_root, transactions_root([paid.id()]));
-    assert_eq!(executed.results, results_commitment(&executed.receipts, &executed.changes));
+    let root = chain.ledger.state_root(&chain.head.id).unwrap();
+    assert_eq!(executed.results, results_commitment(&executed.receipts, root));
 }
 
 #[test]
@@ -445,6 +448,7 @@ fn what_is_read_and_written_is_what_the_rules_say() {
         key::of(name("bob"), BALANCE),
         system(SLOT_FEES),
         system(WINDOW),
+        system(SUM),
         key::of_included(0),
     ];
     expected.sort();

@@ -166,6 +166,7 @@ proptest! {
         }
         let (head, line) = lines.pop().unwrap();
         let root = ledger.state_root(&head.id).unwrap();
+        prop_assert_eq!(ledger.summed_root(&head.id).unwrap(), root);
 
         let mut replayed = open(&genesis);
         let mut parent = replayed.final_slice();

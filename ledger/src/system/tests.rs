@@ -69,6 +69,8 @@ impl Chain {
         self.head = reference;
         let supply = self.ledger.supply(&self.head.id).unwrap();
         assert!(supply.is_conserved(), "{supply:?}");
+        let root = self.ledger.state_root(&self.head.id).unwrap();
+        assert_eq!(root, self.ledger.summed_root(&self.head.id).unwrap(), "the sum is kept up");
         Ok(receipt)
     }
 

@@ -91,6 +91,10 @@ impl Cells {
         self.list.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.list.iter_mut()
+    }
+
     pub(super) fn into_iter(self) -> impl Iterator<Item = Cell> {
         self.list.into_iter()
     }

@@ -81,15 +81,25 @@ impl Hash {
     /// BLAKE3 of "hpb", the length of `domain` u8, `domain`, then each part as its length u32 and its bytes: no two
     /// (domain, parts) are hashed as the same bytes. A domain has at most 255 bytes.
     pub fn of_parts(domain: &str, parts: &[&[u8]]) -> Self {
-        assert!(u8::try_from(domain.len()).is_ok(), "a domain is a word or two");
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"hpb").update(&[domain.len() as u8]).update(domain.as_bytes());
-        for part in parts {
-            assert!(u32::try_from(part.len()).is_ok(), "a hashed part is below 4 GiB");
-            hasher.update(&(part.len() as u32).to_le_bytes()).update(part);
-        }
-        Self(*hasher.finalize().as_bytes())
+        Self(*hasher_of_parts(domain, parts).finalize().as_bytes())
     }
+
+    /// Fills `output` with BLAKE3's extendable output for what [`of_parts`](Self::of_parts) hashes; its first 32 bytes are
+    /// that hash.
+    pub fn fill_of_parts(domain: &str, parts: &[&[u8]], output: &mut [u8]) {
+        hasher_of_parts(domain, parts).finalize_xof().fill(output);
+    }
+}
+
+fn hasher_of_parts(domain: &str, parts: &[&[u8]]) -> blake3::Hasher {
+    assert!(u8::try_from(domain.len()).is_ok(), "a domain is a word or two");
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"hpb").update(&[domain.len() as u8]).update(domain.as_bytes());
+    for part in parts {
+        assert!(u32::try_from(part.len()).is_ok(), "a hashed part is below 4 GiB");
+        hasher.update(&(part.len() as u32).to_le_bytes()).update(part);
+    }
+    hasher
 }
 
 macro_rules! hex {

@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod evidence;
 pub mod genesis;
 pub mod keys;
+pub mod merkle;
 pub mod message;
 pub mod name;
 pub mod receipt;
@@ -30,6 +31,7 @@ pub use genesis::{
     DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError, GenesisProducer, VestingPart, Weighting,
 };
 pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
+pub use merkle::{MERKLE_PATH_MAX, MerkleProof, merkle_root};
 pub use message::{
     ChainPiece, Digest, Gossip, Headers, Hello, Message, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest,
     SliceStatus, Standing, Status, TransactionStatus,

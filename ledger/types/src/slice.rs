@@ -10,6 +10,7 @@ use hpb_base::limits::{SLICE_LEN_MAX, SLICES_PER_SLOT_MAX};
 use crate::certificate::Certificate;
 use crate::codec::Canonical;
 use crate::keys::{Domain, Hash, PublicKey, Signature, Signer};
+use crate::merkle::merkle_root;
 use crate::name::AccountName;
 use crate::schedule::Schedule;
 use crate::units::{ChainId, Epoch, Height, Slot};
@@ -239,11 +240,14 @@ impl Block {
     }
 }
 
-/// What a slice says about its transactions: one hash over their ids, in order.
+/// What a slice says about its transactions: the root, in the domain `transactions`, over their ids in order.
 pub fn transactions_root(ids: impl IntoIterator<Item = Hash>) -> Hash {
-    let ids: Vec<u8> = ids.into_iter().flat_map(|id| id.0).collect();
-    Hash::of_parts("transactions", &[&ids])
+    let ids: Vec<Hash> = ids.into_iter().collect();
+    merkle_root(TRANSACTIONS, &ids)
 }
+
+/// The domain of the root over a slice's transactions.
+pub const TRANSACTIONS: &str = "transactions";
 
 #[cfg(test)]
 mod tests {

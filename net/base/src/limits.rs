@@ -188,6 +188,8 @@ pub const DELEGATION_LEN_MAX: usize = 64 << 10;
 pub const VESTING_PARTS_MAX: usize = 16;
 /// Execution units of one transaction.
 pub const TRANSACTION_UNITS_MAX: u64 = 10_000_000;
+/// Leaves of a list that is proven leaf by leaf: the transactions of a slice, or its receipts with those of proposals.
+pub const MERKLE_LEAVES_MAX: usize = 2 * TRANSACTIONS_PER_SLICE_MAX;
 /// Permissions whose approval one proposal asks for.
 pub const PROPOSAL_ASKED_MAX: usize = 32;
 /// How long a proposal may wait from the word that it shall be done: 90 days.

@@ -398,6 +398,12 @@ impl Checkers {
         let at = core.ledger().final_slice();
         match core.ledger().state_root(&at.id) {
             Ok(root) => {
+                let summed = core.ledger().summed_root(&at.id);
+                if summed != Ok(root) {
+                    self.fail(Checker::StateRoot, now, || {
+                        format!("machine {machine} keeps the root {root} at {at}, its state comes to {summed:?}")
+                    });
+                }
                 let other = *self.roots.entry(at.height).or_insert(root);
                 if other != root {
                     self.fail(Checker::StateRoot, now, || {

@@ -358,7 +358,7 @@ fn derived() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "transactions root",
             transactions_root([samples::hash(0x71), samples::hash(0x72)]).0.to_vec(),
-            "ed30e863902163cf9a594211bf338fea3d207d87db612aa4e275ccdaa68ec9cb",
+            "7814996aa0a04a8a4aa9f719df87b838c7f7e5052479ec118e598cc95e5d4382",
         ),
         (
             "chain id",

@@ -191,6 +191,16 @@ pub enum AuditError {
         /// The first key.
         parted: Box<Parted>,
     },
+    /// The state is not what its slices say.
+    #[error("the state at slice {slice} keeps the root {kept}, and its records come to {summed}")]
+    Sum {
+        /// The slice.
+        slice: SliceRef,
+        /// What it keeps.
+        kept: Hash,
+        /// What it comes to.
+        summed: Hash,
+    },
     /// The token was made or lost.
     #[error("the supply at slice {slice} is {}, and genesis states {}", supply.now, supply.genesis)]
     Supply {
@@ -370,7 +380,7 @@ impl<'a, S: Store> Audit<'a, S> {
             let (key, expected, found) = (key_text(&key), value_text(expected), value_text(found));
             return Err(AuditError::Differs { slice, parted: Box::new(Parted { key, expected, found }) });
         }
-        check_supply(self.reading.ledger(), slice).map(|_| ())
+        check_state(self.reading.ledger(), slice).map(|_| ())
     }
 
     /// What is left when the log has been read.
@@ -380,7 +390,7 @@ impl<'a, S: Store> Audit<'a, S> {
             return Err(AuditError::StoreBeside { store, log: tip });
         }
         self.follow_unfinal()?;
-        let supply = check_supply(self.reading.ledger(), tip)?;
+        let supply = check_state(self.reading.ledger(), tip)?;
         // One above every slice here is none: it was read from a batch that a crash cut short.
         if let WatermarkState::Known(mark) = recovery.watermark
             && mark.producer != *producer
@@ -455,8 +465,12 @@ pub(super) fn check_signatures(body: &Body, at: Place) -> Result<(), AuditError>
     }
 }
 
-/// Sums the token at a ledger's last final slice.
-pub(super) fn check_supply<S: Store>(ledger: &Ledger<S>, slice: SliceRef) -> Result<Supply, AuditError> {
+/// Sums the state and the token at a ledger's last final slice.
+pub(super) fn check_state<S: Store>(ledger: &Ledger<S>, slice: SliceRef) -> Result<Supply, AuditError> {
+    let (kept, summed) = (ledger.state_root(&slice.id)?, ledger.summed_root(&slice.id)?);
+    if kept != summed {
+        return Err(AuditError::Sum { slice, kept, summed });
+    }
     let supply = ledger.supply(&slice.id)?;
     if supply.is_conserved() { Ok(supply) } else { Err(AuditError::Supply { slice, supply: Box::new(supply) }) }
 }

@@ -11,7 +11,7 @@ use hpb_ledger::{Checked, FinalBatch, FinalPoint, Ledger, SharedStore, Store as 
 use hpb_types::message::SliceBundle;
 use hpb_types::{Genesis, Hash, Slice, SliceRef};
 
-use super::audit::{AuditError, Place, check_forms, check_signatures, check_supply};
+use super::audit::{AuditError, Place, check_forms, check_signatures, check_state};
 use super::recover::Reading;
 use crate::engine::ChainLight;
 
@@ -89,7 +89,7 @@ impl Import {
     /// [`AuditError::Supply`]; a state that can't be read.
     pub fn end(self) -> Result<Imported, AuditError> {
         let last_final = self.reading.tip();
-        check_supply(self.reading.ledger(), last_final)?;
+        check_state(self.reading.ledger(), last_final)?;
         let point = FinalPoint { slice: last_final, commit: 1 };
         let mut state = FinalBatch { point, changes: BTreeMap::new() };
         self.state.scan(&[], &mut |key, value| {
