@@ -1,0 +1,201 @@
+//! `hpb key`, `hpb tx` and the writing verbs of `hpb account` as their users see them, on a devnet that runs.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Ended, HPB, Place, Running, ended, refused, succeeded};
+use hpb_devnet::accounts::{AccountRow, ExplainedRow};
+use hpb_devnet::history::{HistoryRow, ProposalRow, TransactionRow};
+use serde_json::Value;
+
+/// As many transactions are final in a few seconds: more than states gather before they are committed.
+const A_FEW_SECONDS: usize = 400;
+
+struct Acting<'a> {
+    place: &'a Place,
+    running: Running,
+    heard: usize,
+}
+
+impl Acting<'_> {
+    fn verb(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(HPB);
+        command.current_dir(self.place.path()).args(words);
+        command
+    }
+
+    fn on(&self, words: &[&str]) -> Command {
+        self.verb(&[words, &["--data", "data"]].concat())
+    }
+
+    /// Sends, and gives what became of it: it took effect and is final.
+    fn send(&self, words: &[&str]) -> Value {
+        let Ended { code, out, err } = ended(&mut self.on(&[words, &["--json"]].concat()));
+        assert_eq!(code, Some(0), "{words:?}: {out} {err}");
+        let sent: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(sent["applied"], true, "{sent}");
+        assert_eq!(sent["steps"].as_array().unwrap().last().unwrap()["step"], "final", "{sent}");
+        sent
+    }
+
+    /// Sends what comes to nothing: exit code 1, and why.
+    fn fails(&self, words: &[&str]) -> String {
+        let Ended { code, err, .. } = ended(&mut self.on(words));
+        assert_eq!(code, Some(1), "{words:?}: {err}");
+        err.strip_prefix("hpb: it did not take effect: ").unwrap().trim_end().to_owned()
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, words: &[&str]) -> T {
+        serde_json::from_str(&succeeded(&mut self.on(&[words, &["--json"]].concat())).out).unwrap()
+    }
+
+    fn key(&self, name: &str) -> String {
+        let file = format!("{name}.key");
+        succeeded(&mut self.verb(&["key", "new", "--file", &file])).out.trim_end().to_owned()
+    }
+
+    /// Waits until what is final now is committed, where the reading verbs see it.
+    fn settle(&mut self) {
+        self.heard += A_FEW_SECONDS;
+        self.running.wait_for(self.heard);
+    }
+}
+
+#[test]
+fn people_act_alone_and_together_on_a_devnet_that_runs() {
+    let place = Place::new("acting");
+    let options = ["--seconds", "300", "--sessions", "20", "--rate", "150"];
+    let mut running = Running::start(&place, "data", &options);
+    running.wait_for(A_FEW_SECONDS);
+    let mut acting = Acting { place: &place, running, heard: A_FEW_SECONDS };
+    succeeded(&mut acting.verb(&["key", "devnet", "validator-0", "--file", "v0.key"]));
+    let keys: Vec<String> = ["alice", "bob", "carol"].iter().map(|name| acting.key(name)).collect();
+    let shown = succeeded(&mut acting.verb(&["key", "show", "alice.key"])).out;
+    assert_eq!(shown.trim_end(), keys[0]);
+    assert!(refused(&mut acting.verb(&["key", "new", "--file", "alice.key"])).contains("never written over"));
+
+    let by_v0 = ["--key", "v0.key"];
+    for (name, key) in ["alice", "bob", "carol"].iter().zip(&keys) {
+        acting.send(&[&["account", "create", "validator-0", name, "--owner", key][..], &by_v0].concat());
+    }
+    let club = ["account", "create", "validator-0", "club", "--owner", "2 of alice@active, bob@active"];
+    acting.send(&[&club[..], &by_v0].concat());
+    for (name, amount) in [("alice", "0.1"), ("bob", "0.1"), ("carol", "0.1"), ("club", "0.01")] {
+        acting.send(&[&["tx", "send", "transfer", "validator-0", name, amount][..], &by_v0].concat());
+    }
+    assert_eq!(acting.fails(&["tx", "send", "transfer", "club", "alice", "0.001", "--key", "alice.key"]), "not authorised");
+    assert_eq!(
+        acting.fails(&["tx", "send", "transfer", "alice", "bob", "9", "--key", "alice.key"]),
+        "overdrawn",
+        "the node says so before a slice does"
+    );
+    acting.settle();
+    let alike = ["account", "create", "validator-0", "a1ice", "--owner", &keys[0]];
+    assert!(refused(&mut acting.on(&[&alike[..], &by_v0].concat())).contains("easily taken for `alice`"));
+
+    // Together.
+    let rent = ["tx", "propose", "alice", "rent", "--ask", "alice", "--ask", "bob", "--key", "alice.key"];
+    acting.send(&[&rent[..], &["transfer", "club", "carol", "0.005"]].concat());
+    acting.settle();
+    acting.send(&["tx", "approve", "alice", "rent", "--by", "alice", "--key", "alice.key"]);
+    let early = acting.fails(&["tx", "execute", "alice", "rent", "--by", "carol", "--key", "carol.key"]);
+    assert_eq!(early, "not authorised");
+    acting.send(&["tx", "approve", "alice", "rent", "--by", "bob", "--key", "bob.key"]);
+    acting.settle();
+    let proposals: Vec<ProposalRow> = acting.read(&["tx", "proposals", "alice"]);
+    assert_eq!(proposals[0].approvals.iter().filter(|approval| approval.approves).count(), 2);
+    let before: AccountRow = acting.read(&["account", "show", "carol"]);
+    acting.send(&["tx", "execute", "alice", "rent", "--by", "bob", "--key", "bob.key"]);
+    acting.settle();
+    let after: AccountRow = acting.read(&["account", "show", "carol"]);
+    assert_eq!(after.balance - before.balance, 5_000_000_000_000_000);
+    assert_eq!(acting.read::<Vec<ProposalRow>>(&["tx", "proposals", "alice"]), []);
+
+    // Within bounds.
+    let link = ["account", "link", "bob", "pays", "--to", "carol", "--call", "token/transfer", "--per-day", "0.001"];
+    acting.send(&[&link[..], &["--key", "bob.key"]].concat());
+    let paid = |amount: &'static str| ["tx", "send", "transfer", "bob", "alice", amount, "--by", "carol", "--key", "carol.key"];
+    acting.send(&paid("0.0006"));
+    assert_eq!(acting.fails(&paid("0.0006")), "not authorised", "no more today");
+    acting.send(&["account", "link", "bob", "pays", "--to", "carol", "--revoke", "--key", "bob.key"]);
+    assert_eq!(acting.fails(&paid("0.0001")), "not authorised");
+
+    // Another key.
+    let new = acting.key("alice-new");
+    acting.send(&["account", "set", "alice", "active", "--to", &new, "--by", "alice@owner", "--key", "alice.key"]);
+    assert_eq!(acting.fails(&["tx", "send", "transfer", "alice", "bob", "0.001", "--key", "alice.key"]), "not authorised");
+    let sent = acting.send(&["tx", "send", "transfer", "alice", "bob", "0.001", "--memo", "tea", "--key", "alice-new.key"]);
+    acting.settle();
+    let explained: ExplainedRow = acting.read(&["account", "explain", "club", "--approved", "alice", "--approved", "bob"]);
+    assert!(explained.is_satisfied);
+
+    let (code, _) = acting.running.end("INT");
+    assert_eq!(code, Some(0));
+    looked_back(&place, sent["id"].as_str().unwrap());
+}
+
+/// What the chain has of it when the devnet has ended.
+fn looked_back(place: &Place, id: &str) {
+    let on = |words: &[&str]| {
+        let mut command = Command::new(HPB);
+        command.current_dir(place.path()).args(words).args(["--data", "data"]);
+        command
+    };
+    let json = |words: &[&str]| succeeded(&mut on(&[words, &["--json"]].concat())).out;
+    let shown: TransactionRow = serde_json::from_str(&json(&["tx", "show", id])).unwrap();
+    assert_eq!((shown.id.as_str(), shown.payer.as_deref(), shown.applied), (id, Some("alice"), true));
+    assert!(shown.fee > 0 && shown.units > 0);
+    assert_eq!(shown.events[0].says.as_deref(), Some("alice -> bob 0.001"));
+    let none = "00".repeat(32);
+    assert!(refused(&mut on(&["tx", "show", &none])).contains("no final transaction"));
+
+    // All of carol's history in pages of two is all of it in one.
+    let all: HistoryRow = serde_json::from_str(&json(&["account", "history", "carol"])).unwrap();
+    assert!(all.transactions.len() >= 5 && all.next_after.is_none(), "{all:?}");
+    let rent = all.transactions.iter().find(|row| row.payer.is_none()).unwrap();
+    assert_eq!(rent.events[0].says.as_deref(), Some("club -> carol 0.005"));
+    let (mut paged, mut after): (Vec<TransactionRow>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut words = vec!["account", "history", "carol", "--limit", "2"];
+        words.extend(after.as_deref().map(|after| ["--after", after]).into_iter().flatten());
+        let page: HistoryRow = serde_json::from_str(&json(&words)).unwrap();
+        paged.extend(page.transactions);
+        after = page.next_after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, all.transactions);
+    let text = succeeded(&mut on(&["account", "history", "carol"])).out;
+    assert_eq!(text.lines().count(), all.transactions.len() + 1, "{text}");
+    let refusal = refused(&mut on(&["tx", "send", "transfer", "alice", "bob", "0.1", "--key", "alice-new.key"]));
+    assert!(refusal.contains("no devnet is running"), "{refusal}");
+}
+
+#[test]
+fn what_is_no_command_is_refused_in_a_line() {
+    let place = Place::new("acting-refused");
+    let verb = |words: &[&str]| {
+        let mut command = Command::new(HPB);
+        command.current_dir(place.path()).args(words);
+        refused(&mut command)
+    };
+    for (words, says) in [
+        (&["key", "show", "nothing.key"][..], "nothing.key"),
+        (&["tx", "show", "12"], "64 hexadecimal digits"),
+        (&["tx", "send", "transfer", "alice", "bob", "1,5"], "an amount is tokens"),
+        (&["tx", "send", "transfer", "alice", "bob", "1"], "report/chain"),
+        (&["account", "create", "alice", "bob", "--owner", "3 of carol"], "satisfies nobody"),
+        (&["account", "set", "alice", "trade"], "--to"),
+        (&["account", "link", "alice", "pays", "--to", "bob", "--week", "someday"], "mon-fri/09:00-17:00"),
+        (&["account", "history", "alice", "--after", "7"], "SLOT.SLICE.NUMBER"),
+        (&["tx", "propose", "alice", "rent", "transfer", "club", "carol", "1"], "--ask"),
+    ] {
+        assert!(verb(words).contains(says), "{words:?}: {}", verb(words));
+    }
+    let script = succeeded(Command::new(HPB).args(["completion", "bash"])).out;
+    assert!(script.contains("hpb__subcmd__tx") || script.contains("hpb__tx"), "a script for the verbs");
+}
