@@ -86,7 +86,10 @@ fn people_act_alone_and_together_on_a_devnet_that_runs() {
     for (name, amount) in [("alice", "0.1"), ("bob", "0.1"), ("carol", "0.1"), ("club", "0.01")] {
         acting.send(&[&["tx", "send", "transfer", "validator-0", name, amount][..], &by_v0].concat());
     }
-    assert_eq!(acting.fails(&["tx", "send", "transfer", "club", "alice", "0.001", "--key", "alice.key"]), "not authorised");
+    assert_eq!(
+        acting.fails(&["tx", "send", "transfer", "club", "alice", "0.001", "--key", "alice.key"]),
+        "not authorised"
+    );
     assert_eq!(
         acting.fails(&["tx", "send", "transfer", "alice", "bob", "9", "--key", "alice.key"]),
         "overdrawn",
@@ -117,7 +120,9 @@ fn people_act_alone_and_together_on_a_devnet_that_runs() {
     // Within bounds.
     let link = ["account", "link", "bob", "pays", "--to", "carol", "--call", "token/transfer", "--per-day", "0.001"];
     acting.send(&[&link[..], &["--key", "bob.key"]].concat());
-    let paid = |amount: &'static str| ["tx", "send", "transfer", "bob", "alice", amount, "--by", "carol", "--key", "carol.key"];
+    let paid = |amount: &'static str| {
+        ["tx", "send", "transfer", "bob", "alice", amount, "--by", "carol", "--key", "carol.key"]
+    };
     acting.send(&paid("0.0006"));
     assert_eq!(acting.fails(&paid("0.0006")), "not authorised", "no more today");
     acting.send(&["account", "link", "bob", "pays", "--to", "carol", "--revoke", "--key", "bob.key"]);
@@ -126,10 +131,11 @@ fn people_act_alone_and_together_on_a_devnet_that_runs() {
     // Another key.
     let new = acting.key("alice-new");
     acting.send(&["account", "set", "alice", "active", "--to", &new, "--by", "alice@owner", "--key", "alice.key"]);
-    assert_eq!(acting.fails(&["tx", "send", "transfer", "alice", "bob", "0.001", "--key", "alice.key"]), "not authorised");
-    let sent = acting.send(&["tx", "send", "transfer", "alice", "bob", "0.001", "--memo", "tea", "--key", "alice-new.key"]);
+    let sent =
+        acting.send(&["tx", "send", "transfer", "alice", "bob", "0.001", "--memo", "tea", "--key", "alice-new.key"]);
     acting.settle();
-    let explained: ExplainedRow = acting.read(&["account", "explain", "club", "--approved", "alice", "--approved", "bob"]);
+    let explained: ExplainedRow =
+        acting.read(&["account", "explain", "club", "--approved", "alice", "--approved", "bob"]);
     assert!(explained.is_satisfied);
 
     let (code, _) = acting.running.end("INT");
