@@ -1,4 +1,5 @@
-//! How much memory sessions take: the process's resident pages and the kernel's slabs, before and after.
+//! How much memory sessions take: the process's resident pages and the kernel's slabs, before and after; and for states
+//! that are larger than sessions, resident pages by kind and what a thread writes.
 //!
 //! Slabs are counted by objects in use where `/proc/slabinfo` can be read (root), else by `/proc/meminfo`. They belong
 //! to the whole machine: measure on a quiet one. Pages that sockets have only reserved (`sockstat`'s `mem`) are left
@@ -6,6 +7,8 @@
 
 use std::fs;
 use std::io;
+
+use serde::Serialize;
 
 use crate::sys;
 
@@ -54,6 +57,41 @@ impl Snapshot {
 /// `/proc` is not mounted or says what no Linux says.
 pub fn resident() -> io::Result<u64> {
     kib_line(&fs::read_to_string("/proc/self/smaps_rollup")?, "Rss:")
+}
+
+/// The process's resident bytes by where they come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Resident {
+    /// The process's own: heap and stacks. The heap's free pages were given back first.
+    pub anonymous_bytes: u64,
+    /// Pages of mapped files, which the page cache holds and takes back as it likes.
+    pub file_bytes: u64,
+}
+
+impl Resident {
+    /// Now.
+    ///
+    /// # Errors
+    /// `/proc` is not mounted or says what no Linux says.
+    pub fn take() -> io::Result<Self> {
+        sys::heap_trim();
+        Self::parse(&fs::read_to_string("/proc/self/smaps_rollup")?)
+    }
+
+    fn parse(rollup: &str) -> io::Result<Self> {
+        let anonymous_bytes = kib_line(rollup, "Anonymous:")?;
+        Ok(Self { anonymous_bytes, file_bytes: kib_line(rollup, "Rss:")?.saturating_sub(anonymous_bytes) })
+    }
+}
+
+/// Bytes that the calling thread has given to calls that write, since it began.
+///
+/// # Errors
+/// The kernel does not count them, or `/proc` is not mounted.
+pub fn thread_written() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/io")?;
+    let written = text.lines().find_map(|line| line.strip_prefix("wchar:")?.trim().parse().ok());
+    written.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no line `wchar:` in /proc/thread-self/io"))
 }
 
 fn slab() -> io::Result<u64> {
@@ -114,6 +152,22 @@ mod tests {
         let before = Snapshot { resident: 1_000, slab: 500 };
         let after = Snapshot { resident: 5_000, slab: 400 };
         assert!((bytes_per_session(before, after, 2) - 1_000.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn resident_pages_are_the_process_s_own_or_a_file_s() {
+        let rollup = "55d0-7ffd ---p 0 00:00 0 [rollup]\nRss:   100 kB\nPss: 9 kB\nAnonymous:   60 kB\n";
+        let expected = Resident { anonymous_bytes: 61_440, file_bytes: 40_960 };
+        assert_eq!(Resident::parse(rollup).unwrap(), expected);
+        assert!(Resident::parse("Rss: 100 kB\n").is_err());
+        assert!(Resident::take().unwrap().anonymous_bytes > 0);
+    }
+
+    #[test]
+    fn what_a_thread_writes_is_counted() {
+        let before = thread_written().unwrap();
+        fs::write("/dev/null", [0; 5_000]).unwrap();
+        assert!((5_000..10_000).contains(&(thread_written().unwrap() - before)));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! limits, the heap's trim. It decides nothing; each function is one call with its result checked.
 //!
 //! `io_uring` has a module of its own, [`uring`], and so have the cores of a thread, [`cores`],
-//! and what the heap keeps, [`heap`].
+//! what the heap keeps, [`heap`], and what lies on a disk or before it, [`disk`].
 #![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
 
 pub mod cores;
+pub mod disk;
 pub mod heap;
 pub mod uring;
 
