@@ -9,15 +9,14 @@ use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::parallel::Workers;
 use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store as _};
-use hpb_types::{Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
+use hpb_types::{Genesis, Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
 
 use super::LedgerError;
-use super::load::Signed;
 
 /// Slices of one slot.
 const SLOT_SLICES: u64 = 60;
 /// Slices between two commits: a second's worth of a fast chain is about three times as many.
-pub(super) const COMMIT_SLICES: usize = 64;
+pub(crate) const COMMIT_SLICES: usize = 64;
 
 /// How slices are worked on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,42 +49,52 @@ impl Workers for Crew {
 }
 
 /// What slices are given as: checked by the one who timed nothing, or to be checked.
-pub(super) enum Slices<'s> {
+pub(crate) enum Slices<'s> {
     /// Signatures are not part of the work.
     Checked(&'s [Vec<Checked>]),
     /// They are.
     Unchecked(&'s [Vec<Transaction>]),
 }
 
-pub(super) struct Chain {
+/// A chain that goes on from what its store holds.
+pub(crate) struct Chain {
     ledger: Ledger<LmdbStore>,
     store: LmdbStore,
     schedule: Arc<Schedule>,
     tip: SliceRef,
     workers: usize,
-    /// What was committed at genesis.
-    start: FinalBatch,
-    /// What was committed since.
-    batches: Vec<FinalBatch>,
 }
 
 impl Chain {
-    /// One at genesis, whose state is committed; its folder is `path`, which is empty.
-    pub(super) fn at_genesis(signed: &Signed, path: &Path, workers: usize) -> Result<Self, LedgerError> {
-        let folder = DataFolder::open(path)?;
-        let mut store = LmdbStore::open(&folder, &signed.genesis.chain_id(), LmdbOptions::default())?;
-        let mut ledger = Ledger::open(&signed.genesis, store.clone())?.with_workers(Arc::new(Crew(workers)));
-        let schedule = Arc::new(signed.genesis.schedule());
-        let tip = signed.genesis.genesis_slice();
-        let start = ledger.hand_over().ok_or_else(|| LedgerError::Failed("a genesis without a state".to_owned()))?;
-        store.commit(&start)?;
-        ledger.committed(start.point.commit);
-        Ok(Self { ledger, store, schedule, tip, workers, start, batches: Vec::new() })
+    /// One at genesis over an empty store, and what it committed there.
+    pub(crate) fn at_genesis(
+        genesis: &Genesis,
+        store: LmdbStore,
+        workers: usize,
+    ) -> Result<(Self, FinalBatch), LedgerError> {
+        let mut chain = Self::over(genesis, store, workers)?;
+        let start =
+            chain.ledger.hand_over().ok_or_else(|| LedgerError::Failed("a genesis without a state".to_owned()))?;
+        chain.store.commit(&start)?;
+        chain.ledger.committed(start.point.commit);
+        Ok((chain, start))
     }
 
-    /// Works all slices off, and commits after every so many of them, if at all; whether every transfer took effect is
-    /// checked.
-    pub(super) fn run(&mut self, slices: &Slices<'_>, commit_slices: Option<usize>) -> Result<(), LedgerError> {
+    /// One that goes on from where `store` stands.
+    pub(crate) fn over(genesis: &Genesis, store: LmdbStore, workers: usize) -> Result<Self, LedgerError> {
+        let ledger = Ledger::open(genesis, store.clone())?.with_workers(Arc::new(Crew(workers)));
+        let (schedule, tip) = (Arc::new(genesis.schedule()), ledger.final_slice());
+        Ok(Self { ledger, store, schedule, tip, workers })
+    }
+
+    /// Works all slices off, and commits after every so many of them, if at all, and shows each batch that it commits;
+    /// whether every transfer took effect is checked.
+    pub(crate) fn run(
+        &mut self,
+        slices: &Slices<'_>,
+        commit_slices: Option<usize>,
+        committed: &mut dyn FnMut(FinalBatch),
+    ) -> Result<(), LedgerError> {
         let count = match slices {
             Slices::Checked(slices) => slices.len(),
             Slices::Unchecked(slices) => slices.len(),
@@ -96,15 +105,10 @@ impl Chain {
                 Slices::Unchecked(slices) => self.slice(&self.check(&slices[number])?)?,
             }
             if commit_slices.is_some_and(|every| (number + 1) % every == 0 || number + 1 == count) {
-                self.commit()?;
+                self.commit(committed)?;
             }
         }
         Ok(())
-    }
-
-    /// What was committed at genesis, and since.
-    pub(super) fn into_batches(self) -> (FinalBatch, Vec<FinalBatch>) {
-        (self.start, self.batches)
     }
 
     fn slice(&mut self, transactions: &[Checked]) -> Result<(), LedgerError> {
@@ -149,14 +153,20 @@ impl Chain {
         })
     }
 
-    fn commit(&mut self) -> Result<(), LedgerError> {
+    fn commit(&mut self, committed: &mut dyn FnMut(FinalBatch)) -> Result<(), LedgerError> {
         while let Some(batch) = self.ledger.hand_over() {
             self.store.commit(&batch)?;
             self.ledger.committed(batch.point.commit);
-            self.batches.push(batch);
+            committed(batch);
         }
         Ok(())
     }
+}
+
+/// The store of a chain in the folder `path`; made where there is none.
+pub(crate) fn open_store(genesis: &Genesis, path: &Path) -> Result<LmdbStore, LedgerError> {
+    let folder = DataFolder::open(path)?;
+    Ok(LmdbStore::open(&folder, &genesis.chain_id(), LmdbOptions::default())?)
 }
 
 /// Checks transactions that are all good. The copy of each stands for the decoding that a node does there.

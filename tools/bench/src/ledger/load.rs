@@ -10,25 +10,25 @@ use hpb_ledger::account::ACTIVE;
 use hpb_ledger::token::transfer_action;
 use hpb_types::{
     AccountName, Amount, Authorisation, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer, Hash, KeyPair,
-    NameError, Transaction, TransactionBody, VrfSecret,
+    NameError, PublicKey, Transaction, TransactionBody, VrfSecret,
 };
 
 use super::LedgerError;
 
 /// Transfers of one slice.
-pub(super) const SLICE_TRANSFERS: usize = 1_024;
+pub(crate) const SLICE_TRANSFERS: usize = 1_024;
 /// Accounts of the uniform load.
 pub(super) const UNIFORM_ACCOUNTS: usize = 10_000;
 /// What a uniform transfer moves.
-const UNIFORM_AMOUNT: Amount = Amount(1_000);
+pub(crate) const UNIFORM_AMOUNT: Amount = Amount(1_000);
 /// What a transaction costs; the price is followed, and stays.
 const FEES: Fees =
     Fees { per_byte: Amount(1_000), per_signature: Amount(100_000), per_unit: Amount(100), slot_units: 1 << 40 };
 /// A slot's length.
-pub(super) const SLOT_MS: u32 = 3_000;
+pub(crate) const SLOT_MS: u32 = 3_000;
 const PRODUCER: &str = "producer";
 /// How long a transfer is good for: longer than any run lasts in chain time.
-const EXPIRY_MS: u64 = 500_000;
+pub(crate) const EXPIRY_MS: u64 = 500_000;
 
 /// Whose transfers, between which accounts.
 pub(super) struct Load {
@@ -112,32 +112,41 @@ impl Load {
     }
 
     fn genesis(&self, keys: &[KeyPair]) -> Result<Genesis, NameError> {
-        let account = |name, key, balance| GenesisAccount { name, key, balance, vesting: Vec::new() };
-        let name: AccountName = PRODUCER.parse()?;
-        let key = |of: &str| KeyPair::from_seed(Hash::of(of.as_bytes()).0).public();
-        let mut accounts = vec![account(name, key("producer account"), Amount::ZERO)];
-        accounts
-            .extend(self.accounts.iter().zip(keys).map(|((name, held), keys)| account(*name, keys.public(), *held)));
-        accounts.sort_by_key(|account| account.name);
-        let beacon = VrfSecret::from_seed([7; 32]).public();
-        let producer = GenesisProducer { name, key: key("producer slices"), beacon, bond: Amount::ZERO };
-        Ok(Genesis {
-            version: Genesis::VERSION,
-            label: "bench ledger".to_owned(),
-            time_ms: 1_800_000_000_000,
-            slot_ms: SLOT_MS,
-            slice_ms: 50,
-            delta_ms: 100,
-            epoch_slots: 1_000,
-            fees: FEES,
-            deposit_per_byte: Amount::ZERO,
-            engine: EngineChoice::Authority,
-            producers: vec![producer],
-            accounts,
-        })
+        let accounts = self.accounts.iter().zip(keys);
+        genesis("bench ledger", accounts.map(|((name, held), keys)| account(*name, keys.public(), *held)).collect())
     }
 }
 
-fn fee_max() -> Result<Amount, LedgerError> {
+/// An account of a genesis.
+pub(crate) fn account(name: AccountName, key: PublicKey, balance: Amount) -> GenesisAccount {
+    GenesisAccount { name, key, balance, vesting: Vec::new() }
+}
+
+/// A genesis with these accounts, and one producer for ever.
+pub(crate) fn genesis(label: &str, mut accounts: Vec<GenesisAccount>) -> Result<Genesis, NameError> {
+    let name: AccountName = PRODUCER.parse()?;
+    let key = |of: &str| KeyPair::from_seed(Hash::of(of.as_bytes()).0).public();
+    accounts.push(account(name, key("producer account"), Amount::ZERO));
+    accounts.sort_by_key(|account| account.name);
+    let beacon = VrfSecret::from_seed([7; 32]).public();
+    let producer = GenesisProducer { name, key: key("producer slices"), beacon, bond: Amount::ZERO };
+    Ok(Genesis {
+        version: Genesis::VERSION,
+        label: label.to_owned(),
+        time_ms: 1_800_000_000_000,
+        slot_ms: SLOT_MS,
+        slice_ms: 50,
+        delta_ms: 100,
+        epoch_slots: 1_000,
+        fees: FEES,
+        deposit_per_byte: Amount::ZERO,
+        engine: EngineChoice::Authority,
+        producers: vec![producer],
+        accounts,
+    })
+}
+
+/// What a transfer of any amount costs at most.
+pub(crate) fn fee_max() -> Result<Amount, LedgerError> {
     transfer_fee_max(FEES).ok_or(LedgerError::Unpayable)
 }

@@ -4,8 +4,8 @@
 //! Every way works off the same slices from the same genesis, state is read from LMDB, and results and roots are made as
 //! in a node. A repeat goes through all ways of both loads before the next begins; medians are reported.
 
-mod chain;
-mod load;
+pub(crate) mod chain;
+pub(crate) mod load;
 mod raw;
 mod report;
 
@@ -18,7 +18,7 @@ use hpb_types::NameError;
 
 use crate::conditions::Conditions;
 use crate::sys::wall_ns;
-use chain::{COMMIT_SLICES, Chain, Slices, Way, check};
+use chain::{COMMIT_SLICES, Chain, Slices, Way, check, open_store};
 use load::{Load, SLICE_TRANSFERS, Signed};
 use raw::Raw;
 
@@ -27,6 +27,9 @@ pub use report::{Figure, LoadReport, Report, SCHEMA_VERSION};
 
 /// Transfers of one way at most: all of them are held signed.
 pub const TRANSFERS_MAX: u64 = 2_000_000;
+
+/// What the names of its folders begin with.
+const PREFIX: &str = "hpb-bench-ledger-";
 
 /// What is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,10 +155,10 @@ impl Bench {
     fn new(load: &Load, folder: &Path) -> Result<Self, LedgerError> {
         let signed = load.sign()?;
         let checked: Vec<_> = signed.slices.iter().map(|slice| check(slice)).collect::<Result<_, _>>()?;
-        let place = temporary(folder)?;
-        let mut chain = Chain::at_genesis(&signed, place.path(), 1)?;
-        chain.run(&Slices::Checked(&checked), Some(1))?;
-        let (start, slices) = chain.into_batches();
+        let place = temporary(PREFIX, folder)?;
+        let (mut chain, start) = Chain::at_genesis(&signed.genesis, open_store(&signed.genesis, place.path())?, 1)?;
+        let mut slices = Vec::new();
+        chain.run(&Slices::Checked(&checked), Some(1), &mut |batch| slices.push(batch))?;
         Ok(Self {
             name: load.name,
             origin: load.origin.clone(),
@@ -174,19 +177,18 @@ impl Bench {
     fn measure(&mut self, folder: &Path) -> Result<(), LedgerError> {
         let mut batches = Vec::new();
         for (way, took_s) in &mut self.took_s {
-            let place = temporary(folder)?;
-            let mut chain = Chain::at_genesis(&self.signed, place.path(), way.workers)?;
+            let place = temporary(PREFIX, folder)?;
+            let store = open_store(&self.signed.genesis, place.path())?;
+            let (mut chain, _) = Chain::at_genesis(&self.signed.genesis, store, way.workers)?;
             let slices =
                 if way.signatures { Slices::Unchecked(&self.signed.slices) } else { Slices::Checked(&self.checked) };
+            batches.clear();
             let began_ns = wall_ns();
-            chain.run(&slices, way.durable.then_some(COMMIT_SLICES))?;
+            chain.run(&slices, way.durable.then_some(COMMIT_SLICES), &mut |batch| batches.push(batch))?;
             took_s.push(seconds_since(began_ns));
-            if way.durable {
-                batches = chain.into_batches().1;
-            }
         }
         let raw = |batches: &[FinalBatch]| {
-            let place = temporary(folder)?;
+            let place = temporary(PREFIX, folder)?;
             let raw = Raw::open(place.path(), &self.start)?;
             let began_ns = wall_ns();
             batches.iter().try_for_each(|batch| raw.put(batch))?;
@@ -204,13 +206,14 @@ impl Bench {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "times below 2^53")]
-fn seconds_since(began_ns: u64) -> f64 {
+pub(crate) fn seconds_since(began_ns: u64) -> f64 {
     wall_ns().saturating_sub(began_ns) as f64 / 1e9
 }
 
-fn temporary(folder: &Path) -> Result<tempfile::TempDir, LedgerError> {
+/// A folder in `folder` that goes with its handle.
+pub(crate) fn temporary(prefix: &str, folder: &Path) -> Result<tempfile::TempDir, LedgerError> {
     tempfile::Builder::new()
-        .prefix("hpb-bench-ledger-")
+        .prefix(prefix)
         .tempdir_in(folder)
         .map_err(|error| LedgerError::Temporary { path: folder.display().to_string(), error })
 }
