@@ -307,8 +307,10 @@ impl Sheet<'_> {
         let mut text = format!("{}\n{}\n\n", self.machine.host(), self.work);
         aligned(&mut text, &self.rows);
         text.push('\n');
-        lines(&mut text, "", self.verdicts);
-        text.push('\n');
+        if !self.verdicts.is_empty() {
+            lines(&mut text, "", self.verdicts);
+            text.push('\n');
+        }
         lines(&mut text, "", self.notes);
         text
     }
