@@ -5,9 +5,10 @@
 //! one run with a [`verdict`] on each figure that was asked for, [`scale`] lets the sessions grow, [`reconnect`] measures
 //! a storm of reconnects, [`flood`] a flood of SYNs, [`churn`] opens and closes sessions until growth would show.
 //! [`ports`] measures every port that can be opened, bare and under TCP, [`loss`] the card as a sender where frames are
-//! lost, [`sync`] a node that catches up with a chain, [`ledger`] transfers executed and committed. Nothing here leaves
-//! the machine: kernel sessions run over 127.0.0.1 or in network namespaces of the run's own.
+//! lost, [`sync`] a node that catches up with a chain, [`ledger`] transfers executed and committed, [`accounts`] the
+//! same as accounts grow. Nothing here leaves the machine: kernel sessions run over 127.0.0.1 or in network namespaces of the run's own.
 
+pub mod accounts;
 pub mod card;
 pub mod churn;
 pub mod conditions;

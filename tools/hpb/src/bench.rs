@@ -8,9 +8,10 @@ use hpb_bench::flood::FloodError;
 use hpb_bench::kernel::KernelOptions;
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
-use hpb_bench::{churn, flood, ledger, loss, ports, reconnect, scale, sessions, sync};
+use hpb_bench::{accounts, churn, flood, ledger, loss, ports, reconnect, scale, sessions, sync};
+use hpb_node::runtime::{StopFlag, stop_on_signals};
 
-use crate::command_line::{Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
+use crate::command_line::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
 use crate::failure::Failure;
 
 /// Targets whose sessions may grow past the descriptor limit.
@@ -33,6 +34,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Failure> {
         Bench::Churn(options) => run_churn(options),
         Bench::Sync(options) => run_sync(options),
         Bench::Ledger(options) => run_ledger(options),
+        Bench::Accounts(options) => run_accounts(options),
         Bench::Ports(options) => run_ports(options),
         Bench::Loss(options) => run_loss(options),
         Bench::Flood(options) => run_flood(options),
@@ -153,6 +155,25 @@ fn run_ledger(options: Ledger) -> Result<(), Failure> {
         let report = ledger::run(&options, command, progress).map_err(Failure::work)?;
         Ok(Printed {
             section: "ledger".into(),
+            terminal: report.terminal(),
+            markdown: report.markdown(),
+            json: report.to_json(),
+        })
+    })
+}
+
+fn run_accounts(options: Accounts) -> Result<(), Failure> {
+    let Accounts { counts, transfers, repeats, folder, output } = options;
+    let sizes = list(&counts);
+    let command = format!("hpb bench accounts --counts {sizes} --transfers {transfers} --repeats {repeats}");
+    let options = accounts::Options { counts, transfers, repeats, folder };
+    options.check().map_err(Failure::input)?;
+    let stop = StopFlag::new().map_err(Failure::work)?;
+    stop_on_signals(&stop).map_err(Failure::work)?;
+    put(&output, |progress| {
+        let report = accounts::run(&options, command, &|| stop.is_raised(), progress).map_err(Failure::work)?;
+        Ok(Printed {
+            section: "accounts".into(),
             terminal: report.terminal(),
             markdown: report.markdown(),
             json: report.to_json(),

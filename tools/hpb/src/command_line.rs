@@ -22,7 +22,7 @@ use hpb_sim::scenario::Scenario;
 use hpb_types::SliceRef;
 
 pub(crate) use account::{Account, PolicyOptions};
-pub(crate) use bench::{Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
+pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
 pub(crate) use ledger::LedgerVerb;

@@ -87,6 +87,16 @@ impl Chain {
         Ok(Self { ledger, store, schedule, tip, workers })
     }
 
+    /// The ledger, for queries.
+    pub(crate) fn ledger(&self) -> &Ledger<LmdbStore> {
+        &self.ledger
+    }
+
+    /// The slice that the next one stands on.
+    pub(crate) fn tip(&self) -> SliceRef {
+        self.tip
+    }
+
     /// Works all slices off, and commits after every so many of them, if at all, and shows each batch that it commits;
     /// whether every transfer took effect is checked.
     pub(crate) fn run(

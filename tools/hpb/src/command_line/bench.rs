@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
-use hpb_bench::{churn, flood, ledger, loss, reconnect, sessions, sync};
+use hpb_bench::{accounts, churn, flood, ledger, loss, reconnect, sessions, sync};
 
 use super::values::up_to;
 
@@ -20,6 +20,13 @@ pub(crate) enum Bench {
     Sync(Sync),
     /// Transfers executed and committed, serially and on two workers, with signatures and without, beside LMDB by itself
     Ledger(Ledger),
+    /// The ledger at several numbers of accounts: lookups, transfers, commits, a walk over a snapshot, disk, memory
+    ///
+    /// Each state is filled, measured and removed again; one of ten million accounts takes some gigabytes of disk and
+    /// some minutes. Ctrl-C ends the run without figures.
+    #[command(after_help = "Examples:\n  hpb bench accounts\n  hpb bench accounts --counts 10000,1000000 --repeats 1 \
+                            --folder /var/tmp --json")]
+    Accounts(Accounts),
     /// Every port that this machine can open, bare and under the card, beside the kernel's TCP over the same cables
     ///
     /// Cables lie in network namespaces of the run's own: root, or a host that gives ordinary users namespaces.
@@ -200,6 +207,40 @@ pub(crate) struct Ledger {
 
     /// Where stores are made and removed again: commits are measured on its disk. A run that is interrupted leaves a folder
     /// hpb-bench-ledger-* there
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) folder: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Accounts {
+    /// Accounts of each state; figures are compared with the first's
+    #[arg(
+        long,
+        value_name = "N,N,N",
+        value_delimiter = ',',
+        default_values_t = accounts::COUNTS,
+        value_parser = RangedU64ValueParser::<u64>::new().range(accounts::ACCOUNTS_MIN..=accounts::ACCOUNTS_MAX)
+    )]
+    pub(crate) counts: Vec<u64>,
+
+    /// Transfers of each way, rounded up to whole slices of 1,024
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 131_072,
+        value_parser = RangedU64ValueParser::<u64>::new().range(1..=accounts::TRANSFERS_MAX)
+    )]
+    pub(crate) transfers: u64,
+
+    /// How often lookups and transfers are measured; the medians are printed
+    #[arg(long, value_name = "R", default_value_t = 3, value_parser = up_to(100))]
+    pub(crate) repeats: usize,
+
+    /// Where states are made and removed again: commits are measured on its disk. A run that is killed leaves a folder
+    /// hpb-bench-accounts-* there
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub(crate) folder: PathBuf,
 
