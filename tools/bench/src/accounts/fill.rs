@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use hpb_ledger::account::Account;
-use hpb_ledger::key::{self, ACCOUNT, BALANCE};
+use hpb_ledger::key::{self, ACCOUNT, BALANCE, SUM, SYSTEM};
+use hpb_ledger::lattice::LatticeSum;
 use hpb_ledger::lmdb::LmdbStore;
 use hpb_ledger::{FinalBatch, FinalPoint, Store as _, records};
 use hpb_types::{AccountName, Amount, Genesis, Hash, Height, KeyPair, PublicKey, SliceRef};
@@ -80,12 +81,25 @@ pub(super) fn fill(
     let mut store = open_store(&genesis, scratch.path())?;
     let began_ns = wall_ns();
     Chain::at_genesis(&genesis, store.clone(), 1)?;
+    let sum_key = key::of(SYSTEM, SUM);
+    let mut sum = store.get(&sum_key)?.and_then(|record| LatticeSum::from_record(&record)).unwrap_or_default();
     for first in (0..population.count).step_by(BATCH_ACCOUNTS) {
         watch.go_on()?;
         watch.tell(name, &format!("{first} filled"));
         let end = population.count.min(first + BATCH_ACCOUNTS as u64);
         let point = next_point(&store)?;
-        store.commit(&population.batch(first..end, point))?;
+        let mut batch = population.batch(first..end, point);
+        let treasury = key::of(TREASURY, BALANCE);
+        if let Some(before) = store.get(&treasury)? {
+            sum.remove(&treasury, &before);
+        }
+        for (key, value) in &batch.changes {
+            if let Some(value) = value {
+                sum.add(key, value);
+            }
+        }
+        batch.changes.insert(sum_key.to_vec(), Some(sum.to_record().to_vec()));
+        store.commit(&batch)?;
     }
     Ok(seconds_since(began_ns))
 }
