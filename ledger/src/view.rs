@@ -15,7 +15,8 @@ use crate::store::StoreError;
 use cells::{Cells, Known};
 
 /// What was read where: the value that the parent state held.
-pub type ReadSet = BTreeMap<Bytes, Option<Bytes>>;
+#[cfg(test)]
+type ReadSet = BTreeMap<Bytes, Option<Bytes>>;
 /// What is written where: the new value, or `None` where the key is removed.
 pub type ChangeSet = BTreeMap<Bytes, Option<Bytes>>;
 
@@ -175,7 +176,8 @@ impl<'s> View<'s> {
     }
 
     /// What was read from the parent state, and what was written.
-    pub fn into_sets(self) -> (ReadSet, ChangeSet) {
+    #[cfg(test)]
+    fn into_sets(self) -> (ReadSet, ChangeSet) {
         let reads = self.cells.iter().filter_map(|cell| Some((cell.key.clone(), cell.read.clone().into_value()?)));
         (reads.collect(), self.into_changes())
     }

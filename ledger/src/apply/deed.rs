@@ -64,7 +64,7 @@ pub(crate) fn perform(ground: &Ground<'_>, view: &mut View<'_>, deed: Deed<'_>) 
     Ok(Receipt { transaction: id, outcome, fee, units, events })
 }
 
-/// Whether what stands behind a deed satisfies an authorisation: the authority check's one caller here.
+/// Whether what stands behind a deed satisfies an authorisation.
 pub(crate) fn is_satisfied(
     view: &mut View<'_>,
     named: &Authorisation,

@@ -79,10 +79,7 @@ impl KeyFile {
     /// # Errors
     /// What the operating system says.
     pub fn draw() -> Result<Self, KeyFileError> {
-        let path = Path::new("/dev/urandom");
-        let mut seed = [0; 32];
-        fs::File::open(path).and_then(|mut file| file.read_exact(&mut seed)).map_err(failed("reading", path))?;
-        Ok(Self::from_seed(seed))
+        Ok(Self::from_seed(os_random()?))
     }
 
     /// The key of a seed.
@@ -162,6 +159,17 @@ impl core::fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "KeyFile({})", self.public())
     }
+}
+
+/// 32 bytes of the operating system's randomness.
+///
+/// # Errors
+/// What the operating system says.
+pub fn os_random() -> Result<[u8; 32], KeyFileError> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 32];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("reading", path))?;
+    Ok(bytes)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> KeyFileError + use<> {

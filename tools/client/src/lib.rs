@@ -9,5 +9,5 @@ pub mod session;
 
 pub use draft::{Draft, DraftError};
 pub use follow::{Follow, Step};
-pub use key_file::{KeyFile, KeyFileError};
+pub use key_file::{KeyFile, KeyFileError, os_random};
 pub use session::{NodeSession, SessionError};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hpb_base::Instant;
-use hpb_client::{Draft, Follow, KeyFile, NodeSession, SessionError, Step};
+use hpb_client::{Draft, Follow, KeyFile, NodeSession, SessionError, Step, os_random};
 use hpb_devnet::chain_view::ChainView;
 use hpb_devnet::terminals::confirm_k;
 use hpb_ledger::account::ACTIVE;
@@ -155,7 +155,7 @@ fn sign(
 
 /// What tells a transaction from others of the same content.
 fn draw_salt() -> Result<u64, Failure> {
-    let drawn = KeyFile::draw().map_err(Failure::work)?.public().0;
+    let drawn = os_random().map_err(Failure::work)?;
     Ok(drawn.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
