@@ -36,6 +36,7 @@ use hpb_types::{
 pub use one::judge_expiry;
 
 use crate::bytes::Bytes;
+use crate::changes::ChangeSet;
 use crate::checked::Checked;
 use crate::commitment::results_commitment;
 use crate::dpos;
@@ -46,7 +47,7 @@ use crate::key::{self, LOAD, SLOT_FEES, SUM, SYSTEM, TARIFF, WINDOW};
 use crate::lattice::LatticeSum;
 use crate::parallel::{self, Ahead, PART_LEN, Ran, Workers};
 use crate::records::{self, Included, SlotFees, Tariff, Window};
-use crate::view::{ChangeSet, SharedState, State, StateError, View};
+use crate::view::{SharedState, State, StateError, View};
 use deed::Ground;
 use one::work_of;
 

@@ -46,6 +46,13 @@ impl Bytes {
     }
 }
 
+impl Default for Bytes {
+    /// None.
+    fn default() -> Self {
+        Self(Held::InPlace { len: 0, bytes: [0; IN_PLACE_LEN_MAX] })
+    }
+}
+
 impl From<&[u8]> for Bytes {
     fn from(bytes: &[u8]) -> Self {
         Self::concat(&[bytes])

@@ -6,6 +6,7 @@
 //! that it does not know, and a store of another chain.
 
 use core::ops::ControlFlow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hpb_base::limits::DUE_PER_BLOCK_MAX;
@@ -21,6 +22,7 @@ use crate::authority::Standing;
 use crate::authority::delegation::Delegation;
 use crate::authority::explain::{self, Explained};
 use crate::bytes::Bytes;
+use crate::changes::ChangeSet;
 use crate::checked::Checked;
 use crate::deposit::Deposit;
 use crate::dpos::{self, EpochActivity, ProducerState, Stake};
@@ -36,7 +38,7 @@ use crate::supply::{Holdings, Supply};
 use crate::system::{Proposal, is_reserved};
 use crate::token::Vesting;
 use crate::tree::{FinaliseError, Finalised, InsertError, SharedStateAt, StateAt, Switch, Tree};
-use crate::view::{ChangeSet, State, StateError, View};
+use crate::view::{State, StateError, View};
 
 /// The ledger of one chain over a store.
 #[derive(Debug)]
@@ -527,20 +529,20 @@ fn check_chain(store: &impl Store, expected: ChainId) -> Result<(), OpenError> {
 
 /// The state that a genesis states.
 fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenError> {
-    let mut state = ChangeSet::new();
+    let mut state = BTreeMap::new();
     let supply = genesis.supply().ok_or(OpenError::Supply)?;
     for account in &genesis.accounts {
         if is_reserved(account.name) && !account.name.is_address_form() {
             return Err(OpenError::ReservedName(account.name));
         }
         let record = Account::with_keys(account.key, account.key);
-        state.insert(key::of(account.name, ACCOUNT), Some(records::store(&record)));
+        state.insert(key::of(account.name, ACCOUNT), records::store(&record));
         if account.balance != Amount::ZERO {
-            state.insert(key::of(account.name, BALANCE), Some(records::store_amount(account.balance)));
+            state.insert(key::of(account.name, BALANCE), records::store_amount(account.balance));
         }
         if !account.vesting.is_empty() {
             let vesting = Vesting { parts: account.vesting.clone() };
-            state.insert(key::of(account.name, VESTING), Some(records::store(&vesting)));
+            state.insert(key::of(account.name, VESTING), records::store(&vesting));
         }
     }
     for producer in &genesis.producers {
@@ -549,18 +551,16 @@ fn genesis_state(genesis: &Genesis, chain: ChainId) -> Result<ChangeSet, OpenErr
         }
     }
     dpos::genesis_state(genesis, &mut state);
-    state.insert(key::of(SYSTEM, CHAIN), Some(records::store(&chain)));
-    state.insert(key::of(SYSTEM, SUPPLY), Some(records::store(&supply)));
+    state.insert(key::of(SYSTEM, CHAIN), records::store(&chain));
+    state.insert(key::of(SYSTEM, SUPPLY), records::store(&supply));
     let tariff = Tariff { fees: genesis.fees, deposit_per_byte: genesis.deposit_per_byte };
-    state.insert(key::of(SYSTEM, TARIFF), Some(records::store(&tariff)));
+    state.insert(key::of(SYSTEM, TARIFF), records::store(&tariff));
     let mut sum = LatticeSum::default();
     for (key, value) in &state {
-        if let Some(value) = value {
-            sum.add(key, value);
-        }
+        sum.add(key, value);
     }
-    state.insert(key::of(SYSTEM, SUM), Some(sum.to_record()));
-    Ok(state)
+    state.insert(key::of(SYSTEM, SUM), sum.to_record());
+    Ok(state.into_iter().map(|(key, value)| (key, Some(value))).collect())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod archive;
 pub mod authority;
 pub mod bytes;
 pub mod chainlog;
+pub mod changes;
 pub mod checked;
 pub mod commitment;
 pub mod deposit;
@@ -26,8 +27,8 @@ pub mod lmdb;
 pub mod mempool;
 pub mod native;
 pub mod parallel;
-mod pending;
 pub mod records;
+mod resident;
 pub mod store;
 pub mod supply;
 pub mod sync_times;
@@ -40,13 +41,14 @@ pub mod watermark;
 
 pub use account::Account;
 pub use apply::{Built, ExecuteError, Executed, Rules, SliceContext};
+pub use changes::ChangeSet;
 pub use checked::Checked;
 pub use ledger::{AccountState, Ledger, OpenError};
 pub use mempool::{Mempool, MempoolLimits};
 pub use store::{Difference, FinalBatch, FinalPoint, MemoryStore, SharedStore, Store, StoreError};
 pub use supply::{Holdings, Supply};
 pub use tree::{FinalSlice, FinaliseError, Finalised, InsertError, Switch};
-pub use view::{ChangeSet, State, StateError};
+pub use view::{State, StateError};
 
 #[cfg(test)]
 mod testing;

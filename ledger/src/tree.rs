@@ -6,22 +6,24 @@
 //! included transactions, which are found again by hash: their records in the state are the truth, the index beside them
 //! is rebuilt from them.
 
-use core::cell::OnceCell;
+use core::cell::{OnceCell, RefCell};
+use core::mem;
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 
-use hpb_base::limits::{TREE_BYTES_MAX, TREE_SLICES_MAX};
+use hpb_base::limits::{RESIDENT_RECORDS_MAX, TREE_BYTES_MAX, TREE_SLICES_MAX};
 use hpb_types::{Event, Hash, Receipt, ScheduledProducer, SliceRef};
 
 use crate::apply::Executed;
 use crate::bytes::Bytes;
+use crate::changes::{Change, ChangeSet};
 use crate::hashed::{HashMap, HashSet};
 use crate::key::{self, INCLUDED, SYSTEM};
-use crate::pending::{Pending, changes_len, overlay_changes};
 use crate::records::{self, Included};
+use crate::resident::Residents;
 use crate::store::{FinalBatch, Reader, Store, StoreError};
 use crate::versions::{Path, Spot, Versions};
-use crate::view::{ChangeSet, SharedState, State, StateError};
+use crate::view::{SharedState, State, StateError};
 
 /// Why a slice can't join the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ struct Node {
 #[derive(Debug)]
 pub(crate) struct Tree<S> {
     store: S,
-    pending: Pending,
+    residents: Residents,
     root: SliceRef,
     root_spot: Spot,
     root_children: Vec<Hash>,
@@ -102,7 +104,6 @@ pub(crate) struct Tree<S> {
     /// Where each branch springs from, but for the first.
     forks: HashMap<u64, Fork>,
     next_branch: u64,
-    values: Versions<Bytes, Option<Bytes>>,
     ids: Versions<Hash, ()>,
     final_ids: HashSet<Hash>,
     bytes: usize,
@@ -120,20 +121,20 @@ impl<S: Store> Tree<S> {
     /// # Errors
     /// A store that can't be read or is damaged.
     pub(crate) fn open(store: S, root: SliceRef, next_commit: u64, initial: ChangeSet) -> Result<Self, StateError> {
-        let mut pending = Pending::new(next_commit);
+        let root_spot = Spot { branch: 0, depth: 0 };
+        let mut residents = Residents::new(next_commit);
         if !initial.is_empty() {
-            pending.absorb(root, initial);
+            residents.settle(root, initial, root_spot);
         }
         let mut tree = Self {
             store,
-            pending,
+            residents,
             root,
-            root_spot: Spot { branch: 0, depth: 0 },
+            root_spot,
             root_children: Vec::new(),
             nodes: HashMap::default(),
             forks: HashMap::default(),
             next_branch: 1,
-            values: Versions::default(),
             ids: Versions::default(),
             final_ids: HashSet::default(),
             bytes: 0,
@@ -206,9 +207,7 @@ impl<S: Store> Tree<S> {
         let Some(spot) = self.grow(&parent, reference.id) else {
             return Err(InsertError::NoSuchParent);
         };
-        for (key, value) in &executed.changes {
-            self.values.insert(key.clone(), spot, value.clone());
-        }
+        self.residents.add(&executed.changes, spot);
         for id in &executed.ids {
             self.ids.insert(*id, spot, ());
         }
@@ -266,7 +265,7 @@ impl<S: Store> Tree<S> {
                 self.drop_fork(sibling, &mut finalised.dropped);
             }
             let expired = self.expired_ids(&id)?;
-            let Some(node) = self.remove(&id) else {
+            let Some(node) = self.take(&id) else {
                 return Err(FinaliseError::NoSuchSlice);
             };
             (self.root, self.root_spot, self.root_children) = (node.reference, node.spot, node.children);
@@ -275,7 +274,7 @@ impl<S: Store> Tree<S> {
             }
             let Executed { ids, receipts, changes, .. } = node.executed;
             self.final_ids.extend(ids.iter().copied());
-            self.pending.absorb(node.reference, changes);
+            self.residents.settle(node.reference, changes, node.spot);
             finalised.slices.push(FinalSlice { reference: node.reference, ids, receipts });
         }
         Ok(finalised)
@@ -299,11 +298,9 @@ impl<S: Store> Tree<S> {
             return Ok(Vec::new());
         };
         let mut expired = Vec::new();
-        let mut overlay = BTreeMap::new();
-        overlay_changes(&node.executed.changes, &key::of(SYSTEM, INCLUDED), &mut overlay);
-        for (key, value) in overlay {
+        for (key, value) in node.executed.changes.within(&key::of(SYSTEM, INCLUDED)) {
             if value.is_none()
-                && let Some(record) = state.get(&Bytes::from(key))?
+                && let Some(record) = state.get(key)?
             {
                 let included: Included = records::load(&record).ok_or_else(|| StateError::damaged(key))?;
                 expired.extend(included.ids);
@@ -315,19 +312,17 @@ impl<S: Store> Tree<S> {
     fn drop_fork(&mut self, top: Hash, dropped: &mut Vec<SliceRef>) {
         let mut next = vec![top];
         while let Some(id) = next.pop() {
-            if let Some(node) = self.remove(&id) {
+            if let Some(node) = self.take(&id) {
+                self.residents.drop_unsettled(&node.executed.changes, node.spot);
                 dropped.push(node.reference);
                 next.extend(node.children);
             }
         }
     }
 
-    /// Takes a slice out of the tree, and what it changed out of sight.
-    fn remove(&mut self, id: &Hash) -> Option<Node> {
+    /// Takes a slice out of the tree, and its ids out of sight.
+    fn take(&mut self, id: &Hash) -> Option<Node> {
         let node = self.nodes.remove(id)?;
-        for key in node.executed.changes.keys() {
-            self.values.remove(key, node.spot);
-        }
         for id in &node.executed.ids {
             self.ids.remove(id, node.spot);
         }
@@ -361,19 +356,19 @@ impl<S: Store> Tree<S> {
         Some(switch)
     }
 
-    /// Hands gathered final changes to the writer.
     /// Bytes of what is not final and of final changes that are not committed.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.bytes + self.pending.bytes_len()
+        self.bytes + self.residents.uncommitted_bytes_len()
     }
 
+    /// Hands gathered final changes to the writer.
     pub(crate) fn hand_over(&mut self) -> Option<FinalBatch> {
-        self.pending.hand_over()
+        self.residents.hand_over()
     }
 
     /// Learns that the store holds every batch up to number `commit`.
     pub(crate) fn committed(&mut self, commit: u64) {
-        self.pending.committed(commit);
+        self.residents.committed(commit);
     }
 }
 
@@ -383,7 +378,7 @@ fn executed_len(executed: &Executed) -> usize {
     let events: usize = events.map(|event| size_of::<Event>() + event.data.len()).sum();
     let each = size_of::<Hash>() + size_of::<Receipt>();
     let next = executed.next.as_ref().map_or(0, |next| next.producers.len() * size_of::<ScheduledProducer>());
-    size_of::<Node>() + changes_len(&executed.changes) + events + next + each * executed.ids.len()
+    size_of::<Node>() + executed.changes.bytes_len() + events + next + each * executed.ids.len()
 }
 
 /// The state after one slice of the tree, for several workers.
@@ -407,19 +402,27 @@ pub(crate) struct StateAt<'t, S> {
     /// Made when the store is asked first. What was handed over stays in the tree until the tree is told that the store
     /// holds it, which nobody can while this stands: whether the reader sees it already makes no difference.
     reader: OnceCell<Box<dyn Reader + 't>>,
+    /// What the store said: the tree keeps it when this goes.
+    read: RefCell<Vec<Change>>,
 }
 
 impl<'t, S: Store> StateAt<'t, S> {
     fn new(tree: &'t Tree<S>, id: Hash, path: Path) -> Self {
-        Self { tree, id, path, reader: OnceCell::new() }
+        Self { tree, id, path, reader: OnceCell::new(), read: RefCell::default() }
     }
 
     fn stored(&self, key: &Bytes) -> Result<Option<Bytes>, StoreError> {
-        if let Some(reader) = self.reader.get() {
-            return reader.get(key);
+        let value = if let Some(reader) = self.reader.get() {
+            reader.get(key)?
+        } else {
+            let reader = self.tree.store.reader()?;
+            self.reader.get_or_init(|| reader).get(key)?
+        };
+        let mut read = self.read.borrow_mut();
+        if read.len() < RESIDENT_RECORDS_MAX {
+            read.push((key.clone(), value.clone()));
         }
-        let reader = self.tree.store.reader()?;
-        self.reader.get_or_init(|| reader).get(key)
+        Ok(value)
     }
 
     /// Visits every record whose key starts with `prefix`, ascending, until `visit` breaks.
@@ -461,21 +464,30 @@ impl<'t, S: Store> StateAt<'t, S> {
     /// What lies above the store within `prefix`, in order.
     fn overlay(&self, prefix: &[u8]) -> BTreeMap<&[u8], Option<&[u8]>> {
         let mut overlay = BTreeMap::new();
-        self.tree.pending.overlay(prefix, &mut overlay);
+        self.tree.residents.overlay(prefix, &mut overlay);
         for id in self.tree.line(&self.id).unwrap_or_default() {
             if let Some(node) = self.tree.nodes.get(&id) {
-                overlay_changes(&node.executed.changes, prefix, &mut overlay);
+                let within = node.executed.changes.within(prefix).iter();
+                overlay.extend(within.map(|(key, value)| (key.as_slice(), value.as_ref().map(Bytes::as_slice))));
             }
         }
         overlay
     }
 }
 
+impl<S> Drop for StateAt<'_, S> {
+    fn drop(&mut self) {
+        let read = mem::take(self.read.get_mut());
+        if !read.is_empty() {
+            self.tree.residents.note(read);
+        }
+    }
+}
+
 impl<S: Store> State for StateAt<'_, S> {
     fn get(&self, key: &Bytes) -> Result<Option<Bytes>, StateError> {
-        let held = self.tree.values.find(key, &self.path).or_else(|| self.tree.pending.get(key));
-        match held {
-            Some(value) => Ok(value.clone()),
+        match self.tree.residents.find(key, &self.path) {
+            Some(value) => Ok(value.cloned()),
             None => Ok(self.stored(key)?),
         }
     }

@@ -6,7 +6,6 @@
 
 use core::borrow::Borrow;
 use core::hash::Hash;
-use std::collections::hash_map::Entry;
 
 use crate::hashed::HashMap;
 
@@ -22,19 +21,25 @@ pub(crate) struct Spot {
 /// The way from a slice down: the deepest spot of each branch that it runs through, its own first.
 pub(crate) type Path = Vec<Spot>;
 
-/// Key to versions, ascending by spot.
+/// Key to versions.
 #[derive(Debug)]
 pub(crate) struct Versions<K, V> {
-    entries: HashMap<K, Of<V>>,
+    entries: HashMap<K, Line<V>>,
 }
 
-/// The versions of one key.
+/// The versions of one key, ascending by spot.
 #[derive(Debug)]
-enum Of<V> {
-    /// One, as most keys have, without a heap.
-    One(Spot, V),
-    /// Others than one.
+pub(crate) enum Line<V> {
+    /// At most one, as most keys have, without a heap.
+    Few(Option<(Spot, V)>),
+    /// Others.
     Many(Vec<(Spot, V)>),
+}
+
+impl<V> Default for Line<V> {
+    fn default() -> Self {
+        Self::Few(None)
+    }
 }
 
 impl<K, V> Default for Versions<K, V> {
@@ -46,10 +51,7 @@ impl<K, V> Default for Versions<K, V> {
 impl<K: Eq + Hash, V> Versions<K, V> {
     /// Adds the version of a spot that has none yet.
     pub(crate) fn insert(&mut self, key: K, spot: Spot, value: V) {
-        match self.entries.entry(key) {
-            Entry::Vacant(entry) => drop(entry.insert(Of::One(spot, value))),
-            Entry::Occupied(entry) => entry.into_mut().insert(spot, value),
-        }
+        self.entries.entry(key).or_default().insert(spot, value);
     }
 
     /// The version that the path's first slice sees.
@@ -61,8 +63,7 @@ impl<K: Eq + Hash, V> Versions<K, V> {
         if self.entries.is_empty() {
             return None;
         }
-        let versions = self.entries.get(key)?;
-        path.iter().find_map(|limit| versions.last_up_to(*limit))
+        self.entries.get(key)?.find(path)
     }
 
     /// Takes the version of a spot away.
@@ -70,18 +71,11 @@ impl<K: Eq + Hash, V> Versions<K, V> {
     where
         K: Borrow<Q>,
     {
-        let is_last = match self.entries.get_mut(key) {
-            Some(Of::One(one, _)) => *one == spot,
-            Some(Of::Many(versions)) => {
-                if let Ok(place) = versions.binary_search_by_key(&spot, |(spot, _)| *spot) {
-                    versions.remove(place);
-                }
-                versions.is_empty()
+        if let Some(line) = self.entries.get_mut(key) {
+            line.remove(spot);
+            if line.is_empty() {
+                self.entries.remove(key);
             }
-            None => false,
-        };
-        if is_last {
-            self.entries.remove(key);
         }
     }
 
@@ -92,27 +86,56 @@ impl<K: Eq + Hash, V> Versions<K, V> {
     }
 }
 
-impl<V> Of<V> {
-    fn insert(&mut self, spot: Spot, value: V) {
-        if let Self::One(..) = self
-            && let Self::One(one, first) = core::mem::replace(self, Self::Many(Vec::with_capacity(2)))
-        {
-            self.insert(one, first);
+impl<V> Line<V> {
+    /// Adds the version of a spot that has none yet.
+    pub(crate) fn insert(&mut self, spot: Spot, value: V) {
+        match self {
+            Self::Few(one @ None) => *one = Some((spot, value)),
+            Self::Few(one) => {
+                let mut versions = Vec::with_capacity(2);
+                versions.extend(one.take());
+                *self = Self::Many(versions);
+                self.insert(spot, value);
+            }
+            Self::Many(versions) => {
+                let place = versions.partition_point(|(other, _)| *other < spot);
+                versions.insert(place, (spot, value));
+            }
         }
-        if let Self::Many(versions) = self {
-            let place = versions.partition_point(|(other, _)| *other < spot);
-            versions.insert(place, (spot, value));
+    }
+
+    /// The version that the path's first slice sees.
+    pub(crate) fn find(&self, path: &[Spot]) -> Option<&V> {
+        if self.is_empty() { None } else { path.iter().find_map(|limit| self.last_up_to(*limit)) }
+    }
+
+    /// Takes the version of a spot away.
+    pub(crate) fn remove(&mut self, spot: Spot) {
+        match self {
+            Self::Few(one) => drop(one.take_if(|(other, _)| *other == spot)),
+            Self::Many(versions) => {
+                if let Ok(place) = versions.binary_search_by_key(&spot, |(spot, _)| *spot) {
+                    versions.remove(place);
+                }
+                if versions.is_empty() {
+                    *self = Self::Few(None);
+                }
+            }
         }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Few(None))
     }
 
     /// The deepest version of the spot's branch that is not below it.
     fn last_up_to(&self, limit: Spot) -> Option<&V> {
         let (spot, value) = match self {
-            Self::One(spot, value) => (spot, value),
+            Self::Few(one) => one.as_ref()?,
             Self::Many(versions) => {
                 let after = versions.partition_point(|(spot, _)| *spot <= limit);
-                let (spot, value) = versions.get(after.checked_sub(1)?)?;
-                (spot, value)
+                versions.get(after.checked_sub(1)?)?
             }
         };
         (spot.branch == limit.branch && spot.depth <= limit.depth).then_some(value)

@@ -17,6 +17,8 @@ mod schedule;
 mod stake;
 mod votes;
 
+use std::collections::BTreeMap;
+
 use hpb_types::{
     AccountName, Amount, Canonical, DposParameters, EngineChoice, Epoch, Genesis, RejectReason, Schedule, Slot,
 };
@@ -40,12 +42,13 @@ pub use votes::{
 };
 
 use crate::apply::{Rules, SliceContext};
+use crate::bytes::Bytes;
 use crate::host::read_record;
 use crate::key::{self, ACTIVITY, BEACON, DPOS, FIXED, POOL, PRODUCER, PRODUCER_KEY, ROSTER, TERM};
 use crate::native::Stop;
 use crate::records::{load, store, store_amount};
 use crate::token;
-use crate::view::{ChangeSet, StateError, View};
+use crate::view::{StateError, View};
 
 /// A registered producer as a query finds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,23 +103,23 @@ pub(crate) fn begin(
 
 /// Puts what a genesis says of producers, bonds and the pool into its state. Producers that stay for ever are registered
 /// too: their bonds are part of the supply.
-pub(crate) fn genesis_state(genesis: &Genesis, state: &mut ChangeSet) {
+pub(crate) fn genesis_state(genesis: &Genesis, state: &mut BTreeMap<Bytes, Bytes>) {
     let mut roster = Roster::default();
     for producer in &genesis.producers {
         let name = producer.name;
         let record = Producer::new(Epoch(0), producer.key, producer.beacon, producer.bond, String::new());
-        state.insert(key::of(name, PRODUCER), Some(store(&record)));
+        state.insert(key::of(name, PRODUCER), store(&record));
         for sub_key in [producers::slice_sub_key(&producer.key), producers::beacon_sub_key(&producer.beacon)] {
             let place = Place { account: DPOS, table: PRODUCER_KEY, sub_key: &sub_key };
-            state.insert(key::of_place(place), Some(store(&name)));
+            state.insert(key::of_place(place), store(&name));
         }
         roster.producers.push(name);
     }
-    state.insert(key::of(DPOS, ROSTER), Some(store(&roster)));
+    state.insert(key::of(DPOS, ROSTER), store(&roster));
     if let EngineChoice::Dpos(parameters) = &genesis.engine {
-        state.insert(key::of(DPOS, POOL), Some(store_amount(parameters.reward_pool)));
-        state.insert(key::of(DPOS, BEACON), Some(store(&genesis.schedule().seed)));
-        state.insert(key::of(DPOS, FIXED), Some(store(&Epoch(0))));
+        state.insert(key::of(DPOS, POOL), store_amount(parameters.reward_pool));
+        state.insert(key::of(DPOS, BEACON), store(&genesis.schedule().seed));
+        state.insert(key::of(DPOS, FIXED), store(&Epoch(0)));
     }
 }
 

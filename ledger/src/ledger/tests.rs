@@ -70,7 +70,11 @@ fn a_supply_that_is_not_conserved_is_seen() {
     let first = ledger.final_slice();
     let reference = slice(1, 0, 0);
     let mut executed = ledger.execute(&first.id, &context(&genesis, 1, 0), &[]).unwrap();
-    executed.changes.insert(key::of(name("alice"), BALANCE), Some(records::store_amount(Amount(ENDOWMENT.0 + 1))));
+    executed.changes = executed
+        .changes
+        .into_iter()
+        .chain([(key::of(name("alice"), BALANCE), Some(records::store_amount(Amount(ENDOWMENT.0 + 1))))])
+        .collect();
     ledger.insert(reference, first.id, executed).unwrap();
     assert!(!ledger.supply(&reference.id).unwrap().is_conserved());
     assert!(ledger.supply(&first.id).unwrap().is_conserved());

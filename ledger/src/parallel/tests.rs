@@ -13,13 +13,14 @@ use crate::account::{ACTIVE, OWNER, Parent, Permission};
 use crate::apply::{Built, ExecuteError, Executed};
 use crate::authority::delegation::{ActionPattern, Bound, Policy, Role};
 use crate::bytes::Bytes;
+use crate::changes::ChangeSet;
 use crate::key::TOKEN;
 use crate::ledger::Ledger;
 use crate::store::MemoryStore;
 use crate::system::{create_action, grant_action, revoke_action, set_permission_action, set_role_action};
 use crate::testing::{body, by, context, genesis, key_of, name, signed, slice, unsigned};
 use crate::token::{TRANSFER, transfer_action};
-use crate::view::{ChangeSet, StateError};
+use crate::view::StateError;
 
 /// As many threads as it says.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ const UNINDEXED_MAX: usize = 8;
 
 /// What is known of one key on one side of a view.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) enum Known {
+pub(crate) enum Known {
     /// Not read, or not written.
     #[default]
     Nothing,
@@ -26,8 +26,13 @@ pub(super) enum Known {
 }
 
 impl Known {
-    pub(super) fn of(value: Option<Bytes>) -> Self {
+    pub(crate) fn of(value: Option<Bytes>) -> Self {
         value.map_or(Self::Absent, Self::Present)
+    }
+
+    /// What lies there, if something does.
+    pub(crate) fn value(&self) -> Option<&Bytes> {
+        if let Self::Present(value) = self { Some(value) } else { None }
     }
 
     #[allow(clippy::option_option, reason = "the inner option is a change set's own: a value or a removal")]

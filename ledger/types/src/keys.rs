@@ -81,20 +81,54 @@ impl Hash {
     /// BLAKE3 of "hpb", the length of `domain` u8, `domain`, then each part as its length u32 and its bytes: no two
     /// (domain, parts) are hashed as the same bytes. A domain has at most 255 bytes.
     pub fn of_parts(domain: &str, parts: &[&[u8]]) -> Self {
-        Self(*hasher_of_parts(domain, parts).finalize().as_bytes())
+        Self(match join(domain, parts, &mut [0; JOINED_LEN_MAX]) {
+            Some(bytes) => *blake3::hash(bytes).as_bytes(),
+            None => *hasher_of_parts(domain, parts).finalize().as_bytes(),
+        })
     }
 
     /// Fills `output` with BLAKE3's extendable output for what [`of_parts`](Self::of_parts) hashes; its first 32 bytes are
     /// that hash.
     pub fn fill_of_parts(domain: &str, parts: &[&[u8]], output: &mut [u8]) {
-        hasher_of_parts(domain, parts).finalize_xof().fill(output);
+        match join(domain, parts, &mut [0; JOINED_LEN_MAX]) {
+            Some(bytes) => blake3::Hasher::new().update(bytes).finalize_xof().fill(output),
+            None => hasher_of_parts(domain, parts).finalize_xof().fill(output),
+        }
     }
 }
+
+/// What is hashed in pieces when it is longer. Most of what a chain hashes is shorter, and hashed in one go.
+const JOINED_LEN_MAX: usize = 512;
+
+/// All bytes of a domain and parts as they are hashed, if they are few.
+fn join<'j>(domain: &str, parts: &[&[u8]], joined: &'j mut [u8; JOINED_LEN_MAX]) -> Option<&'j [u8]> {
+    let head_len = TAG.len() + 1 + domain.len();
+    let len = parts.iter().fold(head_len, |len, part| len.saturating_add(size_of::<u32>() + part.len()));
+    if len > JOINED_LEN_MAX || domain.len() > usize::from(u8::MAX) {
+        return None;
+    }
+    let mut at = 0;
+    let mut put = |part: &[u8]| {
+        joined[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    };
+    put(TAG);
+    put(&[domain.len() as u8]);
+    put(domain.as_bytes());
+    for part in parts {
+        put(&(part.len() as u32).to_le_bytes());
+        put(part);
+    }
+    Some(&joined[..len])
+}
+
+/// What every hashed string begins with.
+const TAG: &[u8] = b"hpb";
 
 fn hasher_of_parts(domain: &str, parts: &[&[u8]]) -> blake3::Hasher {
     assert!(u8::try_from(domain.len()).is_ok(), "a domain is a word or two");
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"hpb").update(&[domain.len() as u8]).update(domain.as_bytes());
+    hasher.update(TAG).update(&[domain.len() as u8]).update(domain.as_bytes());
     for part in parts {
         assert!(u32::try_from(part.len()).is_ok(), "a hashed part is below 4 GiB");
         hasher.update(&(part.len() as u32).to_le_bytes()).update(part);
@@ -220,5 +254,24 @@ impl Signer for KeyPair {
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyPair({})", self.public())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hashed_in_one_go_is_what_is_hashed_in_pieces() {
+        let bytes = [7; 2 * JOINED_LEN_MAX];
+        for len in (0..=bytes.len()).step_by(7).chain(JOINED_LEN_MAX - 32..=JOINED_LEN_MAX) {
+            let parts: [&[u8]; 3] = [&bytes[..len / 3], &[], &bytes[len / 3..len]];
+            let hasher = hasher_of_parts("domain", &parts);
+            assert_eq!(Hash::of_parts("domain", &parts).0, *hasher.finalize().as_bytes(), "{len}");
+            let (mut output, mut expected) = ([0; 100], [0; 100]);
+            Hash::fill_of_parts("domain", &parts, &mut output);
+            hasher.finalize_xof().fill(&mut expected);
+            assert_eq!(output, expected, "{len}");
+        }
     }
 }

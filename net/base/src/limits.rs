@@ -206,6 +206,11 @@ pub const EVENT_BYTES_PER_TRANSACTION_MAX: usize = 64 << 10;
 pub const TREE_SLICES_MAX: usize = 1 << 20;
 /// Bytes of keys, values and receipts of slices that are not final, and of final changes that are not committed.
 pub const TREE_BYTES_MAX: usize = 1 << 30;
+/// Records of the state that stay in memory although the store holds them, because they were used lately: some 20 MB of
+/// them, as most are short.
+pub const RESIDENT_RECORDS_MAX: usize = 1 << 16;
+/// The longest value of such a record, in bytes.
+pub const RESIDENT_VALUE_LEN_MAX: usize = 512;
 /// Batches of final changes that the writer has not committed yet.
 pub const FINAL_BATCHES_MAX: usize = 4;
 

@@ -61,13 +61,13 @@ fn the_roster_is_bounded() {
     let context = chain.context(1);
     let mut executed = chain.execute(&context, &[]).unwrap();
     let mut roster = Roster { producers: vec![name("prod-a"); CANDIDATES_MAX] };
-    executed.changes.insert(key::of(DPOS, ROSTER), Some(store(&roster)));
+    executed.changes = executed.changes.into_iter().chain([(key::of(DPOS, ROSTER), Some(store(&roster)))]).collect();
     chain.insert(&context, executed);
     assert_eq!(chain.register("alice"), Err(RejectReason::ListFull));
     let context = chain.context(1);
     let mut executed = chain.execute(&context, &[]).unwrap();
     roster.producers.pop();
-    executed.changes.insert(key::of(DPOS, ROSTER), Some(store(&roster)));
+    executed.changes = executed.changes.into_iter().chain([(key::of(DPOS, ROSTER), Some(store(&roster)))]).collect();
     chain.insert(&context, executed);
     assert_eq!(chain.register("alice"), Ok(()), "one place is left, and its record can be read and written");
 }

@@ -42,7 +42,7 @@ fn an_account_without_anything_leaves_no_record() {
     let context = chain.context(1);
     let transaction = chain.transaction("alice", vec![stake("alice", 0)]);
     let executed = chain.execute(&context, &[transaction]).unwrap();
-    assert_eq!(executed.changes[&place], None);
+    assert_eq!(executed.changes.get(&place), Some(&None));
 }
 
 #[test]
