@@ -118,15 +118,29 @@ impl<E> Check<'_, '_, E> {
         let authority = &permission.authority;
         let keys = authority.keys.iter().map(|part| (part.weight, Part::Key(&part.key)));
         let accounts = authority.accounts.iter().map(|part| (part.weight, Part::Account(&part.authorisation)));
+        let waits = authority.waits.iter().map(|part| (part.weight, Part::Wait(part.wait_ms)));
+        // One alone, as most permissions have, is in order.
+        if authority.keys.len() + authority.accounts.len() <= 1 {
+            return self.reach(authority.threshold, keys.chain(accounts).chain(waits), depth);
+        }
         let mut parts: Vec<(u16, Part<'_>)> = keys.chain(accounts).collect();
         parts.sort_by_key(|(weight, _)| Reverse(*weight));
-        parts.extend(authority.waits.iter().map(|part| (part.weight, Part::Wait(part.wait_ms))));
+        self.reach(authority.threshold, parts.into_iter().chain(waits), depth)
+    }
+
+    /// The keys that it takes to reach `threshold`, if parts are looked at in this order.
+    fn reach<'p>(
+        &mut self,
+        threshold: u32,
+        parts: impl Iterator<Item = (u16, Part<'p>)>,
+        depth: usize,
+    ) -> Result<Option<u64>, E> {
         let (mut reached, mut used) = (0_u32, 0_u64);
         for (weight, part) in parts {
             if let Some(needed) = self.part(part, depth)? {
                 reached += u32::from(weight);
                 used |= needed;
-                if reached >= authority.threshold {
+                if reached >= threshold {
                     return Ok(Some(used));
                 }
             }

@@ -5,7 +5,7 @@ use core::ops::Deref;
 use std::sync::Arc;
 
 use hpb_base::limits::{ACTIONS_MAX, AUTHORISATIONS_MAX, SIGNATURES_MAX, TRANSACTION_LEN_MAX};
-use hpb_types::{Canonical, Hash, RejectReason, Transaction};
+use hpb_types::{Canonical, Hash, PublicKey, RejectReason, Transaction};
 
 /// A transaction whose key signatures are good, with its id and length. Cheap to copy.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ struct Inner {
     transaction: Transaction,
     id: Hash,
     len: usize,
+    signers: Vec<PublicKey>,
 }
 
 impl Checked {
@@ -43,8 +44,8 @@ impl Checked {
         if !counts_fit || len > TRANSACTION_LEN_MAX {
             return Err(RejectReason::Malformed);
         }
-        let id = transaction.id();
-        Ok(Self(Arc::new(Inner { transaction, id, len })))
+        let (id, signers) = (transaction.id(), transaction.keys().copied().collect());
+        Ok(Self(Arc::new(Inner { transaction, id, len, signers })))
     }
 
     /// The transaction's id.
@@ -55,6 +56,11 @@ impl Checked {
     /// Its canonical bytes' count, signatures included: what the fee is paid for.
     pub fn bytes_len(&self) -> usize {
         self.0.len
+    }
+
+    /// The keys that signed it, in order.
+    pub fn signers(&self) -> &[PublicKey] {
+        &self.0.signers
     }
 
     /// The transaction.

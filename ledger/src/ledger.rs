@@ -122,6 +122,13 @@ impl<S: Store> Ledger<S> {
         self
     }
 
+    /// Leaves out what slices commit to: to measure execution by itself. No node takes such a slice.
+    #[must_use]
+    pub fn without_commitments(mut self) -> Self {
+        self.rules.commits = false;
+        self
+    }
+
     /// Has slices executed by these workers.
     #[must_use]
     pub fn with_workers(mut self, workers: Arc<dyn Workers + Send>) -> Self {

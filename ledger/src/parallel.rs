@@ -54,7 +54,7 @@ impl Workers for Alone {
 const SUMMED_LEN: usize = 64;
 
 /// What differences come to in the sum of a state.
-pub(crate) fn sum(differences: &[Difference], workers: &dyn Workers) -> LatticeSum {
+pub(crate) fn sum(differences: &[Difference<'_>], workers: &dyn Workers) -> LatticeSum {
     let next = AtomicUsize::new(0);
     let total = Mutex::new(LatticeSum::default());
     let summing = || {

@@ -14,7 +14,7 @@ use hpb_types::Hash;
 use crate::bytes::Bytes;
 use crate::changes::ChangeSet;
 use crate::store::StoreError;
-use cells::Cells;
+use cells::{Cell, Cells};
 
 pub(crate) use cells::Known;
 
@@ -87,12 +87,18 @@ impl<S: State + Sync> SharedState for S {
 pub(crate) struct Tracked(Cells);
 
 /// A key whose value a view changes.
-pub(crate) struct Difference {
-    pub(crate) key: Bytes,
+pub(crate) struct Difference<'v> {
+    pub(crate) key: &'v Bytes,
     /// What lies there in the parent state.
-    pub(crate) before: Option<Bytes>,
+    pub(crate) before: Option<&'v Bytes>,
     /// What is written.
-    pub(crate) after: Option<Bytes>,
+    pub(crate) after: Option<&'v Bytes>,
+}
+
+impl<'v> Difference<'v> {
+    fn of(cell: &'v Cell) -> Self {
+        Self { key: &cell.key, before: cell.read.value(), after: cell.written.value() }
+    }
 }
 
 /// Reads and writes on top of a parent state.
@@ -188,23 +194,15 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// A parent state that can't be read.
-    pub(crate) fn differences(&mut self) -> Result<Vec<Difference>, StateError> {
+    pub(crate) fn differences(&mut self) -> Result<Vec<Difference<'_>>, StateError> {
         let state = self.state;
-        let mut differences = Vec::new();
         for cell in self.cells.iter_mut().filter(|cell| cell.written != Known::Nothing) {
             if cell.read == Known::Nothing {
                 cell.read = Known::of(state.get(&cell.key)?);
             }
-            if cell.read != cell.written {
-                let (before, after) = (cell.read.clone().into_value(), cell.written.clone().into_value());
-                differences.push(Difference {
-                    key: cell.key.clone(),
-                    before: before.flatten(),
-                    after: after.flatten(),
-                });
-            }
         }
-        Ok(differences)
+        let different = self.cells.iter().filter(|cell| cell.written != Known::Nothing && cell.read != cell.written);
+        Ok(different.map(Difference::of).collect())
     }
 
     /// What was written.

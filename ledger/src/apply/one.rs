@@ -2,7 +2,7 @@
 
 use hpb_base::UnixMillis;
 use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, TRANSACTION_UNITS_MAX};
-use hpb_types::{Amount, Authorisation, PublicKey, Receipt, RejectReason};
+use hpb_types::{Amount, Receipt, RejectReason};
 use hpb_vm::{Intent, Meter};
 
 use super::deed::{Deed, Ground, is_satisfied, perform, units_max};
@@ -24,8 +24,7 @@ pub(crate) fn transact(
     transaction: &Checked,
     is_seen: bool,
 ) -> Result<Result<Receipt, RejectReason>, StateError> {
-    let keys: Vec<PublicKey> = transaction.keys().copied().collect();
-    let standing = Standing::signed(&keys);
+    let standing = Standing::signed(transaction.signers());
     let fit = match (Fitness { ground, view: &mut *view, transaction, standing }).judge(is_seen)? {
         Ok(fit) => fit,
         Err(reason) => return Ok(Err(reason)),
@@ -116,17 +115,21 @@ impl Fitness<'_, '_> {
     /// The first of the transaction's authorisations by which the payer stands behind it.
     fn payer_authorisation(&mut self, payer: Account) -> Result<Option<usize>, StateError> {
         let body = &self.transaction.body;
-        let pays = |named: &Authorisation| named.account == body.payer && payer.covers(named.permission, ACTIVE);
-        let paying = body.authorisations.iter().enumerate().filter(|(_, named)| pays(named));
-        let paying: Vec<(usize, &Authorisation)> = paying.collect();
+        // Which of them are the payer's own: bit i for the i-th, of which there are at most 64.
+        let mut paying = 0_u64;
+        for (index, named) in body.authorisations.iter().enumerate() {
+            if named.account == body.payer && payer.covers(named.permission, ACTIVE) {
+                paying |= 1 << index;
+            }
+        }
         // The record at hand need not be decoded again.
         let mut read = Some(payer);
         let mut accounts = |account| match read.take_if(|_| account == body.payer) {
             Some(record) => Ok(Some(record)),
             None => read_account(self.view, account),
         };
-        for (index, named) in paying {
-            if authority::judge(named, self.standing, &mut accounts)?.is_some() {
+        for (index, named) in body.authorisations.iter().enumerate() {
+            if paying & 1 << index != 0 && authority::judge(named, self.standing, &mut accounts)?.is_some() {
                 return Ok(Some(index));
             }
         }
