@@ -27,7 +27,6 @@ use hpb_base::canary::{self, Canary};
 use hpb_base::limits::{EXPIRY_AHEAD_MS_MAX, SLICE_BYTES_MAX, TRANSACTIONS_PER_SLICE_MAX};
 use hpb_types::evidence::Judge;
 use hpb_types::genesis::PRODUCERS_MIN;
-use hpb_types::slice::transactions_root;
 use hpb_types::{
     AccountName, Amount, ChainId, DposParameters, EngineChoice, Epochs, Genesis, Hash, Outcome, Receipt, RejectReason,
     ResultsCommitment, Schedule, Slot, verify,
@@ -38,7 +37,7 @@ pub use one::judge_expiry;
 use crate::bytes::Bytes;
 use crate::changes::ChangeSet;
 use crate::checked::Checked;
-use crate::commitment::results_commitment;
+use crate::commitment::Hashed;
 use crate::dpos;
 use crate::fees::Load;
 use crate::hashed::HashSet;
@@ -418,11 +417,9 @@ impl<'s> Executor<'s> {
 
     /// Takes over what a transaction came to ahead of its turn, if it would come to the same here.
     fn take_over(&mut self, transaction: &Checked, ran: &mut Ran) -> Option<Result<Receipt, RejectReason>> {
-        if self.ids_seen.contains(&transaction.id()) || !self.view.reads_alike(&ran.tracked) {
-            self.view.learn(&ran.tracked);
+        if self.ids_seen.contains(&transaction.id()) || !self.view.take_over(&mut ran.tracked) {
             return None;
         }
-        self.view.join(&ran.tracked);
         ran.came.take()
     }
 
@@ -460,8 +457,7 @@ impl<'s> Executor<'s> {
             self.join_ids(context.slot)?;
         }
         let (transactions_root, results) = if self.ground.rules.commits {
-            let state = self.sum(workers)?;
-            (transactions_root(self.ids.iter().copied()), results_commitment(&self.receipts, state))
+            self.commit(workers)?
         } else {
             (Hash::ZERO, ResultsCommitment { scheme: 0, hash: Hash::ZERO })
         };
@@ -469,17 +465,19 @@ impl<'s> Executor<'s> {
         Ok(Executed { ids: self.ids, receipts: self.receipts, changes, transactions_root, results, next: self.next })
     }
 
-    /// Brings the sum of the state to what is written by now; its root.
-    fn sum(&mut self, workers: &dyn Workers) -> Result<Hash, StateError> {
+    /// Hashes what the slice has come to, and brings the sum of the state to what is written by now: what the slice says
+    /// of its transactions and of its results.
+    fn commit(&mut self, workers: &dyn Workers) -> Result<(Hash, ResultsCommitment), StateError> {
         let sum_key = key::of(SYSTEM, SUM);
         let mut sum = self.view.get(&sum_key)?.and_then(|record| LatticeSum::from_record(record));
         let sum = sum.as_mut().ok_or_else(|| StateError::damaged(&sum_key))?;
         let differences = self.view.differences()?;
+        let hashed = Hashed::of(&self.ids, &self.receipts, &differences, workers);
         if !differences.is_empty() {
-            sum.join(&parallel::sum(&differences, workers));
+            sum.join(&hashed.sum);
             self.view.set(sum_key, Some(sum.to_record()));
         }
-        Ok(sum.root())
+        Ok((hashed.transactions, hashed.results(sum.root())))
     }
 
     fn join_fees(&mut self, context: &SliceContext) -> Result<(), StateError> {

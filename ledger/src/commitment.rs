@@ -2,7 +2,14 @@
 //! either can be proven (PROTOCOL.md, "Fields": scheme 1).
 
 use hpb_types::codec::Writer;
-use hpb_types::{Hash, MerkleProof, Receipt, ResultsCommitment, merkle_root};
+use hpb_types::slice::TRANSACTIONS;
+use hpb_types::{
+    Hash, MERKLE_PART_LEN, MerkleProof, Receipt, ResultsCommitment, merkle_root, merkle_root_of_parts, merkle_top,
+};
+
+use crate::lattice::LatticeSum;
+use crate::parallel::{Workers, spread};
+use crate::view::Difference;
 
 /// The scheme's number.
 pub const SCHEME: u8 = 1;
@@ -12,6 +19,80 @@ pub const RECEIPTS: &str = "receipts";
 /// The commitment: the tagged hash `results` of the root over the receipts and the root of the state.
 pub fn results_commitment(receipts: &[Receipt], state: Hash) -> ResultsCommitment {
     commitment(merkle_root(RECEIPTS, &leaves(receipts)), state)
+}
+
+/// Differences that one worker sums in one go.
+const SUMMED_LEN: usize = 64;
+
+/// What the hashes of a slice come to.
+pub(crate) struct Hashed {
+    /// The root over its transactions.
+    pub(crate) transactions: Hash,
+    /// The root over its receipts.
+    receipts: Hash,
+    /// What its changes add to the sum of the state.
+    pub(crate) sum: LatticeSum,
+}
+
+impl Hashed {
+    /// Hashes what a slice comes to, on all workers.
+    pub(crate) fn of(
+        ids: &[Hash],
+        receipts: &[Receipt],
+        differences: &[Difference<'_>],
+        workers: &dyn Workers,
+    ) -> Self {
+        let ids_parts: Vec<&[Hash]> = ids.chunks(MERKLE_PART_LEN).collect();
+        let receipts_parts: Vec<&[Receipt]> = receipts.chunks(MERKLE_PART_LEN).collect();
+        let differences_parts: Vec<&[Difference<'_>]> = differences.chunks(SUMMED_LEN).collect();
+        let tops_count = ids_parts.len() + receipts_parts.len();
+        let pieces = spread(tops_count + differences_parts.len(), workers, &|number| {
+            if let Some(ids) = ids_parts.get(number) {
+                Piece::Top(merkle_top(ids))
+            } else if let Some(receipts) = receipts_parts.get(number - ids_parts.len()) {
+                Piece::Top(merkle_top(&leaves(receipts)))
+            } else {
+                Piece::Sum(sum(differences_parts[number - tops_count]))
+            }
+        });
+        let (mut tops, mut total) = (Vec::with_capacity(tops_count), LatticeSum::default());
+        for piece in pieces {
+            match piece {
+                Piece::Top(top) => tops.push(top),
+                Piece::Sum(sum) => total.join(&sum),
+            }
+        }
+        let (ids_tops, receipts_tops) = tops.split_at(ids_parts.len());
+        Self {
+            transactions: merkle_root_of_parts(TRANSACTIONS, ids.len(), ids_tops),
+            receipts: merkle_root_of_parts(RECEIPTS, receipts.len(), receipts_tops),
+            sum: total,
+        }
+    }
+
+    /// What the slice says of its results, if it leads to the state of that root.
+    pub(crate) fn results(&self, state: Hash) -> ResultsCommitment {
+        commitment(self.receipts, state)
+    }
+}
+
+enum Piece {
+    Top(Hash),
+    Sum(LatticeSum),
+}
+
+/// What differences add to the sum of a state.
+fn sum(differences: &[Difference<'_>]) -> LatticeSum {
+    let mut sum = LatticeSum::default();
+    for Difference { key, before, after } in differences {
+        if let Some(before) = before {
+            sum.remove(key, before);
+        }
+        if let Some(after) = after {
+            sum.add(key, after);
+        }
+    }
+    sum
 }
 
 fn commitment(receipts: Hash, state: Hash) -> ResultsCommitment {

@@ -19,8 +19,7 @@ use hpb_types::{Receipt, RejectReason};
 use crate::apply::deed::Ground;
 use crate::apply::one::transact;
 use crate::checked::Checked;
-use crate::lattice::LatticeSum;
-use crate::view::{Difference, SharedState, State, Tracked, View};
+use crate::view::{SharedState, State, Tracked, View};
 
 /// Transactions that are run ahead in one go: what two may run at the same time, and one of them for nothing.
 pub(crate) const PART_LEN: usize = 8;
@@ -50,33 +49,28 @@ impl Workers for Alone {
     }
 }
 
-/// Differences that one worker sums in one go.
-const SUMMED_LEN: usize = 64;
-
-/// What differences come to in the sum of a state.
-pub(crate) fn sum(differences: &[Difference<'_>], workers: &dyn Workers) -> LatticeSum {
-    let next = AtomicUsize::new(0);
-    let total = Mutex::new(LatticeSum::default());
-    let summing = || {
-        let mut own = LatticeSum::default();
-        while let Some(part) = differences.chunks(SUMMED_LEN).nth(next.fetch_add(1, Ordering::Relaxed)) {
-            for Difference { key, before, after } in part {
-                if let Some(before) = before {
-                    own.remove(key, before);
-                }
-                if let Some(after) = after {
-                    own.add(key, after);
-                }
-            }
-        }
-        total.lock().unwrap_or_else(PoisonError::into_inner).join(&own);
-    };
-    if workers.count() > 1 && differences.len() > 2 * SUMMED_LEN {
-        workers.run(&mut || summing(), &summing);
-    } else {
-        summing();
+/// Does `count` pieces of work, each once, by whichever worker comes to it first; what they come to, in order.
+pub(crate) fn spread<T: Send>(count: usize, workers: &dyn Workers, piece: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+    if workers.count() <= 1 || count <= 1 {
+        return (0..count).map(piece).collect();
     }
-    total.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(count));
+    let work = || {
+        let mut own = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            own.push((number, piece(number)));
+        }
+        done.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
+    };
+    workers.run(&mut || work(), &work);
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, came)| came).collect()
 }
 
 /// Whether it is worth it.

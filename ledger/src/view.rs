@@ -108,6 +108,8 @@ pub struct View<'s> {
     /// What stood in `written` of which cell before each write within an open scope.
     undo: Vec<(usize, Known)>,
     scopes_open: usize,
+    /// Where the cells of what is taken over lie here; kept for its room.
+    places: Vec<usize>,
 }
 
 /// An open scope of a view, to be handed back to [`View::keep`] or [`View::undo`], inner ones first.
@@ -120,7 +122,7 @@ pub struct Scope {
 impl<'s> View<'s> {
     /// A view that has read and written nothing.
     pub fn new(state: &'s dyn State) -> Self {
-        Self { state, cells: Cells::default(), undo: Vec::new(), scopes_open: 0 }
+        Self { state, cells: Cells::default(), undo: Vec::new(), scopes_open: 0, places: Vec::new() }
     }
 
     /// The parent state.
@@ -216,34 +218,32 @@ impl<'s> View<'s> {
         Tracked(self.cells)
     }
 
-    /// Whether another view, which wrote on the parent state alone, would have read here what it read there.
-    pub(crate) fn reads_alike(&self, other: &Tracked) -> bool {
-        let written = |key| self.cells.find(key).map(|place| &self.cells.get(place).written);
-        other.0.iter().filter(|cell| cell.read != Known::Nothing).all(|cell| match written(&cell.key) {
-            None | Some(Known::Nothing) => true,
-            Some(written) => *written == cell.read,
-        })
-    }
-
-    /// Reads what another view, which stands on the parent state itself, read there: it need not be asked again.
-    pub(crate) fn learn(&mut self, other: &Tracked) {
-        for cell in other.0.iter().filter(|cell| cell.read != Known::Nothing) {
+    /// Takes over what another view came to that stands on the parent state itself: writes what it wrote, if it would have
+    /// read here what it read there; whether it would. What it read there is known here then, and need not be asked again.
+    pub(crate) fn take_over(&mut self, other: &mut Tracked) -> bool {
+        assert!(self.scopes_open == 0, "what is taken over is not undone");
+        let mut is_alike = true;
+        self.places.clear();
+        for cell in other.0.iter_mut() {
             let place = self.cells.find(&cell.key).unwrap_or_else(|| self.cells.add(cell.key.clone()));
+            self.places.push(place);
             let own = self.cells.at(place);
+            if cell.read == Known::Nothing {
+                continue;
+            }
+            is_alike &= own.written == Known::Nothing || own.written == cell.read;
             if own.read == Known::Nothing {
-                own.read = cell.read.clone();
+                own.read = core::mem::take(&mut cell.read);
             }
         }
-    }
-
-    /// Writes what another view wrote that stands on the parent state itself, and knows what that one read there.
-    pub(crate) fn join(&mut self, other: &Tracked) {
-        self.learn(other);
-        for cell in other.0.iter() {
-            if let Some(value) = cell.written.clone().into_value() {
-                self.set(cell.key.clone(), value);
+        if is_alike {
+            for (cell, place) in other.0.iter_mut().zip(&self.places) {
+                if cell.written != Known::Nothing {
+                    self.cells.at(*place).written = core::mem::take(&mut cell.written);
+                }
             }
         }
+        is_alike
     }
 }
 

@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hpb_types::{Canonical, Height};
 
+use hpb_types::slice::transactions_root;
+
 use super::*;
 use crate::account::OWNER;
 use crate::account::{ACTIVE, Account};
+use crate::commitment::results_commitment;
 use crate::key::{ACCOUNT, BALANCE, INCLUDED};
 use crate::ledger::Ledger;
 use crate::parallel::Alone;

@@ -82,11 +82,6 @@ impl Cells {
         place
     }
 
-    /// The cell at a place.
-    pub(super) fn get(&self, place: usize) -> &Cell {
-        &self.list[place]
-    }
-
     /// The cell at a place, to be changed.
     pub(super) fn at(&mut self, place: usize) -> &mut Cell {
         &mut self.list[place]

@@ -11,21 +11,30 @@ use crate::keys::Hash;
 /// The root over `leaves`, in order, in `domain`: the tagged hash of their number (u32) and the tree's top, or of zeroes
 /// where there is no leaf.
 pub fn merkle_root(domain: &str, leaves: &[Hash]) -> Hash {
-    root_of(domain, leaves.len() as u32, top(leaves))
+    root_of(domain, leaves.len() as u32, merkle_top(leaves))
+}
+
+/// Leaves that several workers hash apart. A power of two: so many in a row, from a multiple of it on, have an inner node
+/// of the tree to themselves, and so have those that are left at the end.
+pub const MERKLE_PART_LEN: usize = 64;
+
+/// The root over `count` leaves whose parts of [`MERKLE_PART_LEN`] have these tops ([`merkle_top`]), in order.
+pub fn merkle_root_of_parts(domain: &str, count: usize, tops: &[Hash]) -> Hash {
+    root_of(domain, count as u32, merkle_top(tops))
 }
 
 fn root_of(domain: &str, count: u32, top: Hash) -> Hash {
     Hash::of_parts(domain, &[&count.to_le_bytes(), &top.0])
 }
 
-/// The top of the tree over `leaves`.
-fn top(leaves: &[Hash]) -> Hash {
+/// The top of the tree over `leaves`: zeroes where there is no leaf.
+pub fn merkle_top(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => Hash::ZERO,
         [leaf] => *leaf,
         _ => {
             let (left, right) = leaves.split_at(split(leaves.len()));
-            node(top(left), top(right))
+            node(merkle_top(left), merkle_top(right))
         }
     }
 }
@@ -65,11 +74,11 @@ impl MerkleProof {
         while rest.len() > 1 {
             let (left, right) = rest.split_at(split(rest.len()));
             if at < left.len() {
-                path.push(top(right));
+                path.push(merkle_top(right));
                 rest = left;
             } else {
                 at -= left.len();
-                path.push(top(left));
+                path.push(merkle_top(left));
                 rest = right;
             }
         }
@@ -126,6 +135,15 @@ mod tests {
         assert_eq!(merkle_root("list", &[]), root_of("list", 0, Hash::ZERO));
         assert_ne!(merkle_root("list", &all), merkle_root("other", &all));
         assert_ne!(merkle_root("list", &all[..2]), merkle_root("list", &[first]), "a node is no leaf");
+    }
+
+    #[test]
+    fn parts_come_to_the_root_of_the_whole() {
+        for count in (0..300).chain([1_024, 1_025, 10_000]) {
+            let list = leaves(count);
+            let tops: Vec<Hash> = list.chunks(MERKLE_PART_LEN).map(merkle_top).collect();
+            assert_eq!(merkle_root_of_parts("list", count, &tops), merkle_root("list", &list), "{count}");
+        }
     }
 
     #[test]
