@@ -15,6 +15,10 @@ use hpb_base::limits::{EXECUTORS_MAX, LINK_DEPTH_MAX, LINKS_MAX};
 
 pub use layout::Demand;
 
+/// Threads that help one chain to execute. The chain takes over one by one what they ran ahead, which more of them would
+/// not make faster.
+const HELPERS_MAX: usize = 3;
+
 /// What a machine does in its node. Machines of one node are joined by links; nodes are joined by the wire alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Role {
@@ -274,6 +278,14 @@ impl Topology {
     /// Verifiers of each node.
     pub fn verifiers(&self) -> usize {
         self.count(|role| matches!(role, Role::Verify(_)))
+    }
+
+    /// The cores that can help the chain of `node` to execute: those of executors that host nothing but its verifiers, at
+    /// most [`HELPERS_MAX`].
+    pub fn helpers(&self, node: usize) -> Vec<usize> {
+        let is_own_verifier = |seat: &Seat| seat.node == node && matches!(seat.role, Role::Verify(_));
+        let own = self.executors.iter().filter(|executor| executor.seats.iter().all(is_own_verifier));
+        own.filter_map(|executor| executor.cores.first().copied()).take(HELPERS_MAX).collect()
     }
 
     /// Cards of emulated terminals.

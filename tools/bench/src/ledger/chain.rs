@@ -7,8 +7,8 @@ use std::thread;
 
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
-use hpb_ledger::parallel::Workers;
 use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store as _};
+use hpb_node::runtime::Crew;
 use hpb_types::{Genesis, Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
 
 use super::LedgerError;
@@ -27,25 +27,6 @@ pub(super) struct Way {
     pub(super) signatures: bool,
     /// Whether what is final is committed with a sync.
     pub(super) durable: bool,
-}
-
-/// Threads of one call.
-#[derive(Debug)]
-struct Crew(usize);
-
-impl Workers for Crew {
-    fn count(&self) -> usize {
-        self.0
-    }
-
-    fn run(&self, own: &mut dyn FnMut(), others: &(dyn Fn() + Sync)) {
-        thread::scope(|scope| {
-            for _ in 1..self.0 {
-                scope.spawn(others);
-            }
-            own();
-        });
-    }
 }
 
 /// What slices are given as: checked by the one who timed nothing, or to be checked.
@@ -82,7 +63,10 @@ impl Chain {
 
     /// One that goes on from where `store` stands.
     pub(crate) fn over(genesis: &Genesis, store: LmdbStore, workers: usize) -> Result<Self, LedgerError> {
-        let ledger = Ledger::open(genesis, store.clone())?.with_workers(Arc::new(Crew(workers)));
+        let mut ledger = Ledger::open(genesis, store.clone())?;
+        if workers > 1 {
+            ledger = ledger.with_workers(Arc::new(Crew::anywhere(workers - 1).map_err(LedgerError::Threads)?));
+        }
         let (schedule, tip) = (Arc::new(genesis.schedule()), ledger.final_slice());
         Ok(Self { ledger, store, schedule, tip, workers })
     }

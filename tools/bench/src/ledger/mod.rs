@@ -70,6 +70,9 @@ pub enum LedgerError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Threads that the system does not start.
+    #[error("no threads to execute on: {0}")]
+    Threads(std::io::Error),
     /// The ledger.
     #[error(transparent)]
     Open(#[from] OpenError),

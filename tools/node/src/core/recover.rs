@@ -4,10 +4,12 @@
 //! executed again, and what is not final is handed to the engine as if it had just come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hpb_base::limits::FINAL_SLICES_KEPT_MAX;
 use hpb_consensus::{AnchorError, Memory, Office, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record, WalkStep};
+use hpb_ledger::parallel::Workers;
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
 use hpb_types::{AccountName, Genesis, Hash, Height, Receipt, RejectReason, Slice, SliceRef, Slot};
@@ -102,6 +104,13 @@ impl<S: Store> Recovered<S> {
         producer: Option<&AccountName>,
     ) -> Result<Self, RecoverError> {
         Self::read_with(genesis, Ledger::open(genesis, store)?, log, producer)
+    }
+
+    /// Has slices executed by these workers from here on.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Arc<dyn Workers + Send>) -> Self {
+        self.ledger = self.ledger.with_workers(workers);
+        self
     }
 
     /// The same with a ledger that was opened, and perhaps told how to judge signatures, before.

@@ -8,6 +8,7 @@
 //! It refuses to decide anything: that is the machines' work. Only this module knows threads, descriptors and clocks.
 
 pub mod clock;
+pub mod crew;
 pub mod executor;
 mod glommio;
 pub mod host;
@@ -21,6 +22,7 @@ mod sys;
 mod threads;
 
 pub use clock::Clock;
+pub use crew::Crew;
 pub use executor::{Activity, Context, Failure, IdlePolicy, Worker};
 pub use host::{
     Backend, BackendChoice, BackendWish, FILES_PER_EXECUTOR_MAX, HostLimits, LimitError, heap_trim, limits_check,

@@ -202,3 +202,14 @@ fn a_wrong_row_is_refused() {
         TopologyError::SeatMissing { node: 0, role: Role::Log }
     );
 }
+
+#[test]
+fn a_chain_is_helped_where_nothing_but_its_verifiers_runs() {
+    assert_eq!([1, 2, 3, 4].map(|cores| node(cores).helpers(0)), [vec![], vec![], vec![2], vec![2]]);
+    let large = node(16);
+    assert_eq!(large.helpers(0).len(), HELPERS_MAX);
+    let chain = large.host(0, Role::Chain).unwrap();
+    assert!(!large.helpers(0).contains(&large.executors()[chain].cores[0]));
+    assert_eq!(large.helpers(1), [0_usize; 0]);
+    assert_eq!(devnet(4).helpers(0), [0_usize; 0], "a verifier of several nodes");
+}

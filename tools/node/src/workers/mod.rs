@@ -15,6 +15,7 @@ mod readout;
 mod tests;
 mod verify;
 
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use hpb_base::Duration;
@@ -34,7 +35,7 @@ pub use readout::{Publisher, Readout};
 pub use verify::{VerifyLinks, VerifyReadout, VerifyWorker};
 
 use crate::core::{Core, CoreConfig, Input, Outgoing, Recovered};
-use crate::runtime::{Clock, Context, Receiver, RuntimeBuilder, Sender, StartError};
+use crate::runtime::{Clock, Context, Crew, Receiver, RuntimeBuilder, Sender, StartError};
 use crate::topology::{Role, Seat};
 use crate::verify::Verify;
 
@@ -191,8 +192,10 @@ where
         verifiers.push(readout);
     }
     let (publisher, chain) = Publisher::new(ChainReadout::starting(recovered.last_final()));
-    let links = ends.chain;
+    let (links, helpers) = (ends.chain, builder.topology().helpers(index));
     builder.worker(index, Role::Chain, move |context| {
+        let recovered =
+            if helpers.is_empty() { recovered } else { recovered.with_workers(Arc::new(Crew::on(&helpers)?)) };
         let core = Core::new(core, recovered, context.clock().now());
         let worker = ChainWorker::new(core, links, fail_of(context), publisher);
         Ok(worker.noting_digests(digests).speaking_through(outgoing))
