@@ -2,6 +2,7 @@ CARGO ?= cargo
 CARGO_DENY_VERSION := 0.20.2
 CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS ?= 60
+REVM := tools/bench/peers/revm
 SIM_FROM ?= 0
 SIM_SECONDS ?= 3600
 KILL_ROUNDS ?= 100
@@ -31,6 +32,7 @@ endif
 
 check: ## Formatting, lints, documentation, dependencies: all without a warning
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path $(REVM)/Cargo.toml
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 ifeq ($(DPDK),yes)
 	$(CARGO) clippy -p hpb-net -p hpb-dpdk-sys -p hpb-card --features hpb-net/dpdk --all-targets -- -D warnings
@@ -40,11 +42,12 @@ endif
 	    echo 'make check: cargo-deny is not installed; run: cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked' >&2; exit 1; }
 	$(CARGO) deny check --hide-inclusion-graph bans licenses sources
 
-bench: ## Compare the card with the kernel's TCP at 10,000 sessions, echo while most of the sessions reconnect, churn a million, execute and commit transfers
+bench: ## Compare the card with the kernel's TCP at 10,000 sessions, echo while most of the sessions reconnect, churn a million, execute and commit transfers beside revm
+	$(CARGO) build --release --locked --manifest-path $(REVM)/Cargo.toml --target-dir $(REVM)/target
 	$(CARGO) run --release -p hpb -- bench sessions --count 10000
 	$(CARGO) run --release -p hpb -- bench reconnect
 	$(CARGO) run --release -p hpb -- bench churn
-	$(CARGO) run --release -p hpb -- bench ledger
+	$(CARGO) run --release -p hpb -- bench ledger --revm $(REVM)/target/release/hpb-peer-revm
 
 fuzz: ## Fuzz every decoder of foreign bytes, FUZZ_SECONDS each (60); needs a C++ compiler
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \

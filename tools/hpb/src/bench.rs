@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use hpb_base::Duration;
 use hpb_bench::flood::FloodError;
 use hpb_bench::kernel::KernelOptions;
+use hpb_bench::ledger::{LedgerError, RevmError};
 use hpb_bench::page::Page;
 use hpb_bench::runner::RunError;
 use hpb_bench::{accounts, churn, flood, ledger, loss, ports, reconnect, scale, sessions, sync};
@@ -145,14 +146,20 @@ fn run_sync(options: Sync) -> Result<(), Failure> {
 }
 
 fn run_ledger(options: Ledger) -> Result<(), Failure> {
-    let Ledger { transfers, mainnet, repeats, folder, output } = options;
+    let Ledger { transfers, mainnet, revm, repeats, folder, output } = options;
     let mut command = format!("hpb bench ledger --transfers {transfers} --repeats {repeats}");
     if let Some(file) = &mainnet {
         let _ = write!(command, " --mainnet {}", file.display());
     }
-    let options = ledger::Options { transfers, mainnet, repeats, folder };
+    if let Some(program) = &revm {
+        let _ = write!(command, " --revm {}", program.display());
+    }
+    let options = ledger::Options { transfers, mainnet, revm, repeats, folder };
     put(&output, |progress| {
-        let report = ledger::run(&options, command, progress).map_err(Failure::work)?;
+        let report = ledger::run(&options, command, progress).map_err(|error| match error {
+            LedgerError::Revm(RevmError::Missing { .. }) => Failure::input(error),
+            _ => Failure::work(error),
+        })?;
         Ok(Printed {
             section: "ledger".into(),
             terminal: report.terminal(),

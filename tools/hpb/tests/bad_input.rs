@@ -75,6 +75,14 @@ fn a_workload_is_refused_with_file_line_and_expectation() {
     assert!(line.starts_with("workload ., line 1: cannot be read: Is a directory"), "{line}");
 }
 
+#[test]
+fn a_bench_beside_a_program_that_is_not_there_is_refused_with_the_way_to_make_it() {
+    let place = Place::new("revm");
+    let line = refused(Command::new(HPB).current_dir(place.path()).args(["bench", "ledger", "--revm", "absent"]));
+    assert!(line.starts_with("absent: No such file") && line.contains("cargo build --release"), "{line}");
+    assert_eq!(place.listing(), [""; 0]);
+}
+
 /// The limit and the command that raises it, which is then obeyed. The same run has too little locked memory for
 /// glommio, so that it goes on plain threads.
 #[test]

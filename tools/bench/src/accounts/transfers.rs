@@ -119,7 +119,7 @@ impl Rates {
         &self,
         population: &Population,
         genesis: &Genesis,
-        chain: &Chain,
+        chain: &Chain<LmdbStore>,
         random: &mut Random,
     ) -> Result<Vec<Vec<Checked>>, LedgerError> {
         let time_ms = genesis.time_ms + chain.tip().height.slot.0 * u64::from(SLOT_MS);

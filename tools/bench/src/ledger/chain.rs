@@ -1,5 +1,5 @@
-//! A ledger over LMDB that slices are executed on, one after the other, as a node does it: checked, executed, final, and
-//! every so often committed with a sync.
+//! A ledger that slices are executed on, one after the other, as a node does it: checked, executed, final, and every so
+//! often committed; with a sync where its store is LMDB.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::thread;
 
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
-use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store as _};
+use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store};
 use hpb_node::runtime::Crew;
 use hpb_types::{Genesis, Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
 
@@ -37,22 +37,18 @@ pub(crate) enum Slices<'s> {
     Unchecked(&'s [Vec<Transaction>]),
 }
 
-/// A chain that goes on from what its store holds.
-pub(crate) struct Chain {
-    ledger: Ledger<LmdbStore>,
-    store: LmdbStore,
+/// A chain that goes on from what its store holds. Clones of the store share what is committed to one of them.
+pub(crate) struct Chain<S> {
+    ledger: Ledger<S>,
+    store: S,
     schedule: Arc<Schedule>,
     tip: SliceRef,
     workers: usize,
 }
 
-impl Chain {
+impl<S: Store + Clone> Chain<S> {
     /// One at genesis over an empty store, and what it committed there.
-    pub(crate) fn at_genesis(
-        genesis: &Genesis,
-        store: LmdbStore,
-        workers: usize,
-    ) -> Result<(Self, FinalBatch), LedgerError> {
+    pub(crate) fn at_genesis(genesis: &Genesis, store: S, workers: usize) -> Result<(Self, FinalBatch), LedgerError> {
         let mut chain = Self::over(genesis, store, workers)?;
         let start =
             chain.ledger.hand_over().ok_or_else(|| LedgerError::Failed("a genesis without a state".to_owned()))?;
@@ -62,7 +58,7 @@ impl Chain {
     }
 
     /// One that goes on from where `store` stands.
-    pub(crate) fn over(genesis: &Genesis, store: LmdbStore, workers: usize) -> Result<Self, LedgerError> {
+    pub(crate) fn over(genesis: &Genesis, store: S, workers: usize) -> Result<Self, LedgerError> {
         let mut ledger = Ledger::open(genesis, store.clone())?;
         if workers > 1 {
             ledger = ledger.with_workers(Arc::new(Crew::anywhere(workers - 1).map_err(LedgerError::Threads)?));
@@ -72,7 +68,7 @@ impl Chain {
     }
 
     /// The ledger, for queries.
-    pub(crate) fn ledger(&self) -> &Ledger<LmdbStore> {
+    pub(crate) fn ledger(&self) -> &Ledger<S> {
         &self.ledger
     }
 

@@ -1,5 +1,6 @@
 //! The transfers of a run, signed, in slices; and the genesis that can pay for them.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -87,6 +88,11 @@ impl Load {
         Ok(Self { name: "mainnet", origin, accounts, transfers: transfers.collect() })
     }
 
+    /// Its transfers.
+    pub(super) fn len(&self) -> usize {
+        self.transfers.len()
+    }
+
     /// Signs all of it.
     pub(super) fn sign(&self) -> Result<Signed, LedgerError> {
         let keys: Vec<KeyPair> =
@@ -111,10 +117,35 @@ impl Load {
         Ok(Signed { genesis, slices })
     }
 
+    /// Writes it as `hpb-peer-revm` reads it (its `--help` gives the form): accounts by address, transfers by their places.
+    /// A name that stands for no address gets the first bytes of its hash.
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        writeln!(to, "hpb-transfers 1\naccounts {}", self.accounts.len())?;
+        for (name, balance) in &self.accounts {
+            for byte in address(name) {
+                write!(to, "{byte:02x}")?;
+            }
+            writeln!(to, " {}", balance.0)?;
+        }
+        writeln!(to, "transfers {}", self.transfers.len())?;
+        for (from, to_whom, amount, _) in &self.transfers {
+            writeln!(to, "{from} {to_whom} {}", amount.0)?;
+        }
+        Ok(())
+    }
+
     fn genesis(&self, keys: &[KeyPair]) -> Result<Genesis, NameError> {
         let accounts = self.accounts.iter().zip(keys);
         genesis("bench ledger", accounts.map(|((name, held), keys)| account(*name, keys.public(), *held)).collect())
     }
+}
+
+fn address(name: &AccountName) -> [u8; 20] {
+    name.address().unwrap_or_else(|| {
+        let mut address = [0; 20];
+        address.copy_from_slice(&Hash::of(name.as_str().as_bytes()).0[..20]);
+        address
+    })
 }
 
 /// An account of a genesis.
@@ -149,4 +180,24 @@ pub(crate) fn genesis(label: &str, mut accounts: Vec<GenesisAccount>) -> Result<
 /// What a transfer of any amount costs at most.
 pub(crate) fn fee_max() -> Result<Amount, LedgerError> {
     transfer_fee_max(FEES).ok_or(LedgerError::Unpayable)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_load_is_written_by_address_and_place() {
+        let address = [0xab; 20];
+        let accounts =
+            vec![(AccountName::from_address(address), Amount(7)), ("bob".parse().unwrap(), Amount(u128::MAX))];
+        let load = Load { name: "x", origin: String::new(), accounts, transfers: vec![(1, 0, Amount(5), 9)] };
+        let mut text = Vec::new();
+        load.write(&mut text).unwrap();
+        let second = &Hash::of(b"bob").to_hex()[..40];
+        let expected =
+            format!("hpb-transfers 1\naccounts 2\n{} 7\n{second} {}\ntransfers 1\n1 0 5\n", "ab".repeat(20), u128::MAX);
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
 }

@@ -1,11 +1,13 @@
 //! How many transfers a second the ledger takes: executed, and executed and durable, serially and on two workers, with
-//! signatures and without, on the transfers of a real chain and on uniform ones; beside LMDB by itself.
+//! signatures and without, on the transfers of a real chain and on uniform ones; beside LMDB by itself, the ledger over a
+//! map in memory, and revm over one.
 //!
 //! Every way works off the same slices from the same genesis, state is read from LMDB, and results and roots are made as
-//! in a node. A repeat goes through all ways of both loads before the next begins; medians are reported.
+//! in a node; revm, a program of its own, gets the same transfers. A repeat goes through all ways of both loads before the next begins; medians are reported.
 
 pub(crate) mod chain;
 pub(crate) mod load;
+mod peer;
 mod raw;
 mod report;
 
@@ -13,17 +15,19 @@ use std::path::{Path, PathBuf};
 
 use hpb_devnet::workload::WorkloadError;
 use hpb_ledger::folder::FolderError;
-use hpb_ledger::{Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, StoreError};
+use hpb_ledger::{Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, SharedStore, StoreError};
 use hpb_types::NameError;
 
 use crate::conditions::Conditions;
 use crate::sys::wall_ns;
 use chain::{COMMIT_SLICES, Chain, Slices, Way, check, open_store};
 use load::{Load, SLICE_TRANSFERS, Signed};
+use peer::{Program, Revm};
 use raw::Raw;
 
+pub use peer::RevmError;
 pub use raw::RawError;
-pub use report::{Figure, LoadReport, Report, SCHEMA_VERSION};
+pub use report::{Figure, LoadReport, Report, RevmFigure, SCHEMA_VERSION};
 
 /// Transfers of one way at most: all of them are held signed.
 pub const TRANSFERS_MAX: u64 = 2_000_000;
@@ -38,6 +42,8 @@ pub struct Options {
     pub transfers: u64,
     /// A file of a real chain's transfers; without one that load is left out, and said to be.
     pub mainnet: Option<PathBuf>,
+    /// The program that executes transfers in revm (`tools/bench/peers/revm/`); without one it is left out, and said to be.
+    pub revm: Option<PathBuf>,
     /// How often everything is measured; at least once.
     pub repeats: usize,
     /// Where stores are made and removed again: its disk is what commits are measured on.
@@ -91,6 +97,9 @@ pub enum LedgerError {
     /// LMDB by itself.
     #[error(transparent)]
     Raw(#[from] RawError),
+    /// revm.
+    #[error(transparent)]
+    Revm(#[from] RevmError),
 }
 
 /// All ways: workers, signatures, durable.
@@ -108,6 +117,8 @@ fn ways() -> impl Iterator<Item = Way> {
 /// See [`LedgerError`].
 pub fn run(options: &Options, command: String, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Report, LedgerError> {
     let conditions = Conditions::read();
+    // Where there is none, it is known now and not when all is signed.
+    let program = options.revm.as_deref().map(Program::find).transpose()?;
     let count = usize::try_from(options.transfers).unwrap_or(usize::MAX).next_multiple_of(SLICE_TRANSFERS);
     let mut loads = vec![Load::uniform(count)?];
     if let Some(path) = &options.mainnet {
@@ -116,7 +127,7 @@ pub fn run(options: &Options, command: String, progress: &mut (dyn FnMut(&str) +
     let mut benches = Vec::new();
     for load in loads {
         progress(&format!("{}: {count} transfers are signed", load.name));
-        benches.push(Bench::new(&load, &options.folder)?);
+        benches.push(Bench::new(&load, program.as_ref(), &options.folder)?);
     }
     for repeat in 1..=options.repeats {
         for bench in &mut benches {
@@ -142,6 +153,10 @@ struct Bench {
     raw_slices_s: Vec<f64>,
     /// The same with the ledger's own batches, in which later changes of a key take the place of earlier ones.
     raw_batches_s: Vec<f64>,
+    /// Seconds of the ledger by one worker over a map in memory, without signatures.
+    in_memory_s: Vec<f64>,
+    /// The same transfers in revm.
+    revm: Option<Revm>,
     /// Keys and bytes of all batches, and how many there are.
     written: Written,
 }
@@ -155,7 +170,7 @@ struct Written {
 }
 
 impl Bench {
-    fn new(load: &Load, folder: &Path) -> Result<Self, LedgerError> {
+    fn new(load: &Load, program: Option<&Program>, folder: &Path) -> Result<Self, LedgerError> {
         let signed = load.sign()?;
         let checked: Vec<_> = signed.slices.iter().map(|slice| check(slice)).collect::<Result<_, _>>()?;
         let place = temporary(PREFIX, folder)?;
@@ -172,11 +187,13 @@ impl Bench {
             slices,
             raw_slices_s: Vec::new(),
             raw_batches_s: Vec::new(),
+            in_memory_s: Vec::new(),
+            revm: program.map(|program| Revm::prepare(program, load, folder)).transpose()?,
             written: Written::default(),
         })
     }
 
-    /// Every way once, each from a genesis of its own; and LMDB with what the last of them committed.
+    /// Every way once, each from a genesis of its own; LMDB with what the last of them committed; what runs in memory.
     fn measure(&mut self, folder: &Path) -> Result<(), LedgerError> {
         let mut batches = Vec::new();
         for (way, took_s) in &mut self.took_s {
@@ -199,12 +216,25 @@ impl Bench {
         };
         self.raw_slices_s.push(raw(&self.slices)?);
         self.raw_batches_s.push(raw(&batches)?);
+        self.in_memory_s.push(self.in_memory()?);
+        if let Some(revm) = &mut self.revm {
+            revm.measure()?;
+        }
         self.written = Written {
             batches: batches.len() as u64,
             keys: batches.iter().map(|batch| batch.changes.len() as u64).sum(),
             bytes: batches.iter().map(|batch| FinalBatch::bytes_len(batch) as u64).sum(),
         };
         Ok(())
+    }
+
+    /// Seconds of one worker over a map in memory, to which it commits as to LMDB.
+    fn in_memory(&self) -> Result<f64, LedgerError> {
+        let (mut chain, _) = Chain::at_genesis(&self.signed.genesis, SharedStore::default(), 1)?;
+        let mut batches = Vec::new();
+        let began_ns = wall_ns();
+        chain.run(&Slices::Checked(&self.checked), Some(COMMIT_SLICES), &mut |batch| batches.push(batch))?;
+        Ok(seconds_since(began_ns))
     }
 }
 
@@ -222,32 +252,4 @@ pub(crate) fn temporary(prefix: &str, folder: &Path) -> Result<tempfile::TempDir
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_ways_of_a_small_run_have_figures() {
-        let folder = tempfile::tempdir().unwrap();
-        let rows =
-            "1,0,0x00000000000000000000000000000000000000aa,0x00000000000000000000000000000000000000bb,5,21000,0\n";
-        let file = folder.path().join("transfers.csv");
-        std::fs::write(&file, format!("block,index,from,to,value_wei,gas_limit,input_bytes\n{rows}")).unwrap();
-        let options = Options { transfers: 2_000, mainnet: Some(file), repeats: 1, folder: folder.path().to_owned() };
-        let report = run(&options, "x".into(), &mut |_| {}).unwrap();
-        assert_eq!(report.loads.len(), 2);
-        for load in &report.loads {
-            assert_eq!(load.figures.len(), 8);
-            assert!(load.figures.iter().all(|figure| figure.transfers_per_s > 0.0) && load.raw_slices_per_s > 0.0);
-            assert!(load.batches == 1 && load.keys > 0 && load.bytes > 0);
-        }
-        assert!(report.markdown().contains("| mainnet |") && report.to_json().unwrap().contains("transfers_per_s"));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "stores are removed");
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_named() {
-        let options = Options { transfers: 1, mainnet: None, repeats: 1, folder: PathBuf::from("/nonexistent/place") };
-        assert!(run(&options, String::new(), &mut |_| {}).unwrap_err().to_string().starts_with("/nonexistent/place: "));
-    }
-}
+mod tests;

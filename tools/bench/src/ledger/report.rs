@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::chain::{COMMIT_SLICES, Way};
 use super::load::SLICE_TRANSFERS;
+use super::peer::{BUILT, HOW_TO_BUILD, Revm};
 use super::{Bench, Options};
 use crate::conditions::Conditions;
 use crate::report::{MachineLine, Sheet, grouped};
@@ -33,6 +34,15 @@ pub struct Figure {
     pub transfers_per_s: f64,
 }
 
+/// revm at a load.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RevmFigure {
+    /// The version of revm.
+    pub version: String,
+    /// Transfers a second, the median of all repeats.
+    pub transfers_per_s: f64,
+}
+
 /// All figures of one load.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct LoadReport {
@@ -46,6 +56,10 @@ pub struct LoadReport {
     pub raw_slices_per_s: f64,
     /// The same with the ledger's own batches, in which later changes of a key take the place of earlier ones.
     pub raw_batches_per_s: f64,
+    /// Transfers a second of the ledger over a map in memory in place of LMDB, by one worker and without signatures.
+    pub in_memory_per_s: f64,
+    /// The same transfers in revm; `None` where no program was given.
+    pub revm: Option<RevmFigure>,
     /// Batches of a run.
     pub batches: u64,
     /// Keys in all of them.
@@ -75,6 +89,12 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+impl RevmFigure {
+    fn new(mut revm: Revm, transfers: f64) -> Self {
+        Self { transfers_per_s: transfers / median(&mut revm.took_s), version: revm.version }
+    }
+}
+
 impl LoadReport {
     fn new(mut bench: Bench, transfers: f64) -> Self {
         let figure = |(way, took_s): &mut (Way, Vec<f64>)| Figure {
@@ -89,6 +109,8 @@ impl LoadReport {
             figures: bench.took_s.iter_mut().map(figure).collect(),
             raw_slices_per_s: transfers / median(&mut bench.raw_slices_s),
             raw_batches_per_s: transfers / median(&mut bench.raw_batches_s),
+            in_memory_per_s: transfers / median(&mut bench.in_memory_s),
+            revm: bench.revm.map(|revm| RevmFigure::new(revm, transfers)),
             batches: bench.written.batches,
             keys: bench.written.keys,
             bytes: bench.written.bytes,
@@ -126,6 +148,9 @@ impl LoadReport {
             row.extend([1, 2].map(|workers| grouped(self.of(workers, signatures, durable))));
         }
         row.extend([self.raw_slices_per_s, self.raw_batches_per_s].map(grouped));
+        // Neither checks signatures.
+        let in_memory = [Some(self.in_memory_per_s), self.revm.as_ref().map(|revm| revm.transfers_per_s)];
+        row.extend(in_memory.map(|figure| figure.filter(|_| !signatures).map_or_else(|| "-".to_owned(), grouped)));
         row
     }
 }
@@ -157,6 +182,12 @@ impl Report {
              sync a slice, and with a sync a batch, in which a key's last change stands for all"
                 .to_owned(),
         );
+        notes.push(
+            "in memory: by one worker over a MemoryStore, a map in memory in place of LMDB, committed to as LMDB is; all \
+             else as in `executed`"
+                .to_owned(),
+        );
+        notes.push(revm_note(&loads, options));
         notes.push(format!(
             "slices of {SLICE_TRANSFERS} transfers, {COMMIT_SLICES} of them a commit; stores lie in {}",
             options.folder.display()
@@ -211,9 +242,33 @@ impl Report {
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
-        let head = ["load", "signatures", "executed", "by 2", "committed", "by 2", "LMDB a slice", "LMDB a batch"];
+        let head = [
+            "load",
+            "signatures",
+            "executed",
+            "by 2",
+            "committed",
+            "by 2",
+            "LMDB a slice",
+            "LMDB a batch",
+            "in memory",
+            "revm",
+        ];
         let mut rows = vec![head.map(String::from).to_vec()];
         rows.extend(self.loads.iter().flat_map(|load| [false, true].map(|signatures| load.row(signatures))));
         rows
+    }
+}
+
+/// What revm's figure is of, or how it is had.
+fn revm_note(loads: &[LoadReport], options: &Options) -> String {
+    let version = loads.iter().find_map(|load| load.revm.as_ref()).map(|revm| &revm.version);
+    match version.zip(options.revm.as_ref()) {
+        Some((version, program)) => format!(
+            "revm {version}: the same transfers by {}, one after the other over a map in memory, each with its gas of 21,000 \
+             paid; no signatures, no roots, no durability, U256 balances by 20-byte address",
+            program.display()
+        ),
+        None => format!("revm: left out, as no program was given; {HOW_TO_BUILD} makes one: --revm {BUILT}"),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Bench {
     Churn(Churn),
     /// A node without the chain that catches up with it from one peer, two and four, on virtual time
     Sync(Sync),
-    /// Transfers executed and committed, serially and on two workers, with signatures and without, beside LMDB by itself
+    /// Transfers executed and committed, serially and on two workers, with signatures and without, beside LMDB and revm
     Ledger(Ledger),
     /// The ledger at several numbers of accounts: lookups, transfers, commits, a walk over a snapshot, disk, memory
     ///
@@ -200,6 +200,11 @@ pub(crate) struct Ledger {
     /// Transfers of a real chain: columns block, index, from, to, `value_wei`, `gas_limit`, `input_bytes` [default: uniform ones alone]
     #[arg(long, value_name = "FILE")]
     pub(crate) mainnet: Option<PathBuf>,
+
+    /// The program that executes the same transfers in revm, one run a repeat: `make bench` builds it at
+    /// tools/bench/peers/revm/target/release/hpb-peer-revm [default: without revm]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) revm: Option<PathBuf>,
 
     /// How often everything is measured; the medians are printed
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = up_to(100))]
