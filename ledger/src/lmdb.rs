@@ -4,6 +4,11 @@
 //! `NOSYNC`, `NOMETASYNC`, `MAPASYNC` and `WRITEMAP`, all of which can break the tree at power loss (PROTOCOL.md,
 //! "Durability"). Pages are written by `pwrite`, so the large map costs address space and no memory or disk.
 //!
+//! Who owns a store reads it key by key in no order, so the kernel is told to read no pages ahead: it would bring
+//! hundreds of pages from the disk for each that is asked for, and let reads wait for them. A walk over a state that is
+//! not in memory takes several times as long for it. A store that is opened only to read has been looked through page by
+//! page just before, and lies in memory as far as there is room.
+//!
 //! Readers see snapshots and never wait for the writer. A snapshot that is held for long keeps the pages that it
 //! sees from being used again: hold it for one piece of work.
 //!
@@ -34,6 +39,8 @@ pub const STORE_FORMAT: u32 = 1;
 
 /// Reader slots belong to snapshots instead of threads, so that one thread may hold several.
 const FLAGS: EnvironmentFlags = EnvironmentFlags::NO_TLS;
+/// Those of the one who writes.
+const OWNER_FLAGS: EnvironmentFlags = FLAGS.union(EnvironmentFlags::NO_READAHEAD);
 /// LMDB's own name for its file.
 const DATA_FILE: &str = "data.mdb";
 const META: &str = "meta";
@@ -92,7 +99,7 @@ impl LmdbStore {
             move |error| store_error(&path, map_len, 0, action, error)
         };
         let environment = Environment::new()
-            .set_flags(FLAGS)
+            .set_flags(OWNER_FLAGS)
             .set_max_dbs(2)
             .set_max_readers(options.readers_max)
             .set_map_size(options.map_len)

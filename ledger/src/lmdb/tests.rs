@@ -48,7 +48,27 @@ fn no_flag_that_power_loss_punishes() {
         | EnvironmentFlags::MAP_ASYNC
         | EnvironmentFlags::WRITE_MAP
         | EnvironmentFlags::NO_LOCK;
-    assert!(!FLAGS.intersects(forbidden));
+    assert!(!FLAGS.intersects(forbidden) && !OWNER_FLAGS.intersects(forbidden));
+}
+
+#[test]
+fn pages_are_read_ahead_for_those_who_only_read() {
+    let place = Place::new();
+    let store = place.open();
+    assert!(is_read_at_random(&place));
+    drop(store);
+    let store = LmdbStore::open_to_read(&place.folder, &CHAIN, LmdbOptions::default()).unwrap().unwrap();
+    assert!(!is_read_at_random(&place));
+    drop(store);
+}
+
+/// Whether the kernel has been told that the map of the store is read in no order (proc(5), `VmFlags`).
+fn is_read_at_random(place: &Place) -> bool {
+    let file = place.folder.state_path().join(DATA_FILE).canonicalize().unwrap();
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = maps.lines().skip_while(|line| !line.ends_with(file.to_str().unwrap()));
+    let flags = lines.find_map(|line| line.strip_prefix("VmFlags:")).unwrap();
+    flags.split_whitespace().any(|flag| flag == "rr")
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct Size {
     pub cached_bytes_end: Option<u64>,
     /// A thousand lookups of a store that lies on the disk alone.
     pub lookup_cold: Quantiles,
-    /// Bytes in the page cache after them: what the kernel read ahead for them.
+    /// Bytes in the page cache after them: what the kernel brought in for them.
     pub cached_bytes_warming: Option<u64>,
     /// A walk over the whole state after them, which brings the rest into the page cache.
     pub walk_cold: Walk,
