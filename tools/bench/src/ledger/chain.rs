@@ -11,6 +11,8 @@ use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store};
 use hpb_node::runtime::Crew;
 use hpb_types::{Genesis, Hash, Height, Outcome, Schedule, SliceRef, Slot, Transaction, verify_transactions};
 
+use serde::Serialize;
+
 use super::LedgerError;
 
 /// Slices of one slot.
@@ -25,8 +27,20 @@ pub(super) struct Way {
     pub(super) workers: usize,
     /// Whether signatures are checked.
     pub(super) signatures: bool,
-    /// Whether what is final is committed with a sync.
-    pub(super) durable: bool,
+    /// What is done with them.
+    pub(super) work: Work,
+}
+
+/// How far slices are worked on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Executed: to receipts and changes, which the next slice sees.
+    Executed,
+    /// And committed to by roots over transactions, receipts and state.
+    Rooted,
+    /// And, once final, put into the store with a sync.
+    Committed,
 }
 
 /// What slices are given as: checked by the one who timed nothing, or to be checked.
@@ -65,6 +79,12 @@ impl<S: Store + Clone> Chain<S> {
         }
         let (schedule, tip) = (Arc::new(genesis.schedule()), ledger.final_slice());
         Ok(Self { ledger, store, schedule, tip, workers })
+    }
+
+    /// Leaves out roots.
+    pub(super) fn without_roots(mut self) -> Self {
+        self.ledger = self.ledger.without_commitments();
+        self
     }
 
     /// The ledger, for queries.

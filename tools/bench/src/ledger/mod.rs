@@ -2,8 +2,10 @@
 //! signatures and without, on the transfers of a real chain and on uniform ones; beside LMDB by itself, the ledger over a
 //! map in memory, and revm over one.
 //!
-//! Every way works off the same slices from the same genesis, state is read from LMDB, and results and roots are made as
-//! in a node; revm, a program of its own, gets the same transfers. A repeat goes through all ways of both loads before the next begins; medians are reported.
+//! Every way works off the same slices from the same genesis, and state is read from LMDB. Slices are executed; executed
+//! and committed to by roots, as in a node; or that, and put into the store once they are final. revm, a program of its
+//! own, gets the same transfers. A repeat goes through all ways of both loads before the next begins; medians are
+//! reported.
 
 pub(crate) mod chain;
 pub(crate) mod load;
@@ -21,10 +23,12 @@ use hpb_types::NameError;
 use crate::conditions::Conditions;
 use crate::sys::wall_ns;
 use chain::{COMMIT_SLICES, Chain, Slices, Way, check, open_store};
+
 use load::{Load, SLICE_TRANSFERS, Signed};
 use peer::{Program, Revm};
 use raw::Raw;
 
+pub use chain::Work;
 pub use peer::RevmError;
 pub use raw::RawError;
 pub use report::{Figure, LoadReport, Report, RevmFigure, SCHEMA_VERSION};
@@ -102,12 +106,12 @@ pub enum LedgerError {
     Revm(#[from] RevmError),
 }
 
-/// All ways: workers, signatures, durable.
+/// All ways; the last one commits.
 fn ways() -> impl Iterator<Item = Way> {
-    [false, true].into_iter().flat_map(|durable| {
+    [Work::Executed, Work::Rooted, Work::Committed].into_iter().flat_map(|work| {
         [false, true]
             .into_iter()
-            .flat_map(move |signatures| [1, 2].into_iter().map(move |workers| Way { workers, signatures, durable }))
+            .flat_map(move |signatures| [1, 2].into_iter().map(move |workers| Way { workers, signatures, work }))
     })
 }
 
@@ -200,11 +204,15 @@ impl Bench {
             let place = temporary(PREFIX, folder)?;
             let store = open_store(&self.signed.genesis, place.path())?;
             let (mut chain, _) = Chain::at_genesis(&self.signed.genesis, store, way.workers)?;
+            if way.work == Work::Executed {
+                chain = chain.without_roots();
+            }
             let slices =
                 if way.signatures { Slices::Unchecked(&self.signed.slices) } else { Slices::Checked(&self.checked) };
             batches.clear();
             let began_ns = wall_ns();
-            chain.run(&slices, way.durable.then_some(COMMIT_SLICES), &mut |batch| batches.push(batch))?;
+            let commit_slices = (way.work == Work::Committed).then_some(COMMIT_SLICES);
+            chain.run(&slices, commit_slices, &mut |batch| batches.push(batch))?;
             took_s.push(seconds_since(began_ns));
         }
         let raw = |batches: &[FinalBatch]| {
@@ -230,10 +238,10 @@ impl Bench {
 
     /// Seconds of one worker over a map in memory, to which it commits as to LMDB.
     fn in_memory(&self) -> Result<f64, LedgerError> {
-        let (mut chain, _) = Chain::at_genesis(&self.signed.genesis, SharedStore::default(), 1)?;
-        let mut batches = Vec::new();
+        let (chain, _) = Chain::at_genesis(&self.signed.genesis, SharedStore::default(), 1)?;
+        let mut chain = chain.without_roots();
         let began_ns = wall_ns();
-        chain.run(&Slices::Checked(&self.checked), Some(COMMIT_SLICES), &mut |batch| batches.push(batch))?;
+        chain.run(&Slices::Checked(&self.checked), Some(COMMIT_SLICES), &mut |_| {})?;
         Ok(seconds_since(began_ns))
     }
 }

@@ -36,7 +36,7 @@ fn all_ways_of_a_small_run_have_figures() {
     let report = run(&options, "x".into(), &mut |_| {}).unwrap();
     assert_eq!(report.loads.len(), 2);
     for load in &report.loads {
-        assert_eq!(load.figures.len(), 8);
+        assert_eq!(load.figures.len(), 12);
         assert!(load.figures.iter().all(|figure| figure.transfers_per_s > 0.0) && load.raw_slices_per_s > 0.0);
         assert!(load.batches == 1 && load.keys > 0 && load.bytes > 0);
         assert!(load.in_memory_per_s > 0.0 && load.revm.is_none());
