@@ -1,8 +1,10 @@
-//! The system contract: accounts, their trees of permissions, their roles and grants, and what they propose to do together.
+//! The system contract: accounts, their trees of permissions, their roles and grants, what they propose to do together,
+//! and what lies in the state for who has none of it.
 //!
 //! Whoever changes who may act for an account satisfies what it changes, or what stands above it; no grant does. What an
 //! account's record and roles take of the state is paid for ([`crate::deposit`]).
 
+mod attest;
 mod create;
 mod delegation;
 mod permissions;
@@ -11,6 +13,7 @@ pub(crate) mod proposals;
 use hpb_types::{AccountName, ActionName, Canonical, ChainId, RejectReason};
 use hpb_vm::{Call, Host, Place};
 
+pub use attest::{ATTEST, AttestArguments, Attested, Found, Value, attest_action};
 pub use create::{CREATE, CREATED, CreateArguments, Created, create_action, is_reserved};
 pub use delegation::{
     DELETE_ROLE, DeleteRoleArguments, GRANT, GrantArguments, REVOKE, SET_ROLE, SetRoleArguments, delete_role_action,
@@ -42,6 +45,7 @@ pub(crate) const KEY_UNITS: u64 = 1_000;
 /// Runs an action on that chain.
 pub(crate) fn dispatch(host: &mut dyn Host, chain: ChainId, call: &Call<'_>) -> Result<(), Stop> {
     match call.action {
+        ATTEST => attest::attest(host, call.arguments),
         CREATE => create::create(host, call.arguments),
         SET_PERMISSION => permissions::set(host, call),
         DELETE_PERMISSION => permissions::delete(host, call),

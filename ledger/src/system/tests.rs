@@ -1,17 +1,21 @@
 #![allow(clippy::unwrap_used)]
 
-use hpb_base::limits::TRANSACTION_LEN_MAX;
+use hpb_base::limits::{ATTESTED_VALUE_LEN_MAX, TRANSACTION_LEN_MAX};
 use hpb_types::{
-    Action, Amount, Authorisation, Genesis, Outcome, PermissionName, Receipt, SliceRef, Slot, TransactionBody,
+    Action, Amount, Authorisation, Genesis, Hash, Outcome, PermissionName, Receipt, SliceRef, Slot, TransactionBody,
     VestingPart,
 };
+
+use hpb_vm::Table;
 
 use super::*;
 use crate::account::{ACTIVE, OWNER, Parent, Permission, WeightedAccount, WeightedKey, WeightedWait};
 use crate::apply::ExecuteError;
 use crate::authority::delegation::{ActionPattern, Bound, Policy, Role};
 use crate::checked::Checked;
+use crate::key::{BALANCE, SYSTEM};
 use crate::ledger::{AccountState, Ledger};
+use crate::records::store_amount;
 use crate::store::MemoryStore;
 use crate::testing::{ENDOWMENT, FEE_PER_BYTE, SLOT_MS, body, by, context, genesis, key_of, name, signed, slice};
 use crate::token::{release_action, transfer_action};
@@ -543,4 +547,49 @@ fn the_longest_permission_fits_in_a_transaction() {
     let transaction = signed(body, &["alice"]);
     assert!(transaction.bytes_len() < TRANSACTION_LEN_MAX / 4);
     assert_eq!(chain.push(transaction).unwrap().outcome, Outcome::Applied);
+}
+
+#[test]
+fn what_lies_in_the_state_is_attested() {
+    let mut chain = Chain::new();
+    let ask = |chain: &mut Chain, table: Table, sub_key: &[u8]| -> Found {
+        let actions = vec![pay("alice", "bob", 5), attest_action(name("bob"), table, sub_key), pay("alice", "bob", 7)];
+        let body = chain.body("alice", actions);
+        let receipt = chain.push(signed(body, &["alice"])).unwrap();
+        assert_eq!(receipt.outcome, Outcome::Applied);
+        let [_, event, _] = &receipt.events[..] else { panic!("{:?}", receipt.events) };
+        assert_eq!((event.contract, event.name), (SYSTEM, ATTEST));
+        let attested = Attested::from_bytes(&event.data).unwrap();
+        assert_eq!(attested.place, AttestArguments { account: name("bob"), table: table.0, sub_key: sub_key.to_vec() });
+        attested.found
+    };
+    let before = chain.account("bob").balance;
+    let value = |bytes: Bytes| Found::Value(Value { bytes: bytes.to_vec() });
+    assert_eq!(ask(&mut chain, BALANCE, &[]), value(store_amount(Amount(before.0 + 5))), "as it was between actions");
+    let record = chain.account("bob").record;
+    assert_eq!(ask(&mut chain, ACCOUNT, &[]), value(store(&record)));
+    assert_eq!(ask(&mut chain, BALANCE, b"x"), Found::Nothing);
+    assert_eq!(ask(&mut chain, Table(200), &[0; 256]), Found::Nothing);
+    let long = AttestArguments { account: name("bob"), table: 1, sub_key: vec![0; 257] };
+    let action = Action { contract: SYSTEM, action: ATTEST, arguments: long.to_bytes() };
+    assert_eq!(chain.act("alice", action), Err(RejectReason::Malformed));
+}
+
+#[test]
+fn a_long_record_is_attested_by_its_hash() {
+    let mut chain = Chain::new();
+    let large = |number: u8| {
+        let keys: Vec<String> = (0..64).map(|key| format!("{number} {key}")).collect();
+        let keys: Vec<(&str, u16)> = keys.iter().map(|key| (key.as_str(), 1)).collect();
+        under(OWNER, &format!("p{number}"), authority(1, &keys))
+    };
+    for number in 0..9 {
+        chain.act_by(&[("alice", OWNER)], "alice", &["alice"], vec![set("alice", large(number))]).unwrap();
+    }
+    let record = store(&chain.account("alice").record);
+    assert!(record.len() > ATTESTED_VALUE_LEN_MAX, "{}", record.len());
+    let body = chain.body("alice", vec![attest_action(name("alice"), ACCOUNT, &[])]);
+    let receipt = chain.push(signed(body, &["alice"])).unwrap();
+    let attested = Attested::from_bytes(&receipt.events[0].data).unwrap();
+    assert_eq!(attested.found, Found::Hash(Hash::of_parts("state value", &[&record])));
 }

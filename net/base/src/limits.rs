@@ -145,6 +145,8 @@ pub const SLICE_LEN_MAX: usize = 32 << 10;
 pub const QUORUMS_MAX: usize = 2;
 /// Events of one receipt.
 pub const EVENTS_MAX: usize = 1_024;
+/// Bytes of a record that an event tells; a longer one is told by its hash.
+pub const ATTESTED_VALUE_LEN_MAX: usize = 16 << 10;
 /// Bytes of one event's data.
 pub const EVENT_DATA_LEN_MAX: usize = 32 << 10;
 /// Accounts of one genesis.

@@ -6,8 +6,10 @@ use hpb_devnet::history::history;
 use hpb_ledger::account::{OWNER, Parent, Permission};
 use hpb_ledger::authority::Standing;
 use hpb_ledger::authority::delegation::{Bound, Policy, Role};
+use hpb_ledger::key::{ACCOUNT, BALANCE};
 use hpb_ledger::system::{
-    create_action, delete_permission_action, grant_action, revoke_action, set_permission_action, set_role_action,
+    attest_action, create_action, delete_permission_action, grant_action, revoke_action, set_permission_action,
+    set_role_action,
 };
 use hpb_types::{AccountName, Amount, PermissionName};
 
@@ -51,6 +53,10 @@ pub(crate) fn run(what: Account) -> Result<(), Failure> {
             let standing = Standing { keys: &keys, approvals: &approvals, waited_ms: waited_s.saturating_mul(1_000) };
             let explained = explain(&source.data, source.validator, &permission, standing).map_err(Failure::input)?;
             if source.json { print_json(&explained) } else { print(&explained.detail()) }
+        }
+        Account::Attest { payer, name, sending } => {
+            let actions = [ACCOUNT, BALANCE].map(|table| attest_action(name, table, &[]));
+            send(&sending, &view(&sending)?, payer, actions.to_vec())
         }
         Account::Link { account, role, to, revoke, policy, sending } => {
             let view = view(&sending)?;

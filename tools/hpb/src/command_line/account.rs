@@ -105,6 +105,20 @@ pub(crate) enum Account {
         #[command(flatten)]
         source: ChainSource,
     },
+    /// Have the chain say what an account is and holds, in a receipt that can be proven to whoever has no chain
+    #[command(after_help = "Example:\n  hpb account attest alice carol --key alice.key --data chain")]
+    Attest {
+        /// Who asks, and pays for the answer
+        #[arg(value_name = "PAYER")]
+        payer: AccountName,
+
+        /// The account; that it does not exist is an answer too
+        #[arg(value_name = "NAME")]
+        name: AccountName,
+
+        #[command(flatten)]
+        sending: Sending,
+    },
     /// Let a permission do something in an account's name, within bounds: a policy of a role, granted; or no more
     #[command(after_help = "Examples:\n  hpb account link alice pays --to cashier@active --call token/transfer \
                             --per-day 100 --week mon-fri/09:00-17:00 --key alice.key --data chain\n  hpb account link \
