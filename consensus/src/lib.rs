@@ -20,6 +20,7 @@ pub mod engine;
 pub mod light;
 mod orphans;
 mod pacing;
+pub mod proof;
 mod refused;
 pub mod schedules;
 mod slot;
@@ -36,6 +37,7 @@ pub use engine::{
     Proposal, Verified, Verify,
 };
 pub use light::{Finality, Light, LightError};
+pub use proof::{Certified, FinalRun, ProofError, Prover};
 pub use schedules::Schedules;
 pub use slot::{Arrival, SlotClock};
 pub use verify::{Verifier, VerifyError};

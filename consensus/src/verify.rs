@@ -15,6 +15,7 @@ use hpb_types::{
 };
 
 use crate::engine::{Verified, Verify};
+use crate::proof::Checker;
 use crate::schedules::Schedules;
 
 /// Why something was not vouched for.
@@ -65,6 +66,11 @@ impl Verifier {
             confirm_order: VecDeque::new(),
             certificates: VecDeque::new(),
         }
+    }
+
+    /// Who judges proofs of finality by the same rule, from the latest schedule known here on.
+    pub fn checker(&self) -> Checker {
+        Checker::new(self.chain, &self.schedules, self.suffices)
     }
 
     /// Checks a certificate that came by itself.

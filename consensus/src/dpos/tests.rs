@@ -4,6 +4,7 @@
 mod changes;
 mod light;
 mod producing;
+mod proof;
 mod rules;
 
 use super::Dpos;

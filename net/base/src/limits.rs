@@ -298,6 +298,12 @@ pub const SERVES_MAX: usize = 256;
 pub const HEADERS_PER_SECOND_MAX: u32 = 500;
 /// Final slices whose references a light terminal remembers.
 pub const LIGHT_FINALS_MAX: usize = 4_096;
+/// Slices of one run of a proof of finality: from the one that is proven to the one whose certificate proves it.
+pub const PROOF_RUN_SLICES_MAX: usize = 4_096;
+/// Runs of one proof of finality: at most two a change of the producers, and the last.
+pub const PROOF_RUNS_MAX: usize = 1 << 15;
+/// Bytes of one proof.
+pub const PROOF_LEN_MAX: usize = 64 << 20;
 /// Peers whose headers a node follows at once to its checkpoint.
 pub const SPINE_PEERS_MAX: usize = 8;
 /// Slices of the way to the checkpoint that are kept of each of them: where there would be more, every second goes.

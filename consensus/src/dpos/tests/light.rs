@@ -49,14 +49,14 @@ fn start(elect: Elect, count: usize) -> Terminal {
     on(Anchor::genesis(genesis(), Schedules::new(schedule(0, &elect(0, count)), EPOCH_SLOTS)))
 }
 
-type Elect = fn(u64, usize) -> Vec<usize>;
+pub(super) type Elect = fn(u64, usize) -> Vec<usize>;
 
-const TURNS: Elect = |epoch, count| (0..count).map(|index| (3 * index + epoch as usize) % count).collect();
-const GROWS: Elect = |epoch, _| (0..[4, 7, 5, 7][epoch as usize % 4]).collect();
-const PARTS: Elect = |epoch, _| if epoch.is_multiple_of(2) { vec![0, 1, 2, 3] } else { vec![7, 6, 5, 4] };
+pub(super) const TURNS: Elect = |epoch, count| (0..count).map(|index| (3 * index + epoch as usize) % count).collect();
+pub(super) const GROWS: Elect = |epoch, _| (0..[4, 7, 5, 7][epoch as usize % 4]).collect();
+pub(super) const PARTS: Elect = |epoch, _| if epoch.is_multiple_of(2) { vec![0, 1, 2, 3] } else { vec![7, 6, 5, 4] };
 
 /// The final headers of a chain of that many slots.
-fn headers(elect: Elect, count: usize, slots: u64) -> Vec<Slice> {
+pub(super) fn headers(elect: Elect, count: usize, slots: u64) -> Vec<Slice> {
     let mut world = World::electing(count, 7, steady(30), elect);
     world.run_until((slots + 1) * SLOT_MS);
     world.nodes[0].log.clone()
