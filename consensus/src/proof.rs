@@ -350,11 +350,14 @@ impl Prover {
         }
     }
 
-    /// Takes the chain's next slice.
+    /// Takes the chain's next slice; once it is done, it needs no more.
     ///
     /// # Errors
     /// [`ProveError`]; nothing can be proven from here on.
     pub fn take(&mut self, body: &SliceBody) -> Result<(), ProveError> {
+        if self.is_done {
+            return Ok(());
+        }
         self.enter(body)?;
         self.trail.push_back((SliceRef { height: body.height(), id: body.id() }, body.clone()));
         if let NextSchedule::Fixed(schedule) = &body.next {
@@ -418,7 +421,7 @@ impl Prover {
             let run = self.cut(by, source, target);
             self.fixed.iter_mut().for_each(|fixed| fixed.run.clone_from(&run));
         }
-        let is_aimed_at = self.aim.filter(|aim| waits(*aim) && !self.is_done);
+        let is_aimed_at = self.aim.filter(|aim| waits(*aim));
         let changed = self.changed_at.filter(|_| epoch == self.current.epoch);
         // What is aimed at proves the change too.
         let run = match (is_aimed_at, changed) {
@@ -471,8 +474,7 @@ impl Prover {
     /// Lets go of what no run can begin with.
     fn forget(&mut self) {
         let fixing = self.fixed.as_ref().filter(|fixed| fixed.run.is_none()).map(|fixed| fixed.by);
-        let aim = self.aim.filter(|_| !self.is_done);
-        let needed = [fixing, aim, self.changed_at].into_iter().flatten().min();
+        let needed = [fixing, self.aim, self.changed_at].into_iter().flatten().min();
         let is_needed = |slice: &SliceRef| needed.is_some_and(|needed| slice.height >= needed);
         while let Some((slice, _)) = self.trail.front()
             && self.trail.len() > 1

@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod engine;
+pub mod proof;
 pub mod runtime;
 pub mod serve;
 pub mod topology;

@@ -32,9 +32,6 @@ fn prove(elect: Elect, count: usize, chain: &[Slice], at: usize) -> Result<Optio
         if index == at {
             prover.aim();
         }
-        if prover.is_done() {
-            break;
-        }
     }
     Ok(prover.into_runs())
 }

@@ -4,6 +4,7 @@ mod catching_up;
 mod checkpoint;
 mod disk;
 mod headers;
+mod proofs;
 mod slices;
 mod users;
 
