@@ -12,12 +12,13 @@ use hpb_ledger::Checked;
 use hpb_ledger::system::{Created, Proposal};
 use hpb_ledger::token::{Released, TransferArguments, Transferred};
 use hpb_node::core::walk_results;
-use hpb_types::{AccountName, Action, Canonical as _, Event, Hash, Outcome, Receipt, SliceRef};
+use hpb_types::{AccountName, Action, Canonical as _, Event, Hash, Outcome, Receipt, SliceRef, TransactionBody};
 use serde::{Deserialize, Serialize};
 
 use crate::chain_view::{ChainView, open_log};
 use crate::report::decimal;
 use crate::run::DevnetError;
+pub(crate) use text::table;
 
 /// A transaction, or a proposal that was done, and what it came to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -164,8 +165,16 @@ fn concerns(name: AccountName, receipt: &Receipt, checked: Option<&Checked>) -> 
 
 impl TransactionRow {
     fn new(at: At, receipt: &Receipt, checked: Option<&Checked>) -> Self {
-        let (slot, slice, number) = at.place();
-        let body = checked.map(|checked| &checked.transaction().body);
+        Self::of(at.place(), at.unix_ms, receipt, checked.map(|checked| &checked.transaction().body))
+    }
+
+    /// The receipt that stands there, with what its transaction asked for, if that is known.
+    pub(crate) fn of(
+        (slot, slice, number): Place,
+        unix_ms: u64,
+        receipt: &Receipt,
+        body: Option<&TransactionBody>,
+    ) -> Self {
         let word = |action: &Action| format!("{}/{}", action.contract, action.action);
         let reason = match receipt.outcome {
             Outcome::Applied => None,
@@ -176,7 +185,7 @@ impl TransactionRow {
             slot,
             slice,
             number,
-            unix_ms: at.unix_ms,
+            unix_ms,
             payer: body.map(|body| body.payer.to_string()),
             actions: body.map(|body| body.actions.iter().map(word).collect()).unwrap_or_default(),
             applied: reason.is_none(),

@@ -11,6 +11,7 @@ pub mod chain_view;
 pub mod history;
 pub mod plan;
 pub mod producers;
+pub mod proof;
 pub mod report;
 pub mod run;
 pub mod terminals;

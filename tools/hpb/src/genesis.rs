@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hpb_genesis::preset::gxn;
 use hpb_genesis::{parse, text};
-use hpb_types::{Amount, EngineChoice};
+use hpb_types::{Amount, Canonical as _, EngineChoice};
 use serde::Serialize;
 
 use crate::bench::print;
@@ -51,14 +51,33 @@ pub(crate) fn run(what: Genesis) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<hpb_types::Genesis, Failure> {
-    let failed = |error: std::io::Error| Failure::input(format_args!("reading {} failed: {error}", path.display()));
-    let mut held = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(FILE_LEN_MAX + 1).read_to_string(&mut held).map_err(failed)?;
+    let no_text =
+        |_| Failure::input(format_args!("reading {} failed: stream did not contain valid UTF-8", path.display()));
+    let held = String::from_utf8(bytes_of(path)?).map_err(no_text)?;
+    parse(&held).map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))
+}
+
+/// A genesis as people write it, or as a data folder has it: its canonical bytes.
+pub(crate) fn read_any(path: &Path) -> Result<hpb_types::Genesis, Failure> {
+    let bytes = bytes_of(path)?;
+    // No text begins so: the version is a control character.
+    if bytes.first() != Some(&hpb_types::Genesis::VERSION) {
+        return read(path);
+    }
+    let genesis = hpb_types::Genesis::from_bytes(&bytes);
+    let genesis = genesis.map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))?;
+    genesis.validate().map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))?;
+    Ok(genesis)
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut held = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut held));
+    file.map_err(|error| Failure::input(format_args!("reading {} failed: {error}", path.display())))?;
     if held.len() as u64 > FILE_LEN_MAX {
         return Err(Failure::input(format_args!("{} is longer than {FILE_LEN_MAX} bytes", path.display())));
     }
-    parse(&held).map_err(|error| Failure::input(format_args!("{}: {error}", path.display())))
+    Ok(held)
 }
 
 impl Summary {

@@ -1,9 +1,12 @@
 //! `hpb tx`: transactions and proposals of a devnet's chain.
 
+use std::path::PathBuf;
+
 use hpb_base::UnixMillis;
 use hpb_client::look_alike;
 use hpb_devnet::chain_view::ChainView;
 use hpb_devnet::history::{ProposalRow, proposals, transaction};
+use hpb_devnet::proof;
 use hpb_ledger::account::ACTIVE;
 use hpb_ledger::system::{
     ApproveArguments, ProposalArguments, Terms, approve_action, cancel_action, execute_action, propose_action,
@@ -16,9 +19,12 @@ use hpb_types::{AccountName, Action, Authorisation, Hash};
 use crate::bench::print;
 use crate::command_line::{Act, Proposed, Sending, Tx};
 use crate::failure::Failure;
+use crate::genesis::read_any;
 use crate::producer::print_json;
 use crate::send::{send, view};
 
+/// Digits of a transaction's id in the name of its proof, where no other is given.
+const NAME_DIGITS: usize = 16;
 /// Milliseconds of an hour.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -33,6 +39,16 @@ pub(crate) fn run(what: Tx) -> Result<(), Failure> {
             let found = transaction(&source.data, source.validator, id).map_err(Failure::input)?;
             let found = found.ok_or_else(|| Failure::input(format_args!("no final transaction has the id {id}")))?;
             if source.json { print_json(&found) } else { print(&found.detail()) }
+        }
+        Tx::Proof { id, out, source } => {
+            let out = out.unwrap_or_else(|| PathBuf::from(format!("{}.proof", &id.to_hex()[..NAME_DIGITS])));
+            let made = proof::make(&source.data, source.validator, id, &out).map_err(Failure::input)?;
+            if source.json { print_json(&made) } else { print(&made.detail()) }
+        }
+        Tx::Check { file, genesis, id, json } => {
+            let row = proof::check(&file, &read_any(&genesis)?, id).map_err(Failure::input)?;
+            if json { print_json(&row) } else { print(&row.detail()) }?;
+            row.fault.map_or(Ok(()), |fault| Err(Failure::work(format_args!("{}: {fault}", file.display()))))
         }
         Tx::Propose { what, authorisations, asked, delay_s, hours, deed_fee_max, sending, act } => {
             let view = view(&sending)?;

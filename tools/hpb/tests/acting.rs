@@ -9,6 +9,8 @@ use std::process::Command;
 use common::{Ended, HPB, Place, Running, ended, refused, succeeded};
 use hpb_devnet::accounts::{AccountRow, ExplainedRow};
 use hpb_devnet::history::{HistoryRow, ProposalRow, TransactionRow};
+use hpb_devnet::proof::{CheckedRow, MadeRow};
+use hpb_types::{Canonical as _, Genesis};
 use serde_json::Value;
 
 /// As many transactions are final in a few seconds: more than states gather before they are committed.
@@ -137,10 +139,85 @@ fn people_act_alone_and_together_on_a_devnet_that_runs() {
     let explained: ExplainedRow =
         acting.read(&["account", "explain", "club", "--approved", "alice", "--approved", "bob"]);
     assert!(explained.is_satisfied);
+    proven(&place, sent["id"].as_str().unwrap(), "beside");
 
     let (code, _) = acting.running.end("INT");
     assert_eq!(code, Some(0));
     looked_back(&place, sent["id"].as_str().unwrap());
+    proven(&place, sent["id"].as_str().unwrap(), "behind");
+    not_proven(&place, sent["id"].as_str().unwrap());
+}
+
+fn in_place(place: &Place, words: &[&str]) -> Command {
+    let mut command = Command::new(HPB);
+    command.current_dir(place.path()).args(words);
+    command
+}
+
+/// A proof of what alice paid, beside the devnet or behind it, and what somebody with the genesis reads from it.
+fn proven(place: &Place, id: &str, name: &str) {
+    let file = format!("{name}.proof");
+    let made = ["tx", "proof", id, "--data", "data", "--out", &file];
+    let made: MadeRow =
+        serde_json::from_str(&succeeded(&mut in_place(place, &[&made[..], &["--json"]].concat())).out).unwrap();
+    assert_eq!((made.id.as_str(), made.bytes), (id, std::fs::metadata(place.at(&file)).unwrap().len()));
+    assert!(made.runs > 1, "elections lie between: {made:?}");
+    // The genesis is all of the chain that there is.
+    let alone = place.at(name);
+    std::fs::create_dir_all(&alone).unwrap();
+    std::fs::copy(place.at("data/genesis"), alone.join("genesis")).unwrap();
+    std::fs::copy(place.at(&file), alone.join("proof")).unwrap();
+    let check = |words: &[&str]| {
+        let mut command = Command::new(HPB);
+        command.current_dir(&alone).args(["tx", "check", "proof", "--genesis", "genesis"]).args(words);
+        succeeded(&mut command).out
+    };
+    let row: CheckedRow = serde_json::from_str(&check(&["--json", "--id", id])).unwrap();
+    let found = row.proven.unwrap();
+    assert_eq!((row.fault, &found.slice), (None, &made.slice));
+    let transaction = found.transaction.unwrap();
+    assert_eq!((transaction.id.as_str(), transaction.payer.as_deref()), (id, Some("alice")));
+    assert_eq!(transaction.events[0].says.as_deref(), Some("alice -> bob 0.001"));
+    let quorum = found.quorums.last().unwrap();
+    assert!(quorum.signers > 2 && quorum.producers == 4, "{quorum:?}");
+    let text = check(&[]);
+    for part in [id, "outcome    applied", "token/transfer: alice -> bob 0.001", "of 4 producers", &row.chain] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+/// What is no proof of it.
+fn not_proven(place: &Place, id: &str) {
+    let check = |file: &str, genesis: &str, words: &[&str]| {
+        in_place(place, &[&["tx", "check", file, "--genesis", genesis], words].concat())
+    };
+    let fails = |file: &str, genesis: &str, words: &[&str]| {
+        let Ended { code, err, out } = ended(&mut check(file, genesis, words));
+        assert_eq!(code, Some(1), "{file} {genesis} {words:?}: {out} {err}");
+        err
+    };
+    let mut genesis = Genesis::from_bytes(&std::fs::read(place.at("data/genesis")).unwrap()).unwrap();
+    genesis.time_ms += 1;
+    std::fs::write(place.at("other-genesis"), genesis.to_bytes()).unwrap();
+    let failed = fails("behind.proof", "other-genesis", &[]);
+    assert!(failed.contains("and the genesis is that of chain"), "{failed}");
+    let other = "11".repeat(32);
+    let failed = fails("behind.proof", "data/genesis", &["--id", &other]);
+    assert!(failed.contains(&format!("is about transaction {id} and not about {other}")), "{failed}");
+    let mut bytes = std::fs::read(place.at("behind.proof")).unwrap();
+    let end = bytes.len() - 1;
+    bytes[end] ^= 1;
+    std::fs::write(place.at("changed.proof"), &bytes).unwrap();
+    let failed = fails("changed.proof", "data/genesis", &["--json"]);
+    assert!(failed.contains("does not verify"), "{failed}");
+    assert!(refused(&mut check("data/genesis", "data/genesis", &[])).contains("it is no proof"));
+    assert!(refused(&mut check("nothing.proof", "data/genesis", &[])).contains("reading nothing.proof failed"));
+    assert!(refused(&mut check("behind.proof", "behind.proof", &[])).contains("behind.proof"));
+    let again = ["tx", "proof", id, "--data", "data", "--out", "behind.proof"];
+    assert!(refused(&mut in_place(place, &again)).contains("is there already"));
+    let none = "00".repeat(32);
+    let none = ["tx", "proof", &none, "--data", "data"];
+    assert!(refused(&mut in_place(place, &none)).contains("no final transaction has the id"));
 }
 
 /// What the chain has of it when the devnet has ended.

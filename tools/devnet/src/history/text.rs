@@ -7,7 +7,7 @@ use crate::report::format::{counted, grouped, millis, tokens, utc};
 
 const LABEL_WIDTH: usize = 10;
 
-fn table(lines: &[(&str, String)]) -> String {
+pub(crate) fn table(lines: &[(&str, String)]) -> String {
     let mut text = String::new();
     for (label, value) in lines {
         // Writing to a string does not fail.
@@ -23,11 +23,16 @@ impl TransactionRow {
 
     /// The transaction, a line for each of its facts.
     pub fn detail(&self) -> String {
+        table(&self.lines("its proposer: it was a proposal"))
+    }
+
+    /// What each line is about, and what it says; `unknown` where who paid is not known.
+    pub(crate) fn lines(&self, unknown: &str) -> Vec<(&'static str, String)> {
         let mut lines = vec![
             ("id", self.id.clone()),
             ("place", format!("slot {}, slice {}, number {}", self.slot, self.slice, self.number)),
             ("time", utc(self.unix_ms)),
-            ("payer", self.payer.clone().unwrap_or_else(|| "its proposer: it was a proposal".to_owned())),
+            ("payer", self.payer.clone().unwrap_or_else(|| unknown.to_owned())),
         ];
         lines.extend(self.actions.iter().map(|action| ("action", action.clone())));
         lines.push(("outcome", self.outcome()));
@@ -36,7 +41,7 @@ impl TransactionRow {
             let facts = event.says.as_ref().unwrap_or(&event.data);
             lines.push(("event", format!("{}: {facts}", event.event)));
         }
-        table(&lines)
+        lines
     }
 
     fn line(&self) -> String {

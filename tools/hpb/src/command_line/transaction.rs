@@ -141,6 +141,49 @@ pub(crate) enum Tx {
         #[command(flatten)]
         source: ChainSource,
     },
+    /// Write a proof of a transaction into a file: that it stands in a final slice, and what it came to
+    ///
+    /// Whoever checks it needs the chain's genesis and nothing else. Executes the chain from its genesis until it is found.
+    #[command(
+        after_help = "Example:\n  hpb tx proof 7ada581a99e6e9bc8a1fa06fb3e7b95b54caf88473ffb3285562b940db4c4db9 \
+                            --data chain --out paid.proof"
+    )]
+    Proof {
+        /// Its id, or that of a proposal
+        #[arg(value_name = "ID", value_parser = hash)]
+        id: Hash,
+
+        /// The file; there is none of that name [default: `ID.proof`, of the id its first 16 digits]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+
+        #[command(flatten)]
+        source: ChainSource,
+    },
+    /// Check such a file by the chain's genesis alone, and say what it proves
+    ///
+    /// Nothing in the file is believed. Who produces is followed from the genesis on, through each change of the producers,
+    /// by the certificates of those who were in office. Exit code 1 if something does not hold; the first such thing is
+    /// named. It can't tell that keys of producers of old were not sold after their stake was free: for a chain of years,
+    /// compare with a slice of the last days that you trust.
+    #[command(after_help = "Example:\n  hpb tx check paid.proof --genesis genesis.toml")]
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+
+        /// The genesis that you trust: a file that `hpb genesis check` reads, or the file `genesis` of a data folder
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+
+        /// The transaction that it must be about
+        #[arg(long, value_name = "ID", value_parser = hash)]
+        id: Option<Hash>,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
     /// Propose that several people do something together, each approving at their own time
     #[command(after_help = "Example:\n  hpb tx propose alice rent --for club --ask alice --ask bob --key alice.key \
                             --data chain transfer club carol 500")]
