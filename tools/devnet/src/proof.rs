@@ -218,3 +218,6 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ProofF
     let path = path.display().to_string();
     move |error| ProofFailure::Io { action, path, error }
 }
+
+#[cfg(test)]
+mod tests;

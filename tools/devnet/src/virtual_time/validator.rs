@@ -9,7 +9,8 @@ use hpb_ledger::{SharedStore, Store};
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::WirePort;
-use hpb_node::core::{Core, CoreConfig, Input, Outgoing, Output, Recovered};
+use hpb_node::core::{Core, CoreConfig, Input, Outgoing, Output, ProvingError, Recovered, WantedProof, prove};
+use hpb_node::proof::ContentProof;
 use hpb_node::verify::Verify;
 use hpb_node::workers::digest_of;
 use hpb_toe::{Class, Command, EventBatch, Lane};
@@ -106,6 +107,14 @@ impl Validator {
     /// A log that can't be read.
     pub fn history(&mut self, genesis: &Genesis) -> Result<History, LogError> {
         History::read(genesis, &mut self.log)
+    }
+
+    /// The proof of what is wanted, from its log.
+    ///
+    /// # Errors
+    /// As [`prove`].
+    pub fn prove(&mut self, genesis: &Genesis, wanted: WantedProof) -> Result<Option<ContentProof>, ProvingError> {
+        prove(genesis, &mut self.log, wanted)
     }
 
     pub(super) fn stopped(&self) -> Option<&str> {

@@ -31,7 +31,7 @@ pub enum Wanted {
 pub enum ProvingError {
     /// The log can't be read, or is not one chain.
     #[error(transparent)]
-    Log(#[from] RecoverError),
+    Log(Box<RecoverError>),
     /// The state in memory can't be read.
     #[error(transparent)]
     State(Box<ExecuteError>),
@@ -53,6 +53,12 @@ pub enum ProvingError {
         /// The slice.
         slice: SliceRef,
     },
+}
+
+impl From<RecoverError> for ProvingError {
+    fn from(error: RecoverError) -> Self {
+        Self::Log(Box::new(error))
+    }
 }
 
 /// The proof of what is wanted, from the log of a chain; `None` if no final slice has it.
