@@ -139,6 +139,12 @@ impl<R: Read> ArchiveReader<R> {
         if found > ARCHIVE_FORMAT {
             return Err(ArchiveError::NewerFormat { found });
         }
+        if found < ARCHIVE_FORMAT {
+            return Err(ArchiveError::Damaged {
+                at: MAGIC.len() as u64,
+                what: "it states a format that there never was",
+            });
+        }
         let at = reader.at;
         let (kind, body) = reader.record(GENESIS_LEN_MAX)?;
         let genesis = Genesis::from_bytes(&body).ok().filter(|genesis| kind == GENESIS && genesis.validate().is_ok());

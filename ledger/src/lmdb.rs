@@ -15,7 +15,7 @@
 //! On disk: database `meta` holds `format` (u32), `chain` (32 bytes) and `final` (commit u64, slot u64, index u32, id
 //! 32), little-endian; database `state` holds the state's keys and values as they are. Keys compare as bytes.
 
-mod pages;
+pub mod pages;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};

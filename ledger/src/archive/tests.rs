@@ -72,5 +72,9 @@ fn every_change_is_found() {
     newer[8] += 1;
     let said = read(&newer).unwrap_err().to_string();
     assert!(said.contains("it has format 2, this program knows formats up to 1"), "{said}");
+    let mut older = bytes.clone();
+    older[8] = 0;
+    let said = read(&older).unwrap_err().to_string();
+    assert!(said.contains("a format that there never was"), "{said}");
     assert!(matches!(read(b"PK\x03\x04 and so on"), Err(ArchiveError::Magic)));
 }

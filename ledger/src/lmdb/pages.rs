@@ -16,9 +16,41 @@ use hpb_base::limits::STORE_DEPTH_MAX;
 
 use crate::chainlog::file::read_full;
 
+/// A file as it is read here.
+trait Pages {
+    /// Reads at `offset` until `into` is full or the file ends; how many bytes were read.
+    fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Its length in bytes.
+    fn length(&self) -> io::Result<u64>;
+}
+
+impl Pages for File {
+    fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        read_full(self, offset, into)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+impl Pages for [u8] {
+    fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.get(offset..)).unwrap_or_default();
+        let len = rest.len().min(into.len());
+        into[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+}
+
 /// What is wrong with the file, and where.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PagesError {
+pub enum PagesError {
     /// The operating system refused.
     #[error("it can't be read: {0}")]
     Io(#[from] io::Error),
@@ -62,13 +94,24 @@ const BIG: u16 = 1;
 /// A value that is a tree's description.
 const TREE: u16 = 2;
 
-/// Checks all that the file's last committed state reaches.
+/// Checks all that the last committed state of the file at `path` reaches.
 ///
 /// # Errors
 /// The first fault.
-pub(super) fn check(path: &Path) -> Result<(), PagesError> {
-    let file = File::open(path)?;
-    let metas = [Meta::read(&file, 0)?, Meta::first_len(&file)?.map_or(Ok(None), |len| Meta::read(&file, len))?];
+pub fn check(path: &Path) -> Result<(), PagesError> {
+    check_pages(&File::open(path)?)
+}
+
+/// The same of a file that is in memory.
+///
+/// # Errors
+/// The first fault.
+pub fn check_bytes(file: &[u8]) -> Result<(), PagesError> {
+    check_pages(file)
+}
+
+fn check_pages<P: Pages + ?Sized>(file: &P) -> Result<(), PagesError> {
+    let metas = [Meta::read(file, 0)?, Meta::first_len(file)?.map_or(Ok(None), |len| Meta::read(file, len))?];
     let [first, second] = metas;
     let meta = match (first, second) {
         (Some(first), Some(second)) if second.commit > first.commit => second,
@@ -76,7 +119,7 @@ pub(super) fn check(path: &Path) -> Result<(), PagesError> {
         (None, Some(second)) => second,
         (None, None) => return Err(PagesError::Meta),
     };
-    let count = (file.metadata()?.len() / u64::from(meta.page_len)).min(meta.last_page.saturating_add(1));
+    let count = (file.length()? / u64::from(meta.page_len)).min(meta.last_page.saturating_add(1));
     let mut walk =
         Walk { file, page_len: meta.page_len as usize, seen: vec![false; count as usize], trees: Vec::new() };
     let mut free = Vec::new();
@@ -125,17 +168,17 @@ enum Kind {
 
 impl Meta {
     /// The page size that the file's first page states, if it is one.
-    fn first_len(file: &File) -> Result<Option<u64>, PagesError> {
+    fn first_len(file: &(impl Pages + ?Sized)) -> Result<Option<u64>, PagesError> {
         let mut bytes = [0; META_LEN];
-        let len = read_full(file, 0, &mut bytes)?;
+        let len = file.read(0, &mut bytes)?;
         let stated = get_u32(&bytes[..len], 40).filter(|stated| PAGE_LENS.contains(stated));
         Ok(stated.map(u64::from))
     }
 
     /// The meta page at `offset`; `None` if it is none.
-    fn read(file: &File, offset: u64) -> Result<Option<Self>, PagesError> {
+    fn read(file: &(impl Pages + ?Sized), offset: u64) -> Result<Option<Self>, PagesError> {
         let mut bytes = [0; META_LEN];
-        let len = read_full(file, offset, &mut bytes)?;
+        let len = file.read(offset, &mut bytes)?;
         Ok(Self::of(&bytes[..len]))
     }
 
@@ -161,8 +204,8 @@ impl Tree {
     }
 }
 
-struct Walk {
-    file: File,
+struct Walk<'a, P: ?Sized> {
+    file: &'a P,
     page_len: usize,
     /// Which pages were reached.
     seen: Vec<bool>,
@@ -180,7 +223,7 @@ struct Node<'a> {
     value: &'a [u8],
 }
 
-impl Walk {
+impl<P: Pages + ?Sized> Walk<'_, P> {
     /// Walks over a tree in the order of its keys. Pages that the tree of free ones names are put into `free`.
     fn tree(&mut self, tree: &Tree, kind: Kind, free: &mut Vec<u64>) -> Result<(), PagesError> {
         let (mut found, mut last): (u64, Option<Vec<u8>>) = (0, None);
@@ -260,7 +303,7 @@ impl Walk {
             }
         }
         let mut bytes = vec![0; self.page_len * count as usize];
-        if read_full(&self.file, page * self.page_len as u64, &mut bytes)? < bytes.len() {
+        if self.file.read(page * self.page_len as u64, &mut bytes)? < bytes.len() {
             return Err(wrong("is cut off"));
         }
         if get_u64(&bytes, 0) == Some(page) { Ok(bytes) } else { Err(wrong("bears another page's number")) }
