@@ -28,7 +28,7 @@ use hpb_types::{
 use super::input::Input;
 
 /// Checks one type: what decodes has exactly these bytes, and cut or followed by a byte it does not decode.
-fn check<T: Canonical + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
+pub(super) fn check<T: Canonical + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
     let value = T::from_bytes(bytes).ok()?;
     assert!(bytes.len() <= T::LEN_MAX);
     let again = value.to_bytes();

@@ -17,8 +17,10 @@ mod neighbor;
 mod packet;
 mod pool;
 mod ports;
+mod proof;
 mod secure;
 mod segment;
+mod store;
 mod stream;
 mod workload;
 
@@ -28,8 +30,10 @@ pub use log::chainlog;
 pub use neighbor::{answer_ip, neighbor, run_neighbor};
 pub use packet::{TcpPacket, ethernet, repair};
 pub use ports::{offload, url};
+pub use proof::{honest_proof, merkle, proof};
 pub use secure::{Eavesdropped, run_secure, secure};
 pub use segment::segment;
+pub use store::{archive, pages};
 pub use stream::{framing, http};
 pub use workload::workload;
 
@@ -45,18 +49,22 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 22] = [
     Target { name: "answer_ip", run: answer_ip, mutations: 4_000 },
+    Target { name: "archive", run: archive, mutations: 4_000 },
     Target { name: "chainlog", run: chainlog, mutations: 2_000 },
     Target { name: "codec", run: codec, mutations: 4_000 },
     Target { name: "framing", run: framing, mutations: 4_000 },
     Target { name: "http", run: http, mutations: 500 },
     Target { name: "lane_ethernet", run: lane_ethernet, mutations: 500 },
     Target { name: "lane_ip", run: lane_ip, mutations: 500 },
+    Target { name: "merkle", run: merkle, mutations: 2_000 },
     Target { name: "message", run: message, mutations: 4_000 },
     Target { name: "name", run: name, mutations: 4_000 },
     Target { name: "neighbor", run: neighbor, mutations: 2_000 },
     Target { name: "offload", run: offload, mutations: 4_000 },
+    Target { name: "pages", run: pages, mutations: 4_000 },
+    Target { name: "proof", run: proof, mutations: 2_000 },
     Target { name: "secure", run: secure, mutations: 200 },
     Target { name: "segment", run: segment, mutations: 4_000 },
     Target { name: "signature", run: signature, mutations: 500 },

@@ -97,8 +97,8 @@ macro_rules! replays {
 }
 
 replays! {
-    answer_ip chainlog codec framing http lane_ethernet lane_ip message name neighbor offload secure segment signature
-    state url vrf workload
+    answer_ip archive chainlog codec framing http lane_ethernet lane_ip merkle message name neighbor offload pages proof
+    secure segment signature state url vrf workload
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The seeds: inputs that get past the first checks, from the real encoders where there is one.
 
 mod chain;
+mod store;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,15 +23,19 @@ type Seeds = Vec<(String, Vec<u8>)>;
 pub(crate) fn of(target: &str) -> Seeds {
     match target {
         "answer_ip" => numbered(answer_ip()),
+        "archive" => store::archive(),
         "chainlog" => numbered(chainlog()),
         "codec" => chain::codec(),
         "framing" => numbered(framing()),
         "http" => numbered(http()),
         "lane_ethernet" | "lane_ip" => lane(),
+        "merkle" => numbered(chain::merkle()),
         "message" => numbered(chain::message()),
         "name" => numbered(chain::name()),
         "neighbor" => neighbor(),
         "offload" => numbered(offload()),
+        "pages" => store::pages(),
+        "proof" => chain::proof(),
         "secure" => numbered(secure()),
         "segment" => numbered(packets()),
         "signature" => numbered(chain::signature()),

@@ -4,6 +4,7 @@ use hpb_ledger::account::{ACTIVE, Account, Authority, Parent, Permission, Weight
 use hpb_ledger::authority::delegation::{
     ActionPattern, Allowance, Bound, Delegation, Grant, Policy, Role, Window as WeekWindow,
 };
+use hpb_ledger::commitment::{ReceiptProof, StateProof};
 use hpb_ledger::deposit::Deposit;
 use hpb_ledger::dpos::{
     Activity, Ballot, BondArguments, Cut, Deeds, OfferProxyArguments, Producer, ProducerArguments, ProvenKeys,
@@ -21,7 +22,7 @@ use hpb_ledger::token::{ReleaseArguments, TransferArguments, Vesting};
 use hpb_types::{
     AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
     Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Fees, Genesis,
-    GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair, Message, NextSchedule, Outcome,
+    GenesisAccount, GenesisProducer, Gossip, Hash, Height, Hello, KeyPair, MerkleProof, Message, NextSchedule, Outcome,
     PermissionName, Quorum, Receipt, RejectReason, ResultsCommitment, Roles, Schedule, ScheduledProducer, Signature,
     SignedSlice, Slice, SliceBody, SliceBundle, SliceRef, SliceRequest, SliceStatement, SliceStatus, Slot, Status,
     Transaction, TransactionBody, TransactionStatus, VestingPart, VrfProof, VrfSecret, Weighting,
@@ -139,7 +140,7 @@ fn evidence() -> [Evidence; 3] {
     ]
 }
 
-fn genesis() -> Genesis {
+pub(super) fn genesis() -> Genesis {
     let account = |name, byte, balance| GenesisAccount {
         name,
         key: keys(byte).public(),
@@ -182,7 +183,7 @@ fn receipt() -> Receipt {
     Receipt { transaction: Hash([0x71; 32]), outcome, fee: Amount(300), units: 800, events: vec![event] }
 }
 
-fn bundle() -> SliceBundle {
+pub(super) fn bundle() -> SliceBundle {
     SliceBundle { slice: slice(), transactions: vec![transaction()] }
 }
 
@@ -446,4 +447,31 @@ pub(super) fn state() -> Vec<Vec<u8>> {
         key::of_included(9),
     ];
     records.iter().map(|record| record.as_slice().to_vec()).collect()
+}
+
+/// Proofs of a place as they are, and lists to prove one of.
+pub(super) fn merkle() -> Vec<Vec<u8>> {
+    let leaves: Vec<Hash> = (0..9_u8).map(|number| Hash([number; 32])).collect();
+    let proofs = [0, 5, 8].into_iter().filter_map(|index| MerkleProof::new(&leaves, index));
+    let alone = MerkleProof::new(&leaves[..1], 0);
+    let decoded = proofs.chain(alone).map(|proof| [vec![0], proof.to_bytes()].concat());
+    let lists = [(1_u16, 0_u16), (9, 5), (256, 255)];
+    let proven = lists.map(|(count, index)| [&[1][..], &count.to_le_bytes(), &index.to_le_bytes()].concat());
+    decoded.chain(proven).collect()
+}
+
+/// A file of a proof and its parts, and changes of one.
+pub(super) fn proof() -> Seeds {
+    let proof = hpb_tests::fuzz::honest_proof();
+    let receipts: Vec<Receipt> = (0..5).map(|fee| Receipt { fee: Amount(fee), ..receipt() }).collect();
+    let of_receipt = ReceiptProof::new(&receipts, 3, Hash([5; 32])).unwrap();
+    let of_state = StateProof::new(&receipts, Hash([5; 32]));
+    named([
+        ("file", [vec![0], proof.to_file()].concat()),
+        ("receipt", [vec![1], of_receipt.to_bytes()].concat()),
+        ("state", [vec![2], of_state.to_bytes()].concat()),
+        ("run", [vec![3], proof.runs[2].to_bytes()].concat()),
+        ("honest", vec![4]),
+        ("changed", [&[4][..], &90_u16.to_le_bytes(), &[1], &900_u16.to_le_bytes(), &[0x80]].concat()),
+    ])
 }
