@@ -67,8 +67,8 @@ fn price(host: &mut dyn Host) -> Result<Amount, Stop> {
     Ok(tariff.ok_or(Stop::Damaged)?.deposit_per_byte)
 }
 
-/// The part of `amount`, paid for `whole` bytes, that `part` of them cost, rounded down; all of it for all of them.
-fn share(amount: Amount, part: u64, whole: u64) -> Amount {
+/// What `part` of `whole` parts of `amount` come to, rounded down; all of it for all of them.
+pub(crate) fn share(amount: Amount, part: u64, whole: u64) -> Amount {
     if whole == 0 {
         return Amount::ZERO;
     }
@@ -83,9 +83,15 @@ mod tests {
 
     #[test]
     fn a_share_is_exact_and_never_wraps() {
-        for (amount, part, whole, expected) in
-            [(100, 1, 3, 33), (100, 3, 3, 100), (u128::MAX, 7, 7, u128::MAX), (5, 0, 9, 0), (5, 0, 0, 0)]
-        {
+        for (amount, part, whole, expected) in [
+            (100, 1, 3, 33),
+            (100, 3, 3, 100),
+            (999, 1, 1_000, 0),
+            (1_999, 500, 1_000, 999),
+            (u128::MAX, 7, 7, u128::MAX),
+            (5, 0, 9, 0),
+            (5, 0, 0, 0),
+        ] {
             assert_eq!(share(Amount(amount), part, whole), Amount(expected));
         }
         assert_eq!(share(Amount(u128::MAX), u64::MAX, u64::MAX), Amount(u128::MAX));

@@ -6,11 +6,13 @@
 //! had in the schedule of the word's epoch, words from before it registered, a second fault of a kind.
 
 use hpb_base::canary::{self, Canary};
+use hpb_types::genesis::PERMILLE;
 use hpb_types::{AccountName, Action, ActionName, Amount, Canonical, Evidence, Fault, Hash, RejectReason};
 use hpb_vm::Call;
 
 use super::Desk;
 use super::records::{Cut, Status};
+use crate::deposit::share;
 use crate::key::{DPOS, POOL, PRODUCER};
 use crate::native::Stop;
 
@@ -72,8 +74,8 @@ impl Desk<'_> {
             return Err(RejectReason::BadSignature.into());
         }
 
-        let cut = share(producer.bond, self.parameters.cut_permille);
-        let reward = share(cut, self.parameters.reporter_permille);
+        let cut = share(producer.bond, self.parameters.cut_permille.into(), PERMILLE.into());
+        let reward = share(cut, self.parameters.reporter_permille.into(), PERMILLE.into());
         producer.bond = producer.bond.checked_sub(cut).ok_or(Stop::Damaged)?;
         if !canary::is(Canary::EvidenceIgnored) {
             producer.status = Status::Expelled;
@@ -87,26 +89,5 @@ impl Desk<'_> {
         self.pay(reporter, reward)?;
         let done = CutDone { producer: name, fault, cut, reporter, reward };
         Ok(self.host.emit(REPORT, done.to_bytes())?)
-    }
-}
-
-/// `permille` thousandths (at most 1,000) of `amount`, rounded down.
-fn share(amount: Amount, permille: u16) -> Amount {
-    let permille = u128::from(permille);
-    Amount(amount.0 / 1_000 * permille + amount.0 % 1_000 * permille / 1_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_exact_and_never_wraps() {
-        for (amount, permille, expected) in [(0, 500, 0), (999, 1, 0), (1_000, 1, 1), (1_999, 500, 999), (7, 1_000, 7)]
-        {
-            assert_eq!(share(Amount(amount), permille), Amount(expected));
-        }
-        assert_eq!(share(Amount(u128::MAX), 1_000), Amount(u128::MAX));
-        assert_eq!(share(Amount(u128::MAX), 0), Amount::ZERO);
     }
 }
