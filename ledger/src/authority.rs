@@ -73,14 +73,32 @@ pub fn judge_within<E>(
     accounts: &mut Accounts<'_, E>,
 ) -> Result<Option<UsedKeys>, E> {
     assert!(standing.keys.len() <= SIGNATURES_MAX, "the transaction's signatures were counted at its decoding");
-    let used = Check { standing, accounts, steps_left: AUTHORITY_STEPS_MAX }.satisfied(authorisation, depth)?;
+    let used = Check { standing, accounts, steps: Steps::new() }.satisfied(authorisation, depth)?;
     Ok(used.map(UsedKeys))
+}
+
+/// What a check may still look at: each account that is asked for is a step, and each permission that is weighed.
+struct Steps {
+    left: usize,
+}
+
+impl Steps {
+    fn new() -> Self {
+        Self { left: AUTHORITY_STEPS_MAX }
+    }
+
+    /// Takes one; false if there is none left.
+    fn take(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 struct Check<'a, 'b, E> {
     standing: Standing<'a>,
     accounts: &'a mut Accounts<'b, E>,
-    steps_left: usize,
+    steps: Steps,
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +111,7 @@ enum Part<'a> {
 impl<E> Check<'_, '_, E> {
     /// The keys that it takes to satisfy the permission or one above it; `depth` references may follow.
     fn satisfied(&mut self, authorisation: &Authorisation, depth: usize) -> Result<Option<u64>, E> {
-        if !self.take_step() {
+        if !self.steps.take() {
             return Ok(None);
         }
         let Some(account) = (self.accounts)(authorisation.account)? else {
@@ -112,7 +130,7 @@ impl<E> Check<'_, '_, E> {
 
     /// The keys that it takes to reach the permission's own threshold.
     fn weigh(&mut self, permission: &Permission, depth: usize) -> Result<Option<u64>, E> {
-        if !self.take_step() {
+        if !self.steps.take() {
             return Ok(None);
         }
         let authority = &permission.authority;
@@ -146,12 +164,6 @@ impl<E> Check<'_, '_, E> {
             }
         }
         Ok(None)
-    }
-
-    fn take_step(&mut self) -> bool {
-        let left = self.steps_left.checked_sub(1);
-        self.steps_left = left.unwrap_or(0);
-        left.is_some()
     }
 
     fn part(&mut self, part: Part<'_>, depth: usize) -> Result<Option<u64>, E> {

@@ -2,10 +2,10 @@
 
 use core::cmp::Reverse;
 
-use hpb_base::limits::{AUTHORITY_DEPTH_MAX, AUTHORITY_STEPS_MAX};
+use hpb_base::limits::AUTHORITY_DEPTH_MAX;
 use hpb_types::{Authorisation, PermissionName, PublicKey};
 
-use super::{Accounts, Standing};
+use super::{Accounts, Standing, Steps};
 use crate::account::Permission;
 
 /// What was found of one permission that was asked for.
@@ -130,19 +130,19 @@ pub fn explain_within<E>(
     standing: Standing<'_>,
     accounts: &mut Accounts<'_, E>,
 ) -> Result<Explained, E> {
-    Explain { standing, accounts, steps_left: AUTHORITY_STEPS_MAX }.satisfied(authorisation, depth)
+    Explain { standing, accounts, steps: Steps::new() }.satisfied(authorisation, depth)
 }
 
 struct Explain<'a, 'b, E> {
     standing: Standing<'a>,
     accounts: &'a mut Accounts<'b, E>,
-    steps_left: usize,
+    steps: Steps,
 }
 
 impl<E> Explain<'_, '_, E> {
     fn satisfied(&mut self, asked: &Authorisation, depth: usize) -> Result<Explained, E> {
         let mut explained = Explained { asked: asked.clone(), verdict: Verdict::Unsatisfied, weighed: Vec::new() };
-        if !self.take_step() {
+        if !self.steps.take() {
             explained.verdict = Verdict::OutOfSteps;
             return Ok(explained);
         }
@@ -158,7 +158,7 @@ impl<E> Explain<'_, '_, E> {
             return Ok(explained);
         }
         for permission in account.upward(asked.permission) {
-            if !self.take_step() {
+            if !self.steps.take() {
                 explained.verdict = Verdict::OutOfSteps;
                 continue;
             }
@@ -204,11 +204,5 @@ impl<E> Explain<'_, '_, E> {
             PartKind::Wait(wait_ms) if self.standing.waited_ms >= *wait_ms => Finding::Waited,
             PartKind::Wait(_) => Finding::NotWaited,
         })
-    }
-
-    fn take_step(&mut self) -> bool {
-        let left = self.steps_left.checked_sub(1);
-        self.steps_left = left.unwrap_or(0);
-        left.is_some()
     }
 }
