@@ -410,10 +410,17 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// The slice is unknown, the state can't be read, or a part of the supply does not read back.
     pub fn supply(&self, at: &Hash) -> Result<Supply, ExecuteError> {
-        let state = self.state_at(at)?;
+        self.supply_of(at, &self.holdings(at)?)
+    }
+
+    /// The same where the walk was done: `holdings` are those of the slice of that id.
+    ///
+    /// # Errors
+    /// Those of [`supply`](Self::supply).
+    pub fn supply_of(&self, at: &Hash, holdings: &Holdings) -> Result<Supply, ExecuteError> {
         let supply_key = key::of(SYSTEM, SUPPLY);
-        let genesis = get_record(&state, &supply_key)?.ok_or_else(|| StateError::damaged(&supply_key))?;
-        let now = holdings(&state)?.sum().ok_or_else(|| StateError::overflow("the supply"))?;
+        let genesis = get_record(&self.state_at(at)?, &supply_key)?.ok_or_else(|| StateError::damaged(&supply_key))?;
+        let now = holdings.sum().ok_or_else(|| StateError::overflow("the supply"))?;
         Ok(Supply { genesis, now })
     }
 

@@ -100,8 +100,9 @@ impl SupplyRow {
     /// A state that can't be read.
     pub fn new<S: Store>(ledger: &Ledger<S>) -> Result<Self, ExecuteError> {
         let at = ledger.final_slice();
-        let supply = ledger.supply(&at.id)?;
-        let Holdings { balances, staked, bonded, vesting, deposits, reward_pool, fees } = ledger.holdings(&at.id)?;
+        let holdings = ledger.holdings(&at.id)?;
+        let supply = ledger.supply_of(&at.id, &holdings)?;
+        let Holdings { balances, staked, bonded, vesting, deposits, reward_pool, fees } = holdings;
         Ok(Self {
             chain: ledger.rules().chain.0.to_hex(),
             slot: at.height.slot.0,
