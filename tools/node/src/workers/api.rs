@@ -5,11 +5,12 @@
 //! core: what finds no room is dropped, and counted by the link.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use hpb_base::limits::{LOCAL_OUTBOX_LEN_MAX, LOCAL_SESSIONS_MAX, TERMINAL_MESSAGE_LEN_MAX};
 use hpb_base::{Duration, Instant};
@@ -23,6 +24,9 @@ use crate::runtime::{Activity, Receiver, Sender, Worker};
 
 /// Bytes read from one connection in one turn.
 const READ_LEN: usize = 16 << 10;
+/// Where a socket lies while it is made, beside its place. Short: a socket's path may not be long.
+const MAKING_FOLDER: &str = ".s";
+const MAKING_FILE: &str = "s";
 /// When a connection that took nothing is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(5);
 
@@ -40,16 +44,38 @@ impl LocalSocket {
     /// # Errors
     /// What the operating system says: a path longer than a socket's may be, above all.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        let socket = Self { listener, path: path.to_path_buf() };
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        // Nobody calls a path that is too long, and the one at which it is made may be shorter.
+        SocketAddr::from_pathname(path)?;
+        // Until it has its mode it lies where nobody else may enter.
+        let closed = path.with_file_name(MAKING_FOLDER);
+        clear(&closed)?;
+        fs::DirBuilder::new().mode(0o700).create(&closed)?;
+        let made = Self::make(&closed.join(MAKING_FILE), path);
+        let cleared = clear(&closed);
+        let socket = made?;
+        cleared?;
         socket.listener.set_nonblocking(true)?;
         Ok(socket)
     }
+
+    /// Makes it at `first`, and gives it its mode and then its name.
+    fn make(first: &Path, path: &Path) -> io::Result<Self> {
+        let listener = UnixListener::bind(first)?;
+        fs::set_permissions(first, fs::Permissions::from_mode(0o600))?;
+        fs::rename(first, path)?;
+        Ok(Self { listener, path: path.to_path_buf() })
+    }
+}
+
+/// Takes away the folder in which a socket is made, which an earlier process may have left.
+fn clear(folder: &Path) -> io::Result<()> {
+    for removed in [fs::remove_file(folder.join(MAKING_FILE)), fs::remove_dir(folder)] {
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Drop for LocalSocket {

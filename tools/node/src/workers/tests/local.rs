@@ -151,6 +151,26 @@ fn a_socket_that_a_dead_process_left_is_taken_over() {
 }
 
 #[test]
+fn a_socket_is_this_users_alone_and_leaves_nothing_of_its_making() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.sock");
+    // What a process left that ended while it made one.
+    std::fs::create_dir(folder.path().join(".s")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(folder.path().join(".s/s")).unwrap());
+    let _socket = LocalSocket::bind(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["node.sock"]);
+    // Where it can't be made, nothing of it stays either.
+    std::fs::create_dir(folder.path().join("taken")).unwrap();
+    assert!(LocalSocket::bind(&folder.path().join("taken")).is_err());
+    assert!(LocalSocket::bind(&folder.path().join("n".repeat(108))).is_err(), "too long for a socket");
+    assert!(!folder.path().join(".s").exists());
+}
+
+#[test]
 fn the_chain_answers_local_sessions_and_is_held_up_by_none() {
     let mut alone = Alone::new(1_024, 64);
     let session = lane::outside(lane::LOCAL_LANE, SessionId { index: 3, generation: 0 });
