@@ -9,12 +9,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hpb_ledger::Checked;
-use hpb_ledger::system::{Created, Proposal};
+use hpb_ledger::system::{Attested, Created, Proposal};
 use hpb_ledger::token::{Released, TransferArguments, Transferred};
 use hpb_node::core::walk_results;
 use hpb_types::{AccountName, Action, Canonical as _, Event, Hash, Outcome, Receipt, SliceRef, TransactionBody};
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::attested;
 use crate::chain_view::{ChainView, open_log};
 use crate::report::decimal;
 use crate::run::DevnetError;
@@ -230,6 +231,7 @@ fn says(event: &Event) -> Option<String> {
         ("system", "created") => {
             Created::from_bytes(data).map(|Created { creator, name }| format!("{name} by {creator}")).ok()
         }
+        ("system", "attest") => Attested::from_bytes(data).map(|attested| attested::says(&attested)).ok(),
         _ => None,
     }
 }

@@ -54,9 +54,9 @@ pub(crate) fn run(what: Account) -> Result<(), Failure> {
             let explained = explain(&source.data, source.validator, &permission, standing).map_err(Failure::input)?;
             if source.json { print_json(&explained) } else { print(&explained.detail()) }
         }
-        Account::Attest { payer, name, sending } => {
+        Account::Attest { asker, name, sending } => {
             let actions = [ACCOUNT, BALANCE].map(|table| attest_action(name, table, &[]));
-            send(&sending, &view(&sending)?, payer, actions.to_vec())
+            send(&sending, &view(&sending)?, asker, actions.to_vec())
         }
         Account::Link { account, role, to, revoke, policy, sending } => {
             let view = view(&sending)?;

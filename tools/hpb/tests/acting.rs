@@ -135,6 +135,7 @@ fn people_act_alone_and_together_on_a_devnet_that_runs() {
     acting.send(&["account", "set", "alice", "active", "--to", &new, "--by", "alice@owner", "--key", "alice.key"]);
     let sent =
         acting.send(&["tx", "send", "transfer", "alice", "bob", "0.001", "--memo", "tea", "--key", "alice-new.key"]);
+    let attested = acting.send(&["account", "attest", "bob", "carol", "--key", "bob.key"]);
     acting.settle();
     let explained: ExplainedRow =
         acting.read(&["account", "explain", "club", "--approved", "alice", "--approved", "bob"]);
@@ -146,6 +147,7 @@ fn people_act_alone_and_together_on_a_devnet_that_runs() {
     looked_back(&place, sent["id"].as_str().unwrap());
     proven(&place, sent["id"].as_str().unwrap(), "behind");
     not_proven(&place, sent["id"].as_str().unwrap());
+    proven_to_hold(&place, attested["id"].as_str().unwrap());
 }
 
 fn in_place(place: &Place, words: &[&str]) -> Command {
@@ -183,6 +185,16 @@ fn proven(place: &Place, id: &str, name: &str) {
     let text = check(&[]);
     for part in [id, "outcome    applied", "token/transfer: alice -> bob 0.001", "of 4 producers", &row.chain] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+/// What carol is and holds, as somebody with the genesis reads it from a proof.
+fn proven_to_hold(place: &Place, id: &str) {
+    succeeded(&mut in_place(place, &["tx", "proof", id, "--data", "data", "--out", "carol.proof"]));
+    let checked = succeeded(&mut in_place(place, &["tx", "check", "carol.proof", "--genesis", "data/genesis"])).out;
+    // 0.1 and 0.005 came to her, and she paid for what she did.
+    for part in ["event      system/attest: carol is active: 1 of key ", "event      system/attest: carol holds 0.10"] {
+        assert!(checked.contains(part), "{part}: {checked}");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Refused are folders that hold no devnet's chain, and accounts that are not there.
 
+pub(crate) mod attested;
 mod text;
 
 use std::path::Path;

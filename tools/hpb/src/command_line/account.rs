@@ -109,8 +109,8 @@ pub(crate) enum Account {
     #[command(after_help = "Example:\n  hpb account attest alice carol --key alice.key --data chain")]
     Attest {
         /// Who asks, and pays for the answer
-        #[arg(value_name = "PAYER")]
-        payer: AccountName,
+        #[arg(value_name = "ASKER")]
+        asker: AccountName,
 
         /// The account; that it does not exist is an answer too
         #[arg(value_name = "NAME")]
