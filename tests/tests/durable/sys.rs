@@ -145,11 +145,15 @@ fn writing(descriptor: c_int, offset: u64, bytes: &[u8], write: impl Fn(usize) -
     done
 }
 
-/// Does another call on a descriptor as the watch says.
-fn calling(descriptor: c_int, call: impl FnOnce(PathBuf) -> Call, act: impl FnOnce() -> isize) -> c_int {
+/// Does another call as the watch says, on what lies at `path`, which is asked for only under a watch.
+fn calling(
+    path: impl FnOnce() -> Option<PathBuf>,
+    call: impl FnOnce(PathBuf) -> Call,
+    act: impl FnOnce() -> isize,
+) -> c_int {
     let mut held = watch();
-    let path = held.as_ref().and_then(|_| path_of(descriptor));
-    let Some((watch, file)) = held.as_mut().zip(path).filter(|(watch, path)| watch.holds(path)) else {
+    let path = held.as_ref().and_then(|_| path());
+    let Some((watch, path)) = held.as_mut().zip(path).filter(|(watch, path)| watch.holds(path)) else {
         drop(held);
         return act() as c_int;
     };
@@ -158,26 +162,16 @@ fn calling(descriptor: c_int, call: impl FnOnce(PathBuf) -> Call, act: impl FnOn
     }
     let done = act();
     if done == 0 {
-        watch.keep(call(file));
+        watch.keep(call(path));
     }
     done as c_int
 }
 
-/// Does a call on a name as the watch says.
-fn naming(path: &Path, call: Call, act: impl FnOnce() -> isize) -> c_int {
-    let mut held = watch();
-    let Some(watch) = held.as_mut().filter(|watch| watch.holds(path)) else {
-        drop(held);
-        return act() as c_int;
-    };
-    if let Order::Die(_) = watch.order() {
-        die();
-    }
-    let done = act();
-    if done == 0 {
-        watch.keep(call);
-    }
-    done as c_int
+/// Does the sync of that number, of a descriptor.
+fn syncing(descriptor: c_int, number: i64) -> c_int {
+    // SAFETY: takes integers only.
+    let act = || unsafe { libc::syscall(number, descriptor) as isize };
+    calling(|| path_of(descriptor), |file| Call::Sync { file }, act)
 }
 
 /// # Safety
@@ -228,20 +222,14 @@ unsafe extern "C" fn writev(descriptor: c_int, parts: *const libc::iovec, count:
 /// As the C library's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fdatasync(descriptor: c_int) -> c_int {
-    // SAFETY: takes an integer only.
-    calling(
-        descriptor,
-        |file| Call::Sync { file },
-        || unsafe { libc::syscall(libc::SYS_fdatasync, descriptor) as isize },
-    )
+    syncing(descriptor, libc::SYS_fdatasync)
 }
 
 /// # Safety
 /// As the C library's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fsync(descriptor: c_int) -> c_int {
-    // SAFETY: takes an integer only.
-    calling(descriptor, |file| Call::Sync { file }, || unsafe { libc::syscall(libc::SYS_fsync, descriptor) as isize })
+    syncing(descriptor, libc::SYS_fsync)
 }
 
 /// # Safety
@@ -249,7 +237,7 @@ unsafe extern "C" fn fsync(descriptor: c_int) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ftruncate64(descriptor: c_int, length: i64) -> c_int {
     calling(
-        descriptor,
+        || path_of(descriptor),
         |file| Call::Truncate { file, length: length.cast_unsigned() },
         || {
             // SAFETY: takes integers only.
@@ -272,9 +260,9 @@ unsafe extern "C" fn ftruncate(descriptor: c_int, length: i64) -> c_int {
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
     // SAFETY: the caller lends two strings.
     let (old, new) = unsafe { (path_at(from), path_at(to)) };
-    let call = Call::Rename { from: old, to: new.clone() };
     // SAFETY: as the caller's call.
-    naming(&new, call, || unsafe { libc::syscall(libc::SYS_rename, from, to) as isize })
+    let act = || unsafe { libc::syscall(libc::SYS_rename, from, to) as isize };
+    calling(|| Some(new), |to| Call::Rename { from: old, to }, act)
 }
 
 /// # Safety
@@ -284,7 +272,7 @@ unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     // SAFETY: the caller lends a string.
     let file = unsafe { path_at(path) };
     // SAFETY: as the caller's call.
-    naming(&file, Call::Remove { file: file.clone() }, || unsafe { libc::syscall(libc::SYS_unlink, path) as isize })
+    calling(|| Some(file), |file| Call::Remove { file }, || unsafe { libc::syscall(libc::SYS_unlink, path) as isize })
 }
 
 /// # Safety
