@@ -193,7 +193,7 @@ fn proven_to_hold(place: &Place, id: &str) {
     succeeded(&mut in_place(place, &["tx", "proof", id, "--data", "data", "--out", "carol.proof"]));
     let checked = succeeded(&mut in_place(place, &["tx", "check", "carol.proof", "--genesis", "data/genesis"])).out;
     // 0.1 and 0.005 came to her, and she paid for what she did.
-    for part in ["event      system/attest: carol is active: 1 of key ", "event      system/attest: carol holds 0.10"] {
+    for part in ["event      system/attest: carol is owner: 1 of key ", "event      system/attest: carol holds 0.10"] {
         assert!(checked.contains(part), "{part}: {checked}");
     }
 }
