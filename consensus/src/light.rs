@@ -17,10 +17,11 @@ use std::sync::Arc;
 
 use hpb_base::limits::LIGHT_FINALS_MAX;
 use hpb_base::{Instant, Machine};
-use hpb_types::{Confirm, Hash, Height, Schedule, Slice, SliceRef};
+use hpb_types::{Certificate, Confirm, Hash, Height, Schedule, Slice, SliceRef};
 
 use crate::config::Config;
 use crate::engine::{Anchor as _, DropReason, LinkEngine, LinkInput, LinkOutput, Verify};
+use crate::schedules::Schedules;
 use crate::verify::{Verifier, VerifyError};
 use crate::watermark::Memory;
 
@@ -141,6 +142,11 @@ impl<E: LinkEngine, V: Verify<Confirm>> Light<E, V> {
         self.tip = self.last_final();
     }
 
+    /// The schedules that are known where the chain is final.
+    pub fn schedules(&self) -> &Schedules {
+        self.engine.schedules()
+    }
+
     /// Takes the next header.
     fn follow(&mut self, now: Instant, slice: Slice) -> Result<(), LightError> {
         let (header, parent) = (slice.reference(), slice.body.parent);
@@ -199,6 +205,20 @@ impl<E: LinkEngine, V: Verify<Confirm>> Light<E, V> {
             }
         }
         refused
+    }
+}
+
+impl<E: LinkEngine> Light<E, Verifier> {
+    /// Takes a certificate that came by itself: of the last slices there is none in those after them.
+    ///
+    /// # Errors
+    /// If it proves nothing.
+    pub fn certify(&mut self, now: Instant, certificate: Certificate) -> Result<(), VerifyError> {
+        let verified = self.verifier.certificate(certificate)?;
+        self.engine.handle(now, LinkInput::Certificate(verified));
+        // One of a slice that is not here says nothing, and does no harm.
+        self.settle(now);
+        Ok(())
     }
 }
 

@@ -40,6 +40,11 @@ impl Schedules {
         latest.unwrap_or_else(|| unreachable!("a schedule is in force, and kept"))
     }
 
+    /// All that are known, ascending by epoch.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Schedule>> {
+        self.known.values()
+    }
+
     /// The first and the last epoch with a known schedule: these change whenever anything does.
     pub fn epochs_known(&self) -> Option<(Epoch, Epoch)> {
         Some((*self.known.keys().next()?, *self.known.keys().next_back()?))

@@ -134,6 +134,8 @@ pub struct Executed {
     pub ids: Vec<Hash>,
     /// Those of proposals that were due, then one a transaction, in order.
     pub receipts: Vec<Receipt>,
+    /// The root over these: what it takes beside the state's root to come to the results.
+    pub receipts_root: Hash,
     /// What changes in the state.
     pub changes: ChangeSet,
     /// What the slice's body says about ids.
@@ -456,18 +458,26 @@ impl<'s> Executor<'s> {
         if !self.ids.is_empty() {
             self.join_ids(context.slot)?;
         }
-        let (transactions_root, results) = if self.ground.rules.commits {
+        let (transactions_root, receipts_root, results) = if self.ground.rules.commits {
             self.commit(workers)?
         } else {
-            (Hash::ZERO, ResultsCommitment { scheme: 0, hash: Hash::ZERO })
+            (Hash::ZERO, Hash::ZERO, ResultsCommitment { scheme: 0, hash: Hash::ZERO })
         };
         let changes = self.view.into_changes();
-        Ok(Executed { ids: self.ids, receipts: self.receipts, changes, transactions_root, results, next: self.next })
+        Ok(Executed {
+            ids: self.ids,
+            receipts: self.receipts,
+            receipts_root,
+            changes,
+            transactions_root,
+            results,
+            next: self.next,
+        })
     }
 
     /// Hashes what the slice has come to, and brings the sum of the state to what is written by now: what the slice says
-    /// of its transactions and of its results.
-    fn commit(&mut self, workers: &dyn Workers) -> Result<(Hash, ResultsCommitment), StateError> {
+    /// of its transactions, the root over its receipts, and what it says of its results.
+    fn commit(&mut self, workers: &dyn Workers) -> Result<(Hash, Hash, ResultsCommitment), StateError> {
         let sum_key = key::of(SYSTEM, SUM);
         let mut sum = self.view.get(&sum_key)?.and_then(|record| LatticeSum::from_record(record));
         let sum = sum.as_mut().ok_or_else(|| StateError::damaged(&sum_key))?;
@@ -477,7 +487,7 @@ impl<'s> Executor<'s> {
             sum.join(&hashed.sum);
             self.view.set(sum_key, Some(sum.to_record()));
         }
-        Ok((hashed.transactions, hashed.results(sum.root())))
+        Ok((hashed.transactions, hashed.receipts, hashed.results(sum.root())))
     }
 
     fn join_fees(&mut self, context: &SliceContext) -> Result<(), StateError> {

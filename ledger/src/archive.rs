@@ -1,10 +1,8 @@
 //! A chain from its genesis on in one file: what `hpb ledger export` writes and `hpb ledger import` reads.
 //!
-//! Layout, little-endian: magic 8, format u32; then records `length u32 | kind u8 | body | checksum 8`, and nothing after
+//! Layout, little-endian: magic 8, format u32; then records under checksums (`ledger/src/sealed.rs`), and nothing after
 //! the last. Kind 1, the first, is the genesis; kind 2 a final slice with its transactions, in the chain's order; kind 3,
-//! the last, is the count of slices u64. Bodies are canonical bytes (`ledger/types/FORMAT.md`). A checksum is BLAKE3 over
-//! all bytes of the file before it, cut: a record that is changed, missing, or in another place is found, and so is a file
-//! that was cut off.
+//! the last, is the count of slices u64. Bodies are canonical bytes (`ledger/types/FORMAT.md`).
 //!
 //! The checksums guard against disks and not against people: whoever reads a file believes it only as far as the chain's
 //! own signatures and certificates go. It refuses newer formats, and holds one record in memory.
@@ -15,6 +13,8 @@ use hpb_base::limits::{ARCHIVE_RECORD_LEN_MAX, GENESIS_LEN_MAX};
 use hpb_types::message::SliceBundle;
 use hpb_types::{Canonical, Genesis, Slice, Transaction};
 
+use crate::sealed::{SealedError, SealedReader, SealedWriter};
+
 /// The newest format that this program reads, and the one that it writes.
 pub const ARCHIVE_FORMAT: u32 = 1;
 
@@ -22,7 +22,6 @@ const MAGIC: [u8; 8] = *b"HPB-ARC\n";
 const GENESIS: u8 = 1;
 const SLICE: u8 = 2;
 const END: u8 = 3;
-const CHECKSUM_LEN: usize = 8;
 
 /// Why a file is not one of these, or can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +54,19 @@ pub enum ArchiveError {
     },
 }
 
+impl From<SealedError> for ArchiveError {
+    fn from(error: SealedError) -> Self {
+        match error {
+            SealedError::Io(error) => Self::Io(error),
+            SealedError::Cut(at) => Self::Cut { at },
+            SealedError::Damaged(at, what) => Self::Damaged { at, what },
+        }
+    }
+}
+
 /// Writes one such file.
 pub struct ArchiveWriter<W> {
-    out: W,
-    hasher: blake3::Hasher,
+    records: SealedWriter<W>,
     count: u64,
 }
 
@@ -68,11 +76,9 @@ impl<W: Write> ArchiveWriter<W> {
     /// # Errors
     /// What the operating system says.
     pub fn new(out: W, genesis: &Genesis) -> io::Result<Self> {
-        let mut writer = Self { out, hasher: blake3::Hasher::new(), count: 0 };
-        writer.put(&MAGIC)?;
-        writer.put(&ARCHIVE_FORMAT.to_le_bytes())?;
-        writer.record(GENESIS, &genesis.to_bytes())?;
-        Ok(writer)
+        let mut records = SealedWriter::new(out, &[&MAGIC, &ARCHIVE_FORMAT.to_le_bytes()])?;
+        records.record(GENESIS, &genesis.to_bytes())?;
+        Ok(Self { records, count: 0 })
     }
 
     /// Adds the next final slice.
@@ -82,7 +88,7 @@ impl<W: Write> ArchiveWriter<W> {
     pub fn slice(&mut self, slice: &Slice, transactions: &[Transaction]) -> io::Result<()> {
         self.count += 1;
         let bundle = SliceBundle { slice: slice.clone(), transactions: transactions.to_vec() };
-        self.record(SLICE, &bundle.to_bytes())
+        self.records.record(SLICE, &bundle.to_bytes())
     }
 
     /// Ends it, and hands out what it was written to.
@@ -90,32 +96,14 @@ impl<W: Write> ArchiveWriter<W> {
     /// # Errors
     /// What the operating system says.
     pub fn finish(mut self) -> io::Result<W> {
-        let count = self.count.to_le_bytes();
-        self.record(END, &count)?;
-        self.out.flush()?;
-        Ok(self.out)
-    }
-
-    fn record(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
-        self.put(&(body.len() as u32).to_le_bytes())?;
-        self.put(&[kind])?;
-        self.put(body)?;
-        let sum = self.hasher.finalize();
-        self.put(&sum.as_bytes()[..CHECKSUM_LEN])
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
-        self.out.write_all(bytes)
+        self.records.record(END, &self.count.to_le_bytes())?;
+        self.records.finish()
     }
 }
 
 /// Reads one such file.
 pub struct ArchiveReader<R> {
-    from: R,
-    hasher: blake3::Hasher,
-    /// Bytes read.
-    at: u64,
+    records: SealedReader<R>,
     count: u64,
 }
 
@@ -126,10 +114,10 @@ impl<R: Read> ArchiveReader<R> {
     /// # Errors
     /// [`ArchiveError`].
     pub fn new(from: R) -> Result<(Self, Genesis), ArchiveError> {
-        let mut reader = Self { from, hasher: blake3::Hasher::new(), at: 0, count: 0 };
-        let head = reader.take(MAGIC.len() + 4).map_err(|error| match error {
-            ArchiveError::Cut { .. } => ArchiveError::Magic,
-            other => other,
+        let mut records = SealedReader::new(from);
+        let head = records.take(MAGIC.len() + 4).map_err(|error| match error {
+            SealedError::Cut(_) => ArchiveError::Magic,
+            other => other.into(),
         })?;
         let (magic, format) = head.split_at(MAGIC.len());
         if *magic != MAGIC {
@@ -145,16 +133,16 @@ impl<R: Read> ArchiveReader<R> {
                 what: "it states a format that there never was",
             });
         }
-        let at = reader.at;
-        let (kind, body) = reader.record(GENESIS_LEN_MAX)?;
+        let at = records.at();
+        let (kind, body) = records.record(GENESIS_LEN_MAX)?;
         let genesis = Genesis::from_bytes(&body).ok().filter(|genesis| kind == GENESIS && genesis.validate().is_ok());
         let genesis = genesis.ok_or(ArchiveError::Damaged { at, what: "it is no valid genesis" })?;
-        Ok((reader, genesis))
+        Ok((Self { records, count: 0 }, genesis))
     }
 
     /// The place of the next record, in bytes from the file's beginning.
     pub fn at(&self) -> u64 {
-        self.at
+        self.records.at()
     }
 
     /// The next slice with its transactions; `None` at the end.
@@ -162,9 +150,9 @@ impl<R: Read> ArchiveReader<R> {
     /// # Errors
     /// [`ArchiveError`].
     pub fn next_slice(&mut self) -> Result<Option<SliceBundle>, ArchiveError> {
-        let at = self.at;
+        let at = self.at();
         let damaged = |what| ArchiveError::Damaged { at, what };
-        let (kind, body) = self.record(ARCHIVE_RECORD_LEN_MAX)?;
+        let (kind, body) = self.records.record(ARCHIVE_RECORD_LEN_MAX)?;
         match kind {
             SLICE => {
                 self.count += 1;
@@ -172,37 +160,15 @@ impl<R: Read> ArchiveReader<R> {
                 bundle.map(Some).map_err(|_| damaged("it is no slice with its transactions"))
             }
             END if body == self.count.to_le_bytes() => {
-                let mut rest = [0];
-                if self.from.read(&mut rest)? == 0 { Ok(None) } else { Err(damaged("bytes follow the last record")) }
+                if self.records.is_at_end()? {
+                    Ok(None)
+                } else {
+                    Err(damaged("bytes follow the last record"))
+                }
             }
             END => Err(damaged("it states another count of slices")),
             _ => Err(damaged("it is of no kind that is known")),
         }
-    }
-
-    fn record(&mut self, length_max: usize) -> Result<(u8, Vec<u8>), ArchiveError> {
-        let at = self.at;
-        let damaged = |what| ArchiveError::Damaged { at, what };
-        let prefix = self.take(5)?;
-        let length = prefix.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize;
-        if length > length_max {
-            return Err(damaged("it states too large a length"));
-        }
-        let body = self.take(length)?;
-        let sum = self.hasher.finalize();
-        let stated = self.take(CHECKSUM_LEN)?;
-        if stated == sum.as_bytes()[..CHECKSUM_LEN] { Ok((prefix[4], body)) } else { Err(damaged("its checksum")) }
-    }
-
-    fn take(&mut self, length: usize) -> Result<Vec<u8>, ArchiveError> {
-        let mut bytes = Vec::new();
-        let read = self.from.by_ref().take(length as u64).read_to_end(&mut bytes)?;
-        if read < length {
-            return Err(ArchiveError::Cut { at: self.at });
-        }
-        self.at += length as u64;
-        self.hasher.update(&bytes);
-        Ok(bytes)
     }
 }
 

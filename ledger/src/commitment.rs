@@ -18,7 +18,12 @@ pub const RECEIPTS: &str = "receipts";
 
 /// The commitment: the tagged hash `results` of the root over the receipts and the root of the state.
 pub fn results_commitment(receipts: &[Receipt], state: Hash) -> ResultsCommitment {
-    commitment(merkle_root(RECEIPTS, &leaves(receipts)), state)
+    commitment(receipts_root(receipts), state)
+}
+
+/// The root over a slice's receipts.
+pub fn receipts_root(receipts: &[Receipt]) -> Hash {
+    merkle_root(RECEIPTS, &leaves(receipts))
 }
 
 /// Differences that one worker sums in one go.
@@ -29,7 +34,7 @@ pub(crate) struct Hashed {
     /// The root over its transactions.
     pub(crate) transactions: Hash,
     /// The root over its receipts.
-    receipts: Hash,
+    pub(crate) receipts: Hash,
     /// What its changes add to the sum of the state.
     pub(crate) sum: LatticeSum,
 }
@@ -151,7 +156,7 @@ impl ReceiptProof {
 impl StateProof {
     /// The proof that a slice with these receipts leads to the state of that root.
     pub fn new(receipts: &[Receipt], state: Hash) -> Self {
-        Self { receipts: merkle_root(RECEIPTS, &leaves(receipts)), state }
+        Self { receipts: receipts_root(receipts), state }
     }
 
     /// What the slice says of its results if this is true.

@@ -105,7 +105,7 @@ impl<S: Store> Ledger<S> {
     pub fn open(genesis: &Genesis, store: S) -> Result<Self, OpenError> {
         let rules = Rules::of(genesis);
         let tree = match store.final_point()? {
-            Some(FinalPoint { slice, commit }) => {
+            Some(FinalPoint { slice, commit, .. }) => {
                 check_chain(&store, rules.chain)?;
                 Tree::open(store, slice, commit + 1, ChangeSet::new())?
             }

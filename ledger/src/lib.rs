@@ -29,6 +29,8 @@ pub mod native;
 pub mod parallel;
 pub mod records;
 mod resident;
+mod sealed;
+pub mod snapshot;
 pub mod store;
 pub mod supply;
 pub mod sync_times;

@@ -12,8 +12,9 @@
 //! Readers see snapshots and never wait for the writer. A snapshot that is held for long keeps the pages that it
 //! sees from being used again: hold it for one piece of work.
 //!
-//! On disk: database `meta` holds `format` (u32), `chain` (32 bytes) and `final` (commit u64, slot u64, index u32, id
-//! 32), little-endian; database `state` holds the state's keys and values as they are. Keys compare as bytes.
+//! On disk: database `meta` holds `format` (u32), `chain` (32 bytes), `final` (commit u64, slot u64, index u32, id 32) and
+//! `receipts` (a slice's id 32, the root over its receipts 32; of the final slice, or else of no meaning), little-endian;
+//! database `state` holds the state's keys and values as they are. Keys compare as bytes.
 
 pub mod pages;
 
@@ -23,14 +24,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hpb_base::limits::{STORE_MAP_LEN, STORE_READERS_MAX};
-use hpb_types::ChainId;
+use hpb_types::{ChainId, Hash};
 use lmdb::{
     Cursor as _, Database, DatabaseFlags, Environment, EnvironmentFlags, RoTransaction, Transaction as _, WriteFlags,
 };
 
 use crate::bytes::Bytes;
 use crate::folder::{DataFolder, sync_folder};
-use crate::store::{FinalBatch, FinalPoint, Reader, Store, StoreError, Visit, check_batch, check_key, check_prefix};
+use crate::store::{
+    FinalBatch, FinalPoint, Reader, Store, StoreError, Visit, check_batch, check_key, check_prefix, check_record,
+};
 use crate::sync_times::{Clock, SyncTimes};
 use crate::watermark::{decode_slice_ref, encode_slice_ref};
 
@@ -48,6 +51,7 @@ const STATE: &str = "state";
 const FORMAT_KEY: &[u8] = b"format";
 const CHAIN_KEY: &[u8] = b"chain";
 const FINAL_KEY: &[u8] = b"final";
+const RECEIPTS_KEY: &[u8] = b"receipts";
 /// Linux's number for an input/output error.
 const EIO: i32 = 5;
 /// Bytes that a disk with any room to speak of takes.
@@ -200,6 +204,26 @@ impl LmdbStore {
         Ok(Snapshot { transaction, shared: &self.shared })
     }
 
+    /// Puts records of a state into a store that has no state yet, durable at once. Until the batch that brings the point,
+    /// without which they mean nothing, the store is no node's.
+    ///
+    /// # Errors
+    /// A store that has a state; a record that breaks a limit; a full disk or map; a store that can't be written.
+    pub fn fill(&mut self, records: &[(Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+        let Shared { environment, meta, state, path, .. } = &*self.shared;
+        let write_failed = |error| self.write_failed(0, error);
+        let mut transaction = environment.begin_rw_txn().map_err(self.failed("starting a batch", 0))?;
+        let stored = read_point(&transaction, *meta, path);
+        if let Some(stored) = stored.map_err(|error| error.map_lmdb(self.failed("reading", 0)))? {
+            return Err(StoreError::NotForward { stored, offered: stored });
+        }
+        for (key, value) in records {
+            check_record(key, value)?;
+            transaction.put(*state, key, value, WriteFlags::empty()).map_err(write_failed)?;
+        }
+        transaction.commit().map_err(write_failed)
+    }
+
     /// Keys in the committed state.
     ///
     /// # Errors
@@ -255,6 +279,10 @@ impl Store for LmdbStore {
         }
         let point = encode_point(&batch.point);
         transaction.put(*meta, &FINAL_KEY, &point, WriteFlags::empty()).map_err(write_failed)?;
+        if let Some(root) = &batch.point.receipts_root {
+            let of = [batch.point.slice.id.0, root.0].concat();
+            transaction.put(*meta, &RECEIPTS_KEY, &of, WriteFlags::empty()).map_err(write_failed)?;
+        }
         transaction.commit().map_err(write_failed)
     }
 
@@ -484,10 +512,17 @@ fn read_point<T: lmdb::Transaction>(
     path: &str,
 ) -> Result<Option<FinalPoint>, Failure> {
     let Some(bytes) = read(transaction, meta, FINAL_KEY)? else { return Ok(None) };
-    let point = bytes.split_first_chunk::<8>().and_then(|(commit, slice)| {
-        Some(FinalPoint { slice: decode_slice_ref(slice)?, commit: u64::from_le_bytes(*commit) })
+    let point = bytes
+        .split_first_chunk::<8>()
+        .and_then(|(commit, slice)| Some((decode_slice_ref(slice)?, u64::from_le_bytes(*commit))));
+    let (slice, commit) = point.ok_or_else(|| corrupt(path, "its final point has the wrong length"))?;
+    let receipts = read(transaction, meta, RECEIPTS_KEY)?;
+    // A program that does not know of it leaves that of a slice before.
+    let receipts_root = receipts.and_then(|bytes| {
+        let (of, root) = bytes.split_first_chunk::<32>()?;
+        (*of == slice.id.0).then_some(Hash(*root.first_chunk()?))
     });
-    point.map(Some).ok_or_else(|| corrupt(path, "its final point has the wrong length"))
+    Ok(Some(FinalPoint { slice, commit, receipts_root }))
 }
 
 fn encode_point(point: &FinalPoint) -> Vec<u8> {

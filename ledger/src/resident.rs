@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use hashbrown::HashTable;
 use hpb_base::limits::{FINAL_BATCHES_MAX, RESIDENT_RECORDS_MAX, RESIDENT_VALUE_LEN_MAX};
-use hpb_types::SliceRef;
+use hpb_types::{Hash, SliceRef};
 
 use crate::bytes::Bytes;
 use crate::changes::{Change, ChangeSet};
@@ -44,6 +44,8 @@ pub(crate) struct Residents {
     gathered_bytes: usize,
     /// The slice whose state the gathered changes lead to, once there is one.
     point: Option<SliceRef>,
+    /// The root over that slice's receipts, where it has any.
+    receipts_root: Option<Hash>,
     /// Batches with the writer, oldest first.
     handed: VecDeque<Handed>,
     next_commit: u64,
@@ -96,6 +98,7 @@ impl Residents {
             gathered: Vec::new(),
             gathered_bytes: 0,
             point: None,
+            receipts_root: None,
             handed: VecDeque::new(),
             next_commit,
             read: Mutex::default(),
@@ -182,8 +185,9 @@ impl Residents {
         }
     }
 
-    /// Makes what a slice changed final: it leads to `point`. What was added of it, if it was, goes.
-    pub(crate) fn settle(&mut self, point: SliceRef, changes: ChangeSet, spot: Spot) {
+    /// Makes what a slice changed final: it leads to `point`, a slice whose receipts have that root; none where they are
+    /// not known. What was added of it, if it was, goes.
+    pub(crate) fn settle(&mut self, point: SliceRef, receipts_root: Option<Hash>, changes: ChangeSet, spot: Spot) {
         self.learn();
         for (key, value) in changes {
             let place = self.place_for(key);
@@ -202,6 +206,7 @@ impl Residents {
             self.gathered_bytes += record.settled_len();
         }
         self.point = Some(point);
+        self.receipts_root = receipts_root;
     }
 
     /// Hands over what was gathered; `None` if that is nothing, or while too many batches are with the writer.
@@ -209,7 +214,8 @@ impl Residents {
         if self.handed.len() >= FINAL_BATCHES_MAX {
             return None;
         }
-        let point = FinalPoint { slice: self.point.take()?, commit: self.next_commit };
+        let (slice, receipts_root) = (self.point.take()?, self.receipts_root.take());
+        let point = FinalPoint { slice, commit: self.next_commit, receipts_root };
         self.next_commit += 1;
         let mut places = mem::take(&mut self.gathered);
         // A batch is in order; what is in order already is made one in one go.
@@ -353,7 +359,7 @@ impl Record {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use hpb_types::{Hash, Height};
+    use hpb_types::Height;
 
     use super::*;
 
@@ -380,13 +386,13 @@ mod tests {
     fn reads_see_changes_before_and_after_they_are_committed() {
         let mut residents = Residents::new(5);
         assert_eq!(residents.hand_over(), None);
-        residents.settle(point(1), changes(&[("a", Some("1")), ("b", Some("1"))]), FINAL);
-        residents.settle(point(2), changes(&[("a", Some("22"))]), FINAL);
+        residents.settle(point(1), None, changes(&[("a", Some("1")), ("b", Some("1"))]), FINAL);
+        residents.settle(point(2), Some(Hash([7; 32])), changes(&[("a", Some("22"))]), FINAL);
         assert_eq!(residents.uncommitted_bytes_len(), 5);
         let batch = residents.hand_over().unwrap();
-        assert_eq!(batch.point, FinalPoint { slice: point(2), commit: 5 });
+        assert_eq!(batch.point, FinalPoint { slice: point(2), commit: 5, receipts_root: Some(Hash([7; 32])) });
         assert_eq!(batch.changes[b"a".as_slice()], Some(b"22".to_vec()));
-        residents.settle(point(3), changes(&[("a", None)]), FINAL);
+        residents.settle(point(3), None, changes(&[("a", None)]), FINAL);
         assert_eq!(find(&residents, "a"), Some(None), "the latest");
         assert_eq!(find(&residents, "b"), Some(Some(&b"1"[..])), "one that is handed over");
         residents.committed(4);
@@ -414,7 +420,7 @@ mod tests {
         assert!(residents.records.len() <= 6, "{}", residents.records.len());
         let long = vec![1; RESIDENT_VALUE_LEN_MAX + 1];
         residents.note(vec![(bytes("long"), Some(Bytes::from(&long[..])))]);
-        residents.settle(point(1), ChangeSet::from([(bytes("longer"), Some(Bytes::from(&long[..])))]), FINAL);
+        residents.settle(point(1), None, ChangeSet::from([(bytes("longer"), Some(Bytes::from(&long[..])))]), FINAL);
         assert_eq!((find(&residents, "long"), find(&residents, "longer")), (None, Some(Some(&long[..]))));
         residents.hand_over().unwrap();
         residents.committed(1);
@@ -425,10 +431,10 @@ mod tests {
     fn the_writer_is_not_buried() {
         let mut residents = Residents::new(1);
         for slot in 1..=FINAL_BATCHES_MAX as u64 {
-            residents.settle(point(slot), changes(&[("a", None)]), FINAL);
+            residents.settle(point(slot), None, changes(&[("a", None)]), FINAL);
             assert!(residents.hand_over().is_some());
         }
-        residents.settle(point(9), changes(&[("b", None)]), FINAL);
+        residents.settle(point(9), None, changes(&[("b", None)]), FINAL);
         assert_eq!(residents.hand_over(), None);
         residents.committed(1);
         assert_eq!(residents.hand_over().unwrap().point.slice, point(9));
@@ -438,9 +444,9 @@ mod tests {
     fn the_overlay_is_in_order() {
         let mut residents = Residents::new(1);
         residents.note(vec![(bytes("a0"), Some(bytes("of the store")))]);
-        residents.settle(point(1), changes(&[("a1", Some("1")), ("b", Some("1"))]), FINAL);
+        residents.settle(point(1), None, changes(&[("a1", Some("1")), ("b", Some("1"))]), FINAL);
         residents.hand_over();
-        residents.settle(point(2), changes(&[("a1", Some("2")), ("a2", None)]), FINAL);
+        residents.settle(point(2), None, changes(&[("a1", Some("2")), ("a2", None)]), FINAL);
         let mut overlay = BTreeMap::new();
         residents.overlay(b"a", &mut overlay);
         assert_eq!(overlay, BTreeMap::from([(&b"a1"[..], Some(&b"2"[..])), (&b"a2"[..], None)]));

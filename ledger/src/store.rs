@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hpb_base::limits::{STATE_KEY_LEN_MAX, STATE_VALUE_LEN_MAX};
-use hpb_types::SliceRef;
+use hpb_types::{Hash, SliceRef};
 
 use crate::bytes::Bytes;
 
@@ -77,6 +77,9 @@ pub struct FinalPoint {
     pub slice: SliceRef,
     /// The batch's number: larger than that of every batch before.
     pub commit: u64,
+    /// The root over that slice's receipts: with the state's root it comes to the results that the slice states, so that
+    /// the state can be shown to be the slice's. None where it is not known: at genesis, and from older programs.
+    pub receipts_root: Option<Hash>,
 }
 
 /// What one commit changes.
@@ -92,7 +95,7 @@ impl FinalBatch {
     /// Adds the changes of a later batch, which wins where both touch a key; the point becomes the later one's, the
     /// number stays this batch's or becomes the later one's where that is larger.
     pub fn absorb(&mut self, later: FinalBatch) {
-        self.point = FinalPoint { slice: later.point.slice, commit: self.point.commit.max(later.point.commit) };
+        self.point = FinalPoint { commit: self.point.commit.max(later.point.commit), ..later.point };
         self.changes.extend(later.changes);
     }
 
@@ -326,14 +329,18 @@ pub fn check_batch(stored: Option<&FinalPoint>, batch: &FinalBatch) -> Result<()
         }
     }
     for (key, value) in &batch.changes {
-        check_key(key)?;
-        if let Some(value) = value
-            && value.len() > STATE_VALUE_LEN_MAX
-        {
-            return Err(StoreError::ValueLength { length: value.len() });
-        }
+        check_record(key, value.as_deref().unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// Refuses a key or a value outside the limits.
+///
+/// # Errors
+/// As [`check_key`]; a value of more than [`STATE_VALUE_LEN_MAX`] bytes.
+pub fn check_record(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    check_key(key)?;
+    if value.len() > STATE_VALUE_LEN_MAX { Err(StoreError::ValueLength { length: value.len() }) } else { Ok(()) }
 }
 
 /// Refuses a key outside the limits.
@@ -368,7 +375,11 @@ pub(crate) mod conformance {
 
     pub(crate) fn point(commit: u64, slot: u64) -> FinalPoint {
         let height = Height { slot: Slot(slot), index: 0 };
-        FinalPoint { slice: SliceRef { height, id: Hash([slot as u8; 32]) }, commit }
+        FinalPoint {
+            slice: SliceRef { height, id: Hash([slot as u8; 32]) },
+            commit,
+            receipts_root: (slot % 2 == 0).then_some(Hash([9; 32])),
+        }
     }
 
     pub(crate) fn batch(commit: u64, slot: u64, changes: &[(&str, Option<&str>)]) -> FinalBatch {

@@ -124,7 +124,7 @@ impl<S: Store> Tree<S> {
         let root_spot = Spot { branch: 0, depth: 0 };
         let mut residents = Residents::new(next_commit);
         if !initial.is_empty() {
-            residents.settle(root, initial, root_spot);
+            residents.settle(root, None, initial, root_spot);
         }
         let mut tree = Self {
             store,
@@ -272,9 +272,9 @@ impl<S: Store> Tree<S> {
             for id in expired {
                 self.final_ids.remove(&id);
             }
-            let Executed { ids, receipts, changes, .. } = node.executed;
+            let Executed { ids, receipts, receipts_root, changes, .. } = node.executed;
             self.final_ids.extend(ids.iter().copied());
-            self.residents.settle(node.reference, changes, node.spot);
+            self.residents.settle(node.reference, Some(receipts_root), changes, node.spot);
             finalised.slices.push(FinalSlice { reference: node.reference, ids, receipts });
         }
         Ok(finalised)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hpb_types::{Certificate, Epoch, Slice, SliceRef};
+use hpb_types::{Certificate, Epoch, Height, Slice, SliceRef};
 
 use super::chain::{Chain, Node};
 use crate::engine::{self, AnchorError, Office};
@@ -14,6 +14,21 @@ use crate::verdict::Verdict;
 pub struct Anchor {
     pub(super) chain: Chain,
     pub(super) schedules: Schedules,
+}
+
+impl Anchor {
+    /// The end of a chain whose last slice of `run` is known to be final by another way than its own word. `run` are the
+    /// headers from the source that it carries up to itself. `None` if they are no such run.
+    pub fn trusted(run: &[Slice], schedules: Schedules) -> Option<Self> {
+        Some(Self { chain: Chain::trusted(run)?, schedules })
+    }
+
+    /// The source that the tip carries and the number of headers from there to the tip, both included, if
+    /// [`trusted`](Self::trusted) makes this very anchor of them.
+    pub fn base(&self) -> Option<(SliceRef, usize)> {
+        let source = self.chain.node(self.chain.root()).carried.target;
+        (source.height > Height::default()).then(|| (source, self.chain.final_count()))
+    }
 }
 
 impl engine::Anchor for Anchor {

@@ -79,12 +79,80 @@ impl Chain {
         }
     }
 
+    /// The end of a chain: `run` are its slices from the one that the last of them carries as its source up to that, which
+    /// is final. `None` if they are no such run.
+    pub(super) fn trusted(run: &[Slice]) -> Option<Self> {
+        let (first, last) = (run.first()?, run.last()?);
+        let linked = run
+            .windows(2)
+            .all(|pair| pair[1].body.parent == pair[0].id() && pair[1].body.height() > pair[0].body.height());
+        let source = first.reference();
+        if !linked || last.body.source.target != source || run.len() < 2 {
+            return None;
+        }
+        let carried = Arc::new(first.body.source.clone());
+        let lowest = Node {
+            parent: None,
+            children: Vec::new(),
+            signature: first.signature,
+            last: first.body.last,
+            timely: true,
+            carried: Arc::clone(&carried),
+            certificate: None,
+            best: carried,
+            verdict: Verdict::Settled,
+            proven: true,
+            with_transactions: 0,
+            signatures: BTreeMap::new(),
+        };
+        let mut chain = Self {
+            slices: BTreeMap::from([(source, lowest)]),
+            heights: BTreeMap::from([(source.id, source.height)]),
+            root: source,
+            final_count: 1,
+            head: source,
+        };
+        chain.justify(source, &Arc::new(last.body.source.clone()));
+        let mut above = source;
+        for slice in &run[1..] {
+            let at = slice.reference();
+            let (carried, best) = (Arc::new(slice.body.source.clone()), Arc::clone(&chain.node(source).best));
+            let with_transactions =
+                chain.node(above).with_transactions + u64::from(slice.body.transactions_root != transactions_root([]));
+            let node = Node {
+                parent: Some(above),
+                children: Vec::new(),
+                signature: slice.signature,
+                last: slice.body.last,
+                timely: true,
+                carried,
+                certificate: None,
+                best,
+                verdict: Verdict::Settled,
+                proven: true,
+                with_transactions,
+                signatures: BTreeMap::new(),
+            };
+            chain.node_mut(above)?.children.push(at);
+            chain.heights.insert(at.id, at.height);
+            chain.slices.insert(at, node);
+            above = at;
+        }
+        (chain.root, chain.head, chain.final_count) = (above, above, run.len());
+        Some(chain)
+    }
+
     pub(super) fn root(&self) -> SliceRef {
         self.root
     }
 
     pub(super) fn head(&self) -> SliceRef {
         self.head
+    }
+
+    /// Final slices that are kept: from the last one's source to itself.
+    pub(super) fn final_count(&self) -> usize {
+        self.final_count
     }
 
     /// Slices that are not final.

@@ -189,6 +189,29 @@ impl Anchor {
         })
     }
 
+    /// The source that the tip carries and the number of headers from there to the tip, both included, if
+    /// [`trusted`](Self::trusted) makes this very anchor of them: where one schedule says all.
+    pub fn base(&self) -> Option<(SliceRef, usize)> {
+        let (first, tip) = (self.trail.front()?, self.trail.back()?.reference);
+        let is_settled = |link: &Link| {
+            let regime = &link.regime;
+            regime.current.epoch == self.standing.regime.current.epoch && regime.is_settled()
+        };
+        let (epochs, source) = (self.schedules.epochs(), first.reference);
+        let epoch = epochs.of(tip.height.slot);
+        let start = epochs.start_of(epoch).0;
+        let is_far = source.height.slot.0 >= start.saturating_add(epochs.start_of(Epoch(1)).0 / 4)
+            && tip.height.slot < epochs.fixing_from(epoch);
+        // The genesis slice has no header.
+        let is_run = source.height > Height::default() && source == self.carried.target;
+        (is_run && is_far && self.trail.iter().all(is_settled)).then_some((source, self.trail.len()))
+    }
+
+    /// The highest slice that the chain's own certificates prove final.
+    pub fn proven(&self) -> Height {
+        self.standing.progress.last_final
+    }
+
     /// Goes on by a slice that the engine has checked.
     pub(super) fn push(
         &mut self,

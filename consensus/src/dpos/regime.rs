@@ -36,6 +36,11 @@ impl Regime {
         Self { current: schedule, since: Slot(0), previous: None, fixed: None }
     }
 
+    /// Whether the schedule in force is all that there is to know.
+    pub(super) fn is_settled(&self) -> bool {
+        self.previous.is_none() && self.fixed.is_none()
+    }
+
     /// The schedules that a certificate must satisfy, ascending by epoch, the one in force last.
     pub(super) fn schedules(&self) -> impl Iterator<Item = &Arc<Schedule>> {
         self.previous.iter().chain([&self.current])

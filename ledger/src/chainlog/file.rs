@@ -6,7 +6,7 @@
 //! given its name. Writes into it change no length and no allocation, so a data sync has no metadata to write.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,27 @@ pub trait LogFolder: Send {
     /// # Errors
     /// What the operating system says.
     fn remove(&mut self, segment: u32) -> io::Result<()>;
+
+    /// What the log begins from where it does not begin at genesis ([`snapshot`](crate::snapshot)).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn root(&mut self) -> io::Result<Option<Box<dyn Read>>> {
+        Ok(None)
+    }
+
+    /// Puts what `write` writes in the root's place: durable, all of it or nothing.
+    ///
+    /// # Errors
+    /// What `write` or the operating system says; [`io::ErrorKind::Unsupported`] where there are only segments.
+    fn put_root(&mut self, write: WriteRoot<'_>) -> io::Result<()> {
+        let _unused = write;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
+
+/// What writes a root.
+pub type WriteRoot<'a> = &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
 
 /// A file by plain positioned reads and writes.
 #[derive(Debug)]
@@ -148,7 +168,7 @@ pub fn read_full(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize
 /// Makes a [`LogFile`] of a file that is open for reading and writing.
 pub type Wrap = Box<dyn FnMut(File) -> io::Result<Box<dyn LogFile>> + Send>;
 
-/// Segments as files `log-00000001.hpb` in a folder of the file system.
+/// Segments as files `log-00000001.hpb` in a folder of the file system, the root as `root.hpb`.
 pub struct DirectoryFolder {
     path: PathBuf,
     wrap: Wrap,
@@ -293,11 +313,34 @@ impl LogFolder for DirectoryFolder {
         fs::remove_file(self.segment_path(segment))?;
         sync_folder(&self.path)
     }
+
+    fn root(&mut self) -> io::Result<Option<Box<dyn Read>>> {
+        match File::open(self.path.join(ROOT_FILE)) {
+            Ok(file) => Ok(Some(Box::new(BufReader::new(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_root(&mut self, write: WriteRoot<'_>) -> io::Result<()> {
+        self.check_writable()?;
+        let part = self.path.join(format!("{ROOT_FILE}.part"));
+        let mut out = BufWriter::new(File::create(&part)?);
+        let written = write(&mut out).and_then(|()| out.flush()).and_then(|()| out.get_ref().sync_all());
+        if let Err(error) = written {
+            // One that stays behind is written over by the next.
+            let _removed = fs::remove_file(&part);
+            return Err(error);
+        }
+        fs::rename(&part, self.path.join(ROOT_FILE))?;
+        sync_folder(&self.path)
+    }
 }
 
 /// Zeros written at once.
 const FILL_LEN: u64 = 1 << 20;
 const SPARE_SUFFIX: &str = ".new";
+const ROOT_FILE: &str = "root.hpb";
 
 fn segment_name(segment: u32) -> String {
     format!("log-{segment:08}.hpb")

@@ -55,6 +55,8 @@ pub(super) struct Finals {
     /// Slices that are not final: their heights, parents and places.
     waiting: BTreeMap<Hash, (Height, Hash, BatchPlace)>,
     tip: SliceRef,
+    /// Where what is kept begins, if that is not the chain's beginning: behind this slice.
+    root: Option<SliceRef>,
 }
 
 impl Finals {
@@ -64,7 +66,17 @@ impl Finals {
 
     fn with_room(marks_max: usize) -> Self {
         let tip = SliceRef { height: Height::default(), id: Hash::ZERO };
-        Self { mark_slots: MARK_SLOTS, marks_max, marks: BTreeMap::new(), waiting: BTreeMap::new(), tip }
+        Self { mark_slots: MARK_SLOTS, marks_max, marks: BTreeMap::new(), waiting: BTreeMap::new(), tip, root: None }
+    }
+
+    /// What is noted from now on comes behind `root`.
+    pub(super) fn begin(&mut self, root: SliceRef) {
+        (self.tip, self.root) = (root, Some(root));
+    }
+
+    /// What lies up to `root` is no longer kept.
+    pub(super) fn raise(&mut self, root: SliceRef) {
+        self.root = self.root.max(Some(root));
     }
 
     /// Takes in what stands at `place`.
@@ -188,19 +200,29 @@ impl ChainLog {
 
     /// The first slot whose final slices are all kept.
     pub fn finals_from(&self) -> Slot {
-        if self.headers[0].segment == 1 {
+        if self.is_whole() {
             return Slot(0);
         }
-        self.finals.marks.first_key_value().map_or(self.finals.tip.height.slot, |(slot, _)| *slot)
+        let marked = self.finals.marks.first_key_value().map_or(self.finals.tip.height.slot, |(slot, _)| *slot);
+        self.finals.root.map_or(marked, |root| Slot(root.height.slot.0.saturating_add(1)))
+    }
+
+    /// Whether the final slices from `from` on are kept.
+    fn is_kept(&self, from: Height) -> bool {
+        match self.finals.root {
+            Some(root) if !self.is_whole() => from > root.height,
+            _ => from.slot >= self.finals_from(),
+        }
     }
 
     /// Begins a walk over the final slices from height `from` to the end of slot `to`; `None` where `from` lies before
     /// what is kept, or above the last final slice. The log was replayed before, or it knows nothing.
     pub fn walk_finals(&self, from: Height, to: Slot) -> Option<FinalWalk> {
-        if from > self.finals.tip.height || from.slot < self.finals_from() {
+        if from > self.finals.tip.height || !self.is_kept(from) {
             return None;
         }
-        let first = BatchPlace { segment: 1, offset: BLOCK_LEN, number: 1 };
+        let lowest = &self.headers[0];
+        let first = BatchPlace { segment: lowest.segment, offset: BLOCK_LEN, number: lowest.first_batch };
         let mark = self.finals.marks.range(..=from.slot).next_back();
         Some(FinalWalk {
             from,

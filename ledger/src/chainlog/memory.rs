@@ -1,10 +1,10 @@
 //! A log folder in memory, for tests and simulation: it can lose what was not synced, run out of room and be damaged.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::file::{LogFile, LogFolder};
+use super::file::{LogFile, LogFolder, WriteRoot};
 
 /// A disk in memory. Clones share it, so that one owner can be dropped and another opened over what is left.
 #[derive(Clone, Default, Debug)]
@@ -15,6 +15,7 @@ pub struct MemoryFolder {
 #[derive(Default, Debug)]
 struct Disk {
     files: BTreeMap<u32, MemoryFile>,
+    root: Option<Vec<u8>>,
     room: Option<u64>,
 }
 
@@ -63,6 +64,7 @@ impl MemoryFolder {
         for (segment, file) in &self.lock().files {
             copied.replace(*segment, file.bytes.clone());
         }
+        copied.lock().root.clone_from(&self.lock().root);
         copied
     }
 
@@ -117,6 +119,18 @@ impl LogFolder for MemoryFolder {
 
     fn remove(&mut self, segment: u32) -> io::Result<()> {
         self.lock().files.remove(&segment).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn root(&mut self) -> io::Result<Option<Box<dyn Read>>> {
+        let root = self.lock().root.clone();
+        Ok(root.map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Read>))
+    }
+
+    fn put_root(&mut self, write: WriteRoot<'_>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        write(&mut bytes)?;
+        self.lock().root = Some(bytes);
+        Ok(())
     }
 }
 

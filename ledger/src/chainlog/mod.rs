@@ -21,13 +21,14 @@ pub mod record;
 pub mod recover;
 
 use core::fmt;
+use std::io::Read;
 
 use hpb_base::Instant;
 use hpb_base::limits::{LOG_BATCH_LEN_MAX, LOG_SEGMENT_LEN, LOG_SEGMENT_LEN_MAX, LOG_SEGMENTS_MAX};
 use hpb_types::{ChainId, Height, SliceRef};
 
 pub use error::LogError;
-pub use file::{DirectoryFolder, LogFile, LogFolder, StdLogFile};
+pub use file::{DirectoryFolder, LogFile, LogFolder, StdLogFile, WriteRoot};
 use finals::{BatchPlace, Finals, Note};
 pub use finals::{FinalSlice, FinalWalk, WalkStep};
 use header::Header;
@@ -146,10 +147,39 @@ impl ChainLog {
     /// # Errors
     /// [`LogError::Exists`]; [`LogError::DiskFull`], [`LogError::Io`]: nothing was made.
     pub fn create(
+        folder: Box<dyn LogFolder>,
+        options: LogOptions,
+        salt: Salt,
+        watermark: WatermarkState,
+        clock: Clock,
+    ) -> Result<Self, LogError> {
+        Self::create_behind(folder, options, salt, watermark, Height::default(), clock)
+    }
+
+    /// Begins a log behind `root`, the final slice that the folder's root tells of: the blocks up to it are not here.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`append`](Self::append).
+    pub fn create_after(
+        folder: Box<dyn LogFolder>,
+        options: LogOptions,
+        salt: Salt,
+        root: &SliceRef,
+        clock: Clock,
+    ) -> Result<Self, LogError> {
+        let mut log = Self::create_behind(folder, options, salt, WatermarkState::Unknown, root.height, clock)?;
+        let mut first = LogBatch::new();
+        first.push_final(root)?;
+        log.append(&first)?;
+        Ok(log)
+    }
+
+    fn create_behind(
         mut folder: Box<dyn LogFolder>,
         options: LogOptions,
         salt: Salt,
         watermark: WatermarkState,
+        height_before: Height,
         clock: Clock,
     ) -> Result<Self, LogError> {
         if Self::exists(&mut *folder)? {
@@ -161,7 +191,7 @@ impl ChainLog {
             salt,
             length: checked_segment_len(options.segment_len),
             first_batch: 1,
-            height_before: Height::default(),
+            height_before,
             previous_end: 0,
             watermark,
         };
@@ -173,7 +203,7 @@ impl ChainLog {
             file,
             offset: BLOCK_LEN,
             next_number: 1,
-            height_max: Height::default(),
+            height_max: height_before,
             watermark,
             stopped: false,
             clock,
@@ -301,13 +331,16 @@ impl ChainLog {
     pub fn replay(&mut self, from: Option<SliceRef>, visit: &mut dyn FnMut(Entry)) -> Result<u64, LogError> {
         let from = from.filter(|from| from.height > Height::default());
         let first = match from {
-            None if self.headers[0].segment != 1 => return Err(LogError::PointMissing { point: None }),
+            None if !self.is_whole() => return Err(LogError::PointMissing { point: None }),
             None => 0,
             Some(from) => self.headers.iter().rposition(|header| header.height_before < from.height).unwrap_or(0),
         };
         let mut seeking = from;
         let mut count = 0;
         let mut finals = core::mem::replace(&mut self.finals, Finals::new());
+        if let Some(from) = from.filter(|_| !self.is_whole()) {
+            finals.begin(from);
+        }
         for index in first..self.headers.len() {
             let walked = self.each_batch(index, &mut |segment, found, bytes| {
                 let place = segment.place(found.offset);
@@ -412,8 +445,36 @@ impl ChainLog {
             }
             self.headers.remove(0);
             self.finals.forget_before(self.headers[0].segment);
+            self.finals.raise(*point);
         }
         Ok(removable)
+    }
+
+    /// Whether it begins at genesis: no older segment was removed, and no root was there when it was made.
+    pub fn is_whole(&self) -> bool {
+        let first = &self.headers[0];
+        first.segment == 1 && first.height_before == Height::default()
+    }
+
+    /// What a log that does not begin at genesis begins from, to be read.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn root(&mut self) -> Result<Option<Box<dyn Read>>, LogError> {
+        self.folder.root().map_err(|error| LogError::io("reading the root of", &self.folder.name(), error))
+    }
+
+    /// Puts what `write` writes in the root's place, durable, before older segments are removed.
+    ///
+    /// # Errors
+    /// [`LogError::DiskFull`], [`LogError::Io`]: the root is what it was. [`LogError::Stopped`] as for
+    /// [`append`](Self::append).
+    pub fn put_root(&mut self, write: WriteRoot<'_>) -> Result<(), LogError> {
+        if self.stopped {
+            return Err(LogError::Stopped);
+        }
+        let put = self.folder.put_root(write);
+        put.map_err(|error| LogError::room("writing the root of", &self.folder.name(), 0, error))
     }
 
     /// The watermark that is durable.

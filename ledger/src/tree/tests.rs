@@ -16,7 +16,15 @@ fn bytes(text: &str) -> Bytes {
 
 fn executed(changes: ChangeSet, ids: Vec<Hash>) -> Executed {
     let results = ResultsCommitment { scheme: 0, hash: Hash::ZERO };
-    Executed { ids, receipts: Vec::new(), changes, transactions_root: Hash::ZERO, results, next: None }
+    Executed {
+        ids,
+        receipts: Vec::new(),
+        receipts_root: Hash::ZERO,
+        changes,
+        transactions_root: Hash::ZERO,
+        results,
+        next: None,
+    }
 }
 
 fn change(key: &str, value: Option<&str>) -> Executed {

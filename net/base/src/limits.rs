@@ -346,6 +346,16 @@ pub const TERMINAL_QUEUE_MAX: usize = 4_096;
 pub const TOLD_FINAL_MAX: usize = 1 << 18;
 /// A record of an exported chain in bytes: a slice with its transactions, as a message carries it.
 pub const ARCHIVE_RECORD_LEN_MAX: usize = MESSAGE_LEN_MAX;
+/// Headers from the source that a slice carries to it, where a snapshot's walk may begin at it.
+pub const SNAPSHOT_RUN_MAX: u32 = 1_024;
+/// Bytes of keys and values at which a chunk of a snapshot's records is closed.
+pub const SNAPSHOT_CHUNK_FILL_LEN: usize = 256 << 10;
+/// A chunk of a snapshot's records in bytes, however small the records are: one is closed by the largest that there is.
+pub const SNAPSHOT_CHUNK_LEN_MAX: usize = 9 * SNAPSHOT_CHUNK_FILL_LEN + STATE_KEY_LEN_MAX + STATE_VALUE_LEN_MAX + 16;
+/// Certificates of the last slices that a node writes into its log when it ends: no slice carries them yet.
+pub const CERTIFICATES_CLOSING_MAX: usize = 16;
+/// Certificates that a snapshot takes over from the log: those of the last slices, which no header carries.
+pub const SNAPSHOT_CERTIFICATES_MAX: usize = 64;
 /// Levels of a tree in the store's file, as far as one is followed: those of LMDB's own cursor.
 pub const STORE_DEPTH_MAX: usize = 32;
 /// Bytes of a file of transactions that were told final, as far as one is read: 16 million ids.

@@ -12,9 +12,10 @@ use hpb_ledger::archive::{ArchiveError, ArchiveReader, ArchiveWriter};
 use hpb_ledger::chainlog::{ChainLog, DirectoryFolder, LogBatch, LogError, LogOptions, WalkStep};
 use hpb_ledger::folder::{DataFolder, FolderError, sync_folder};
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
+use hpb_ledger::snapshot::SnapshotError;
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, Store as _, StoreError};
-use hpb_node::core::{AuditError, Import, Imported};
+use hpb_node::core::{AuditError, Import, Imported, RootFailure};
 use hpb_types::message::SliceBundle;
 use hpb_types::{Canonical as _, Genesis, Height, Slice};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,38 @@ pub enum TransferError {
         /// The first fault.
         error: Box<AuditError>,
     },
+    /// A snapshot.
+    #[error("{path}: {error}")]
+    Snapshot {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: Box<SnapshotError>,
+    },
+    /// A snapshot's proof.
+    #[error("{path}: {error}")]
+    Proof {
+        /// The file, or the folder that it was to be made of.
+        path: String,
+        /// What it does not prove.
+        error: Box<RootFailure>,
+    },
+    /// A snapshot's state, or the one that it was to be made of.
+    #[error("{path}: {what}")]
+    State {
+        /// The file or folder.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is no state yet of which a snapshot could be made.
+    #[error("{path}: {what}")]
+    NoState {
+        /// The folder.
+        path: String,
+        /// Why not.
+        what: &'static str,
+    },
     /// The log can't be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -99,7 +132,15 @@ impl From<DevnetError> for TransferError {
 impl TransferError {
     /// Whether what was to be moved has a fault, or moving it failed; otherwise it can't be done as it was asked.
     pub fn is_of_the_work(&self) -> bool {
-        matches!(self, Self::File { .. } | Self::Fault { .. } | Self::Log(_) | Self::Store(_) | Self::Io { .. })
+        !matches!(
+            self,
+            Self::Devnet(_)
+                | Self::Folder(_)
+                | Self::Exists { .. }
+                | Self::OtherChain { .. }
+                | Self::NoValidator { .. }
+                | Self::NoState { .. }
+        )
     }
 }
 
@@ -217,7 +258,7 @@ pub fn import(from: &Path, data: &Path, validator: usize) -> Result<TransferRow,
 }
 
 /// Where the validator's data goes: nothing is there, and the folder is of this chain or of none.
-fn free_place(data: &Path, genesis: &Genesis, validator: usize) -> Result<PathBuf, TransferError> {
+pub(crate) fn free_place(data: &Path, genesis: &Genesis, validator: usize) -> Result<PathBuf, TransferError> {
     let last = genesis.producers.len() - 1;
     let producer = genesis.producers.get(validator).ok_or(TransferError::NoValidator { validator, last })?;
     if data.exists() && fs::read_dir(data).map_err(failed("reading", data))?.next().is_some() {
@@ -303,7 +344,7 @@ impl Filling {
 const BATCH_FILL_LEN: usize = 1 << 20;
 
 /// Writes a chain's genesis down where there is none.
-fn keep_genesis(data: &Path, genesis: &Genesis) -> Result<(), TransferError> {
+pub(crate) fn keep_genesis(data: &Path, genesis: &Genesis) -> Result<(), TransferError> {
     let path = data.join(GENESIS_FILE);
     if path.exists() {
         return Ok(());
@@ -316,13 +357,13 @@ fn keep_genesis(data: &Path, genesis: &Genesis) -> Result<(), TransferError> {
 }
 
 /// The path with `ending` behind its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TransferError {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TransferError {
     let path = path.display().to_string();
     move |error| TransferError::Io { action, path, error }
 }

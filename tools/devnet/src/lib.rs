@@ -14,6 +14,7 @@ pub mod producers;
 pub mod proof;
 pub mod report;
 pub mod run;
+pub mod snapshot;
 pub mod terminals;
 pub mod token;
 pub mod virtual_time;

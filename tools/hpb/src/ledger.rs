@@ -1,7 +1,10 @@
-//! `hpb ledger`: a chain's data as a devnet has left it: `verify`, `export`, `import`.
+//! `hpb ledger`: a chain's data as a devnet has left it: `verify`, `export`, `import`,
+//! `snapshot`, `restore`.
 
 use hpb_devnet::archive::{TransferError, TransferRow, export, import};
 use hpb_devnet::audit::verify;
+use hpb_devnet::snapshot::{SnapshotRow, restore, snapshot};
+use serde::Serialize;
 
 use crate::bench::print;
 use crate::command_line::LedgerVerb;
@@ -20,11 +23,32 @@ pub(crate) fn run(what: LedgerVerb) -> Result<(), Failure> {
         }
         LedgerVerb::Export { data, validator, to, json } => show(export(&data, validator, &to), json),
         LedgerVerb::Import { from, data, validator, json } => show(import(&from, &data, validator), json),
+        LedgerVerb::Snapshot { to, data, validator, json } => show(snapshot(&data, validator, &to), json),
+        LedgerVerb::Restore { from, data, validator, trust, json } => {
+            show(restore(&from, &data, validator, trust), json)
+        }
     }
 }
 
-fn show(moved: Result<TransferRow, TransferError>, json: bool) -> Result<(), Failure> {
+fn show<R: Row>(made: Result<R, TransferError>, json: bool) -> Result<(), Failure> {
     let row =
-        moved.map_err(|error| if error.is_of_the_work() { Failure::work(error) } else { Failure::input(error) })?;
+        made.map_err(|error| if error.is_of_the_work() { Failure::work(error) } else { Failure::input(error) })?;
     if json { print_json(&row) } else { print(&row.detail()) }
+}
+
+/// What a verb tells.
+trait Row: Serialize {
+    fn detail(&self) -> String;
+}
+
+impl Row for TransferRow {
+    fn detail(&self) -> String {
+        self.detail()
+    }
+}
+
+impl Row for SnapshotRow {
+    fn detail(&self) -> String {
+        self.detail()
+    }
 }

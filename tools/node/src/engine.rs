@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use hpb_base::{Instant, Machine, UnixMillis};
 use hpb_consensus::{
-    Anchor, AnchorError, Authority, Config, Dpos, Engine, Light, LightError, LinkInput, LinkOutput, Memory, Office,
-    Schedules, SlotClock, Verifier, authority, dpos, light,
+    Anchor, AnchorError, Authority, Config, Dpos, Engine, Finality, Light, LightError, LinkInput, LinkOutput, Memory,
+    Office, Schedules, SlotClock, Verifier, VerifyError, authority, dpos, light,
 };
-use hpb_types::{AccountName, EngineChoice, Fault, Genesis, Hash, Schedule, Slice, SliceRef};
+use hpb_types::{AccountName, Certificate, EngineChoice, Fault, Genesis, Hash, Height, Schedule, Slice, SliceRef};
 
 /// The engine of one chain. Engines are added here, and nowhere else in the node.
 pub enum ChainEngine {
@@ -20,6 +20,7 @@ pub enum ChainEngine {
 }
 
 /// The final end of one chain, for its engine.
+#[derive(Clone)]
 pub enum ChainAnchor {
     /// Elected producers.
     Dpos(dpos::Anchor),
@@ -68,6 +69,35 @@ impl ChainAnchor {
         }
     }
 
+    /// The end of the chain of `genesis` at the last of these headers, which begin with the source that it carries; the
+    /// schedule in force there is `schedule`. `None` where that does not say all ([`dpos::Anchor::trusted`]).
+    pub fn trusted(genesis: &Genesis, headers: &[Slice], schedule: &Schedule) -> Option<Self> {
+        let last = headers.last()?.reference();
+        match genesis.engine {
+            EngineChoice::Dpos(_) => {
+                let anchor = dpos::Anchor::trusted(last, headers, schedule.clone(), genesis.epoch_slots);
+                anchor.ok().map(Self::Dpos)
+            }
+            EngineChoice::Authority => {
+                authority::Anchor::trusted(headers, first_schedules(genesis)).map(Self::Authority)
+            }
+        }
+    }
+
+    /// The source that the tip carries and the number of headers from there to the tip, if [`trusted`](Self::trusted)
+    /// makes this very anchor of them.
+    pub fn base(&self) -> Option<(SliceRef, usize)> {
+        each!(self, anchor => anchor.base())
+    }
+
+    /// The highest slice that the chain's own certificates prove final; genesis where no schedule ever depends on it.
+    pub fn proven(&self) -> Height {
+        match self {
+            Self::Dpos(anchor) => anchor.proven(),
+            Self::Authority(_) => Height::default(),
+        }
+    }
+
     /// [`Anchor::extend`].
     ///
     /// # Errors
@@ -77,7 +107,7 @@ impl ChainAnchor {
     }
 
     /// [`Anchor::certify`].
-    pub fn certify(&mut self, certificate: hpb_types::Certificate) {
+    pub fn certify(&mut self, certificate: Certificate) {
         each!(self, anchor => anchor.certify(certificate));
     }
 
@@ -90,9 +120,14 @@ impl ChainAnchor {
 impl ChainLight {
     /// Follows the chain of `genesis` from its beginning, for whoever judges what was: no slot is too early.
     pub fn genesis(genesis: &Genesis) -> Self {
+        Self::start(genesis, ChainAnchor::genesis(genesis))
+    }
+
+    /// The same from `anchor` on.
+    pub fn start(genesis: &Genesis, anchor: ChainAnchor) -> Self {
         let config = Config::new(genesis, None, UnixMillis(u64::MAX));
         let verifier = verifier(genesis);
-        match ChainAnchor::genesis(genesis) {
+        match anchor {
             ChainAnchor::Dpos(anchor) => Self::Dpos(Box::new(Light::start(config, anchor, verifier, Instant::ZERO))),
             ChainAnchor::Authority(anchor) => {
                 Self::Authority(Box::new(Light::start(config, anchor, verifier, Instant::ZERO)))
@@ -115,6 +150,28 @@ impl ChainLight {
             }
             refused
         })
+    }
+
+    /// [`Light::certify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn certify(&mut self, certificate: Certificate) -> Result<(), VerifyError> {
+        each!(self, light => {
+            let certified = light.certify(Instant::ZERO, certificate);
+            while light.poll(Instant::ZERO).is_some() {}
+            certified
+        })
+    }
+
+    /// Whether `slice` is proven final: asked before the chain goes on by thousands.
+    pub fn is_final(&self, slice: &SliceRef) -> bool {
+        each!(self, light => light.finality(slice) == Finality::Final)
+    }
+
+    /// [`Light::schedules`].
+    pub fn schedules(&self) -> &Schedules {
+        each!(self, light => light.schedules())
     }
 
     /// [`Light::last_final`]: how far the certificates that the headers carry prove the chain final.

@@ -108,7 +108,7 @@ pub(super) fn fill(
 pub(super) fn next_point(store: &LmdbStore) -> Result<FinalPoint, AccountsError> {
     let (slot, commit) = store.final_point()?.map_or((0, 0), |point| (point.slice.height.slot.0, point.commit));
     let id = Hash::of_parts("bench accounts slice", &[&slot.to_le_bytes()]);
-    Ok(FinalPoint { slice: SliceRef { height: Height::new(slot + 1, 0), id }, commit: commit + 1 })
+    Ok(FinalPoint { slice: SliceRef { height: Height::new(slot + 1, 0), id }, commit: commit + 1, receipts_root: None })
 }
 
 #[cfg(test)]
@@ -128,7 +128,11 @@ mod tests {
     #[test]
     fn a_batch_takes_from_the_treasury_what_it_gives() {
         let population = Population::new(100);
-        let point = FinalPoint { slice: SliceRef { height: Height::new(1, 0), id: Hash([0; 32]) }, commit: 1 };
+        let point = FinalPoint {
+            slice: SliceRef { height: Height::new(1, 0), id: Hash([0; 32]) },
+            commit: 1,
+            receipts_root: None,
+        };
         let left = |numbers| population.batch(numbers, point).changes[key::of(TREASURY, BALANCE).as_slice()].clone();
         let expected = records::store_amount(Amount(40 * BALANCE_EACH.0)).to_vec();
         assert_eq!((left(0..60), left(60..100)), (Some(expected), None));

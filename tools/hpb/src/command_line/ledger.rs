@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use hpb_types::SliceRef;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum LedgerVerb {
@@ -78,6 +79,62 @@ pub(crate) enum LedgerVerb {
         /// Whose data is made; it has none
         #[arg(long, value_name = "N", default_value_t = 0)]
         validator: usize,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the state that a validator has committed into one file, with what proves it
+    ///
+    /// Of a devnet that has ended, or beside one that runs, which does not wait for it. The file holds the state at one
+    /// final slice, and headers from genesis to that slice: those by which each epoch's producers were fixed, and those
+    /// that prove the slice final. A slice commits to the whole state, so whoever restores it need not trust where it came
+    /// from. Of a devnet that was killed, the last slice may be final by confirms that nobody keeps: it is said then that
+    /// the file does not prove it.
+    #[command(after_help = "Example:\n  hpb ledger snapshot state.hpb --data chain")]
+    Snapshot {
+        /// The file; there is none of that name
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+
+        /// The data folder of a devnet, or that of one validator in it
+        #[arg(long, value_name = "DIR", default_value = "report/chain")]
+        data: PathBuf,
+
+        /// Whose disk is read
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: usize,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a validator's data from a snapshot: its proof is followed from genesis, and its records are summed
+    ///
+    /// The validator's log begins behind the snapshot's slice: it catches up from the others with what came after, and can
+    /// give nobody what came before. It does not know what it has confirmed before, and stays silent until the chain has
+    /// gone on by a slot: make one of a chain's validators anew and not all of them.
+    #[command(
+        after_help = "Example, of a validator that has lost its disk:\n  hpb ledger snapshot state.hpb --data chain\n  \
+                            rm -r chain/validator-2\n  hpb ledger restore state.hpb --data chain --validator 2"
+    )]
+    Restore {
+        /// The file
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+
+        /// The folder of the devnet, or one that is empty or is not there
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+
+        /// Whose data is made; it has none
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: usize,
+
+        /// A slice that is known to be final by another way, as `slot.index:id`: the snapshot must be of it, and need not
+        /// prove it final
+        #[arg(long, value_name = "SLICE-ID")]
+        trust: Option<SliceRef>,
 
         /// Print JSON instead of text
         #[arg(long)]

@@ -44,7 +44,7 @@ impl<S: Store> Core<S> {
             }
             EngineOutput::BroadcastSlice(slice) => self.send_slice(&slice),
             EngineOutput::Confirm(body) => self.confirm(now, body),
-            EngineOutput::Justified(certificate) => self.digests.justified(certificate.target),
+            EngineOutput::Justified(certificate) => self.justified(certificate),
             EngineOutput::Head(change) => self.head_changed(&change),
             EngineOutput::Final { newly, .. } => self.finalise(&newly),
             EngineOutput::Discarded(slices) => {

@@ -7,9 +7,10 @@
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 
+use hpb_ledger::commitment::receipts_root;
 use hpb_ledger::{Checked, FinalBatch, FinalPoint, Ledger, SharedStore, Store as _};
 use hpb_types::message::SliceBundle;
-use hpb_types::{Genesis, Hash, Slice, SliceRef};
+use hpb_types::{Genesis, Hash, Receipt, Slice, SliceRef};
 
 use super::audit::{AuditError, Place, check_forms, check_signatures, check_state};
 use super::recover::Reading;
@@ -22,6 +23,8 @@ pub struct Import {
     light: ChainLight,
     /// Where the slices stand that are not final.
     places: BTreeMap<Hash, Place>,
+    /// What the last final slice came to.
+    receipts: Option<Vec<Receipt>>,
 }
 
 /// What an import came to.
@@ -48,6 +51,7 @@ impl Import {
             state,
             light: ChainLight::genesis(genesis),
             places: BTreeMap::new(),
+            receipts: None,
         })
     }
 
@@ -77,7 +81,9 @@ impl Import {
             let at = self.places.remove(&slice.id).unwrap_or(at);
             check_signatures(&body, at)?;
             let advanced = self.reading.advance(body);
-            let (body, _) = advanced.map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
+            let (body, receipts) =
+                advanced.map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
+            self.receipts = Some(receipts);
             each(&body.slice, &body.transactions);
         }
         Ok(())
@@ -90,7 +96,8 @@ impl Import {
     pub fn end(self) -> Result<Imported, AuditError> {
         let last_final = self.reading.tip();
         check_state(self.reading.ledger(), last_final)?;
-        let point = FinalPoint { slice: last_final, commit: 1 };
+        let receipts_root = self.receipts.as_deref().map(receipts_root);
+        let point = FinalPoint { slice: last_final, commit: 1, receipts_root };
         let mut state = FinalBatch { point, changes: BTreeMap::new() };
         self.state.scan(&[], &mut |key, value| {
             state.changes.insert(key.to_vec(), Some(value.to_vec()));

@@ -19,6 +19,7 @@ mod producer;
 mod prove;
 mod recover;
 mod report;
+mod root;
 mod serving;
 mod sync;
 #[cfg(test)]
@@ -27,14 +28,17 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use hpb_base::limits::{FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
+use hpb_base::limits::{CERTIFICATES_CLOSING_MAX, FINAL_SLICES_KEPT_MAX, VERIFY_REQUESTS_MAX};
 use hpb_base::{Duration, Instant, Machine, UnixMillis};
 use hpb_consensus::{Config as EngineConfig, DropReason, LinkInput as EngineInput, Verified};
+use hpb_ledger::chainlog::LogBatch;
 use hpb_ledger::{Checked, FinalBatch, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
-use hpb_types::{ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot};
+use hpb_types::{
+    Certificate, ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot,
+};
 
 pub use audit::{AuditError, Audited, Disk, Parted, Place, audit};
 pub use chain::context_of;
@@ -46,6 +50,7 @@ pub use producer::Producer;
 pub use prove::{ProvingError, Wanted as WantedProof, prove};
 pub use recover::{RecoverError, Recovered};
 pub use report::Reporter;
+pub use root::{RootError, RootFailure, Rooted, Rooting, prove};
 pub use sync::{Fault, SyncStats};
 
 use crate::engine::ChainEngine;
@@ -157,6 +162,8 @@ pub struct Core<S> {
     kept_from: Slot,
     standing_told: SliceRef,
     journal: Journal,
+    /// Of the last slices that were justified.
+    certificates: VecDeque<Arc<Certificate>>,
     digests: Digests,
     head: SliceRef,
     final_told: SliceRef,
@@ -216,6 +223,7 @@ impl<S: Store> Core<S> {
             kept_from,
             standing_told: tip,
             journal: Journal::default(),
+            certificates: VecDeque::new(),
             digests: Digests::new(slice_interval, tip, now),
             head: tip,
             final_told: tip,
@@ -264,6 +272,16 @@ impl<S: Store> Core<S> {
         &self.stats
     }
 
+    /// What the log is to hold before the node ends: the certificates of the last slices, so that it proves itself up to
+    /// its end. `None` if there are none.
+    pub fn closing(&self) -> Option<LogBatch> {
+        let mut batch = LogBatch::new();
+        for certificate in &self.certificates {
+            batch.push_certificate(certificate).ok()?;
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
     /// Whether it is behind and asks for final slices.
     pub fn is_catching_up(&self) -> bool {
         self.sync.is_active()
@@ -292,6 +310,15 @@ impl<S: Store> Core<S> {
     /// How far digests are apart now.
     pub fn digest_interval(&self) -> Duration {
         self.digests.interval()
+    }
+
+    /// Keeps the certificate of a slice that is justified now.
+    fn justified(&mut self, certificate: Arc<Certificate>) {
+        self.digests.justified(certificate.target);
+        if self.certificates.len() == CERTIFICATES_CLOSING_MAX {
+            self.certificates.pop_front();
+        }
+        self.certificates.push_back(certificate);
     }
 
     fn opened(&mut self, session: SessionId, peer: Option<PublicKey>, class: Class) {

@@ -1,6 +1,6 @@
 //! From what the disk holds to a core that goes on where it stopped (PROTOCOL.md, "Durability").
 //!
-//! The log is walked from its beginning: final slices move the engine's anchor, those beyond the store's own point are
+//! The log is walked from its beginning, which is genesis or the slice that its root tells of: final slices move the engine's anchor, those beyond the store's own point are
 //! executed again, and what is not final is handed to the engine as if it had just come.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use hpb_types::{AccountName, Genesis, Hash, Height, Receipt, RejectReason, Slice
 
 use super::Body;
 use super::chain::{context_of, next_of};
+use super::root::{RootFailure, read_root};
 use crate::engine::ChainAnchor;
 
 /// What was found.
@@ -29,7 +30,7 @@ pub struct Recovered<S> {
     pub(super) unfinal: Vec<Body>,
     /// The first slot that the log has whole.
     pub(super) kept_from: Slot,
-    /// The chain's genesis slice.
+    /// Where the log begins: the chain's genesis slice, or the log's root.
     start: SliceRef,
     /// What the operator knows to be final.
     pub(super) checkpoint: Option<SliceRef>,
@@ -47,6 +48,29 @@ pub enum RecoverError {
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What the log begins from does not read.
+    #[error(transparent)]
+    Root(#[from] RootFailure),
+    /// The state that goes with the log's first block is gone.
+    #[error(
+        "the log begins behind slice {}, and the store holds {}: the blocks between are not kept; restore the store, or make          the folder anew from a snapshot", root.to_text(), found.map_or_else(|| "nothing".to_owned(), |at| at.to_text())
+    )]
+    StoreBehind {
+        /// Where the log begins.
+        root: SliceRef,
+        /// Where the store's state stands; none where it holds none.
+        found: Option<SliceRef>,
+    },
+    /// The checkpoint lies below the log's first block.
+    #[error(
+        "the checkpoint {} lies before slice {}, behind which this log begins: what was final there is not kept; name a          younger slice as the checkpoint", checkpoint.to_text(), root.to_text()
+    )]
+    CheckpointPruned {
+        /// The checkpoint.
+        checkpoint: SliceRef,
+        /// Where the log begins.
+        root: SliceRef,
+    },
     /// The log is not one chain.
     #[error("the log is not one chain: {0}")]
     Anchor(#[from] AnchorError),
@@ -123,10 +147,21 @@ impl<S: Store> Recovered<S> {
         log: &mut ChainLog,
         producer: Option<&AccountName>,
     ) -> Result<Self, RecoverError> {
+        let rooted = read_root(genesis, log)?;
+        if let Some(root) = rooted.as_ref().map(|rooted| rooted.root.slice).filter(|root| *root != ledger.final_slice())
+            && ledger.final_slice().height <= root.height
+        {
+            let found = Some(ledger.final_slice()).filter(|found| found.height > Height::default());
+            return Err(RecoverError::StoreBehind { root, found });
+        }
         ledger.commit_here()?;
         let mut reading = Reading::new(genesis, ledger);
+        let root = rooted.map(|rooted| {
+            reading.anchor = rooted.anchor;
+            rooted.root.slice
+        });
         let mut failure = None;
-        log.replay(None, &mut |entry| {
+        log.replay(root, &mut |entry| {
             if failure.is_none() {
                 failure = reading.take(entry.record).err();
             }
@@ -157,7 +192,7 @@ impl<S: Store> Recovered<S> {
             finals,
             unfinal,
             kept_from: log.finals_from(),
-            start: genesis.genesis_slice(),
+            start: root.unwrap_or_else(|| genesis.genesis_slice()),
             checkpoint: None,
         })
     }
@@ -171,12 +206,16 @@ impl<S: Store> Recovered<S> {
     /// since is still vouched for by stake. A node whose own last final slice is as young needs none.
     ///
     /// # Errors
-    /// [`RecoverError::Checkpoint`] if the log, which `self` was read from, has another slice there or none.
+    /// [`RecoverError::Checkpoint`] if the log, which `self` was read from, has another slice there or none;
+    /// [`RecoverError::CheckpointPruned`] if it begins later.
     pub fn hold_to(mut self, checkpoint: Option<SliceRef>, log: &mut ChainLog) -> Result<Self, RecoverError> {
         self.checkpoint = checkpoint;
         let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.height <= self.last_final().height) else {
             return Ok(self);
         };
+        if checkpoint.height < self.start.height {
+            return Err(RecoverError::CheckpointPruned { checkpoint, root: self.start });
+        }
         let found = if checkpoint.height == self.start.height {
             Some(self.start)
         } else {

@@ -273,7 +273,7 @@ impl World {
                 self.fly(SYNC, index, Input::Served(served));
             }
             Output::Commit(batch) => {
-                let FinalPoint { slice, commit } = batch.point;
+                let FinalPoint { slice, commit, .. } = batch.point;
                 let node = self.nodes[index].as_mut().unwrap();
                 assert!(slice.height <= node.core.last_final().height, "the store of node {index} is ahead of its log");
                 node.disk.commit(&batch).unwrap();

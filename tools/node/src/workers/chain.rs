@@ -386,6 +386,10 @@ impl<S: Store> Worker for ChainWorker<S> {
     }
 
     fn finish(&mut self, _now: Instant) {
+        // The log's worker ends later than this one. Nobody waits for the answer.
+        if let Some(batch) = self.core.closing().filter(|_| !self.stopped) {
+            self.log.put(LogEntry::Write { number: 0, batch: Box::new(batch) });
+        }
         let readout = ChainReadout { closing: self.closing(), ..self.readout() };
         self.publisher.publish_last(readout);
     }
