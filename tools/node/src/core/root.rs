@@ -568,6 +568,3 @@ impl Plan {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

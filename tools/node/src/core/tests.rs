@@ -5,6 +5,7 @@ mod checkpoint;
 mod disk;
 mod headers;
 mod proofs;
+mod rooted;
 mod slices;
 mod users;
 
