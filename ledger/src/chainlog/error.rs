@@ -2,7 +2,7 @@
 
 use std::io;
 
-use hpb_types::SliceRef;
+use hpb_types::{SliceRef, Slot};
 
 use super::Position;
 
@@ -77,6 +77,17 @@ pub enum LogError {
     PointMissing {
         /// The store's final slice; `None` for the chain's beginning.
         point: Option<SliceRef>,
+    },
+    /// The log begins later than the chain.
+    #[error(
+        "{path}: its blocks before slot {} are not kept, and what was asked for takes the whole chain: ask a validator that \
+         keeps it", from.0
+    )]
+    Pruned {
+        /// The log's folder.
+        path: String,
+        /// The first slot that may be kept whole.
+        from: Slot,
     },
     /// No record stands at a position.
     #[error("no record stands at {position}")]

@@ -25,7 +25,7 @@ use std::io::Read;
 
 use hpb_base::Instant;
 use hpb_base::limits::{LOG_BATCH_LEN_MAX, LOG_SEGMENT_LEN, LOG_SEGMENT_LEN_MAX, LOG_SEGMENTS_MAX};
-use hpb_types::{ChainId, Height, SliceRef};
+use hpb_types::{ChainId, Height, SliceRef, Slot};
 
 pub use error::LogError;
 pub use file::{DirectoryFolder, LogFile, LogFolder, StdLogFile, WriteRoot};
@@ -327,12 +327,15 @@ impl ChainLog {
     /// From the log's beginning where `from` is `None` or the genesis slice. Returns how many there were.
     ///
     /// # Errors
-    /// [`LogError::PointMissing`]; [`LogError::Damaged`]; [`LogError::Undecodable`]; [`LogError::Io`].
+    /// [`LogError::PointMissing`], [`LogError::Pruned`]; [`LogError::Damaged`]; [`LogError::Undecodable`];
+    /// [`LogError::Io`].
     pub fn replay(&mut self, from: Option<SliceRef>, visit: &mut dyn FnMut(Entry)) -> Result<u64, LogError> {
         let from = from.filter(|from| from.height > Height::default());
         let first = match from {
-            None if !self.is_whole() => return Err(LogError::PointMissing { point: None }),
-            None => 0,
+            None => {
+                self.check_whole()?;
+                0
+            }
             Some(from) => self.headers.iter().rposition(|header| header.height_before < from.height).unwrap_or(0),
         };
         let mut seeking = from;
@@ -454,6 +457,18 @@ impl ChainLog {
     pub fn is_whole(&self) -> bool {
         let first = &self.headers[0];
         first.segment == 1 && first.height_before == Height::default()
+    }
+
+    /// Refuses a log that does not begin at genesis.
+    ///
+    /// # Errors
+    /// [`LogError::Pruned`].
+    pub fn check_whole(&self) -> Result<(), LogError> {
+        if self.is_whole() {
+            return Ok(());
+        }
+        let from = Slot(self.headers[0].height_before.slot.0.saturating_add(1));
+        Err(LogError::Pruned { path: self.folder.name(), from })
     }
 
     /// What a log that does not begin at genesis begins from, to be read.

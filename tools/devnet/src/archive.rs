@@ -188,6 +188,7 @@ pub fn export(data: &Path, validator: usize, to: &Path) -> Result<TransferRow, T
     let folder = DataFolder::open_to_read(&place)?;
     let fault = |error| TransferError::Fault { path: place.display().to_string(), error: Box::new(error) };
     let (mut log, audited) = look(&genesis, index, &folder, &mut |_, _| {}).map_err(fault)?;
+    log.check_whole()?;
     let part = beside(to, ".part");
     let written = write(&genesis, &mut log, &part).and_then(|()| fs::rename(&part, to).map_err(failed("naming", to)));
     if written.is_err() {

@@ -40,6 +40,10 @@ pub struct AuditRow {
 pub struct ValidatorRow {
     /// Its name.
     pub name: String,
+    /// The slice behind which its log begins; none where that is genesis.
+    pub root: Option<String>,
+    /// Whether the log's root proves that slice from genesis; else whoever restored it trusted it.
+    pub root_proven: bool,
     /// Segments of its log.
     pub segments: usize,
     /// Slices in its log, forks included.
@@ -93,19 +97,22 @@ pub fn verify(data: &Path, validator: Option<usize>, told: Option<&Path>) -> Res
     let mut told = told.map_or(Ok(BTreeSet::new()), read_told)?;
     let mut row =
         AuditRow { chain: genesis.chain_id().0.to_hex(), validators: Vec::new(), fault: None, told: told.len() as u64 };
+    // Ascending; a log that begins later than another is held against its part of it.
     let mut chain: Vec<SliceRef> = Vec::new();
     for index in indexes {
         let place = place_of(&data, &genesis, index)?;
         let name = genesis.producers[index].name;
         let folder = DataFolder::open_to_read(&place)?;
-        let (mut at, mut other) = (0, None);
+        let mut other = None;
         let audited = look(&genesis, index, &folder, &mut |slice, transactions| {
-            match chain.get(at) {
-                Some(known) if *known == slice => {}
-                Some(known) => other = other.or(Some((*known, slice))),
-                None => chain.push(slice),
+            match chain.binary_search_by_key(&slice.height, |known| known.height) {
+                Ok(at) if chain[at] == slice => {}
+                Ok(at) => other = other.or(Some((chain[at], slice))),
+                Err(at) if at == chain.len() => chain.push(slice),
+                // Before all that the first log has.
+                Err(0) => {}
+                Err(at) => other = other.or(Some((chain[at], slice))),
             }
-            at += 1;
             for transaction in transactions {
                 told.remove(&transaction.id());
             }
@@ -118,7 +125,7 @@ pub fn verify(data: &Path, validator: Option<usize>, told: Option<&Path>) -> Res
             }
             (Ok((_, audited)), None) => {
                 row.validators.push(ValidatorRow::new(name.as_str(), &audited));
-                missing(&told)
+                missing(&told, audited.root.map(|(root, _)| root))
             }
         };
         if let Some(what) = what {
@@ -129,10 +136,13 @@ pub fn verify(data: &Path, validator: Option<usize>, told: Option<&Path>) -> Res
     Ok(row)
 }
 
-/// What was told final and was not found.
-fn missing(told: &BTreeSet<Hash>) -> Option<String> {
+/// What was told final and was not found in a log that begins behind `root`.
+fn missing(told: &BTreeSet<Hash>, root: Option<SliceRef>) -> Option<String> {
     let first = told.first()?;
-    Some(format!("{} transactions that were told final are not in its log; the first is {first}", told.len()))
+    let begins = root.map_or_else(String::new, |root| {
+        format!("; it begins behind slice {root}: look through a validator that keeps the whole chain")
+    });
+    Some(format!("{} transactions that were told final are not in its log; the first is {first}{begins}", told.len()))
 }
 
 /// The devnet's folder, and the name of the validator if `data` is one validator's folder in it.
@@ -181,6 +191,8 @@ impl ValidatorRow {
     fn new(name: &str, audited: &Audited) -> Self {
         Self {
             name: name.to_owned(),
+            root: audited.root.map(|(slice, _)| slice.to_text()),
+            root_proven: audited.root.is_some_and(|(_, is_proven)| is_proven),
             segments: audited.segments,
             slices: audited.slices,
             final_slices: audited.final_slices,
@@ -205,11 +217,15 @@ impl ValidatorRow {
         let store = self.store.as_deref().map_or("not begun".to_owned(), short);
         let watermark = self.watermark.as_deref().map_or("not known: silent for a slot".to_owned(), short);
         let torn = if self.torn { "; its last batch was cut short by a crash, and nobody was told of it" } else { "" };
+        let root = self.root.as_deref().map_or_else(String::new, |root| {
+            let how = if self.root_proven { "proven from genesis" } else { "which was trusted when it was restored" };
+            format!("    begins behind {}, {how}: blocks up to there are not kept\n", short(root))
+        });
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "ok  {}: final up to {}, proven by certificates up to {}, store at {store}, confirmed up to {watermark}{torn}\n    \
-             {}, {} slices of which {} final in {} blocks, {} transactions, {} certificates, {} keys",
+            "ok  {}: final up to {}, proven by certificates up to {}, store at {store}, confirmed up to {watermark}{torn}\n\
+             {root}    {}, {} slices of which {} final in {} blocks, {} transactions, {} certificates, {} keys",
             self.name,
             short(&self.last_final),
             short(&self.proven),

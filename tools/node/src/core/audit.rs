@@ -5,21 +5,32 @@
 //! transactions' signatures are verified, and it is executed again on a state in memory. That state is compared with the
 //! store's, key by key, where the store stands. The first fault ends it and is named.
 //!
+//! A log that begins behind a root is read from there. The root's proof is followed from genesis as a stranger's, and the
+//! store's state is held against what the slice where it stands commits to; what lies between the root and that slice was
+//! executed before the log was cut, and is not again.
+//!
 //! What it can't tell: a log that lost its last batches as if they had never been written. What the log calls final
 //! beyond the certificates in it was final by confirms, which nobody keeps: how far it is proven is said.
 
 use core::fmt;
+use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 
 use hpb_consensus::{LightError, VerifyError};
 use hpb_ledger::chainlog::{ChainLog, LogError, Position, Record, Recovery, Tail};
+use hpb_ledger::commitment::StateProof;
 use hpb_ledger::store::{Difference, first_difference};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, Ledger, OpenError, SharedStore, Store, StoreError, Supply, key};
-use hpb_types::{AccountName, Genesis, Hash, Height, RejectReason, Slice, SliceRef, Transaction, verify_transactions};
+use hpb_types::{
+    AccountName, Genesis, Hash, Height, RejectReason, ResultsCommitment, Slice, SliceRef, Transaction,
+    verify_transactions,
+};
 
 use super::Body;
+use super::above::Above;
 use super::recover::{Reading, RecoverError};
+use super::root::{RootFailure, judge_root};
 use crate::engine::ChainLight;
 
 /// What one validator's disk holds, opened for reading.
@@ -35,6 +46,8 @@ pub struct Disk<'a, S> {
 /// What was looked through.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Audited {
+    /// The slice behind which the log begins, and whether its proof leads to it from genesis; none where it begins there.
+    pub root: Option<(SliceRef, bool)>,
     /// Segments of the log.
     pub segments: usize,
     /// Slices in it, forks included.
@@ -201,6 +214,23 @@ pub enum AuditError {
         /// What it comes to.
         summed: Hash,
     },
+    /// What the log begins from does not read, or does not hold.
+    #[error(transparent)]
+    Root(Box<RootFailure>),
+    /// The log begins later than at genesis, and the state that goes with that is gone.
+    #[error("the log begins behind slice {root}, and no store holds a state from there on")]
+    StoreMissing {
+        /// Where the log begins.
+        root: SliceRef,
+    },
+    /// The store's state is not that of its slice.
+    #[error("the store at slice {slice} holds the state {state}, which is not what that slice commits to")]
+    Commitment {
+        /// Where the store stands.
+        slice: SliceRef,
+        /// The root of what it holds.
+        state: Hash,
+    },
     /// The token was made or lost.
     #[error("the supply at slice {slice} is {}, and genesis states {}", supply.now, supply.genesis)]
     Supply {
@@ -222,6 +252,12 @@ pub enum AuditError {
 impl From<StoreError> for AuditError {
     fn from(error: StoreError) -> Self {
         Self::Store(Box::new(error))
+    }
+}
+
+impl From<RootFailure> for AuditError {
+    fn from(error: RootFailure) -> Self {
+        Self::Root(Box::new(error))
     }
 }
 
@@ -252,28 +288,48 @@ pub fn audit<S: Store>(
     if let Tail::Truncated { segment, length, expected } = recovery.tail {
         return Err(AuditError::Cut { segment, length, expected });
     }
-    let mut audit = Audit::new(genesis, store)?;
-    let mut fault = None;
-    log.replay(None, &mut |entry| {
-        if fault.is_none() {
-            fault = audit.take(Place::Log(entry.position), entry.record, each).err();
+    if let Some((rooted, is_proven)) = judge_root(genesis, log)? {
+        let root = rooted.root;
+        let point = store.map_or(Ok(None), Store::final_point)?.filter(|point| point.slice.height >= root.slice.height);
+        let (Some(store), Some(point)) = (store, point) else {
+            return Err(AuditError::StoreMissing { root: root.slice });
+        };
+        let state = Above::new(store, point);
+        let ledger = Ledger::open(genesis, state.clone())?;
+        let reading = Reading::behind(rooted.anchor.clone(), ledger);
+        let light = ChainLight::start(genesis, rooted.anchor);
+        let mut audit = Audit::<S, _>::new(reading, state, light, root.slice);
+        audit.root = Some((root.slice, is_proven));
+        audit.point = Some((point.slice, false));
+        audit.receipts_root = point.receipts_root;
+        if point.slice == root.slice {
+            audit.check_commitment(root.slice, root.state.commitment())?;
         }
-    })?;
-    if let Some(fault) = fault {
-        return Err(fault);
+        return audit.run(producer, log, recovery, each);
     }
-    if let Some(at) = log.stray() {
-        return Err(AuditError::Rot { at });
+    let state = SharedStore::default();
+    let mut ledger = Ledger::open(genesis, state.clone())?;
+    ledger.commit_here()?;
+    let start = genesis.genesis_slice();
+    let mut audit = Audit::new(Reading::new(genesis, ledger), state, ChainLight::genesis(genesis), start);
+    if let Some(store) = store {
+        audit.store = Some(store);
+        audit.point = store.final_point()?.map(|point| (point.slice, false));
     }
-    audit.end(producer, log, recovery)
+    audit.compare(start, None)?;
+    audit.run(producer, log, recovery, each)
 }
 
-struct Audit<'a, S> {
-    reading: Reading<SharedStore>,
+struct Audit<'a, S, L> {
+    reading: Reading<L>,
     /// The reading's own store.
-    state: SharedStore,
+    state: L,
     light: ChainLight,
+    /// What to compare with the reading's state; none where that was taken from it.
     store: Option<&'a S>,
+    /// The root over the receipts of the slice where the store stands, where the state was taken from it.
+    receipts_root: Option<Hash>,
+    root: Option<(SliceRef, bool)>,
     /// Where the store stands, and whether the walk has come by it.
     point: Option<(SliceRef, bool)>,
     places: BTreeMap<Hash, (Height, Place)>,
@@ -285,22 +341,16 @@ struct Audit<'a, S> {
     certificates: u64,
 }
 
-impl<'a, S: Store> Audit<'a, S> {
-    fn new(genesis: &Genesis, store: Option<&'a S>) -> Result<Self, AuditError> {
-        let state = SharedStore::default();
-        let mut ledger = Ledger::open(genesis, state.clone())?;
-        ledger.commit_here()?;
-        let start = genesis.genesis_slice();
-        let point = match store {
-            Some(store) => store.final_point()?.map(|point| (point.slice, false)),
-            None => None,
-        };
-        let mut audit = Self {
-            reading: Reading::new(genesis, ledger),
+impl<S: Store, L: Store> Audit<'_, S, L> {
+    fn new(reading: Reading<L>, state: L, light: ChainLight, start: SliceRef) -> Self {
+        Self {
+            reading,
             state,
-            light: ChainLight::genesis(genesis),
-            store,
-            point,
+            light,
+            store: None,
+            receipts_root: None,
+            root: None,
+            point: None,
             places: BTreeMap::new(),
             carried: start,
             slices: 0,
@@ -308,9 +358,29 @@ impl<'a, S: Store> Audit<'a, S> {
             blocks: 0,
             transactions: 0,
             certificates: 0,
-        };
-        audit.compare(start)?;
-        Ok(audit)
+        }
+    }
+
+    fn run(
+        mut self,
+        producer: &AccountName,
+        log: &mut ChainLog,
+        recovery: Recovery,
+        each: &mut dyn FnMut(&Slice, &[Checked]),
+    ) -> Result<Audited, AuditError> {
+        let mut fault = None;
+        log.replay(self.root.map(|(root, _)| root), &mut |entry| {
+            if fault.is_none() {
+                fault = self.take(Place::Log(entry.position), entry.record, each).err();
+            }
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        if let Some(at) = log.stray() {
+            return Err(AuditError::Rot { at });
+        }
+        self.end(producer, log, recovery)
     }
 
     fn take(&mut self, at: Place, record: Record, each: &mut dyn FnMut(&Slice, &[Checked])) -> Result<(), AuditError> {
@@ -353,6 +423,7 @@ impl<'a, S: Store> Audit<'a, S> {
         let (before, source) = (self.reading.tip(), body.slice.body.source.target);
         let (body, _) =
             self.reading.advance(body).map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
+        let results = body.slice.body.results;
         self.final_slices += 1;
         self.transactions += body.transactions.len() as u64;
         each(&body.slice, &body.transactions);
@@ -361,7 +432,7 @@ impl<'a, S: Store> Audit<'a, S> {
             self.carried = source;
             self.certificates += 1;
         }
-        self.compare(slice)
+        self.compare(slice, Some(results))
     }
 
     fn place_of(&self, slice: &SliceRef) -> Place {
@@ -369,18 +440,33 @@ impl<'a, S: Store> Audit<'a, S> {
         self.places.get(&slice.id).map_or(Place::File(0), |(_, at)| *at)
     }
 
-    /// Compares the store with the state after `slice`, if it stands there.
-    fn compare(&mut self, slice: SliceRef) -> Result<(), AuditError> {
-        let (Some(store), Some((point, seen))) = (self.store, &mut self.point) else { return Ok(()) };
+    /// Compares the store with the state after `slice`, which states those results, if it stands there.
+    fn compare(&mut self, slice: SliceRef, results: Option<ResultsCommitment>) -> Result<(), AuditError> {
+        let Some((point, seen)) = &mut self.point else { return Ok(()) };
         if *point != slice {
             return Ok(());
         }
         *seen = true;
+        let Some(store) = self.store else {
+            return results.map_or(Ok(()), |results| self.check_commitment(slice, results));
+        };
         if let Some(Difference { key, expected, found }) = first_difference(&self.state, store)? {
             let (key, expected, found) = (key_text(&key), value_text(expected), value_text(found));
             return Err(AuditError::Differs { slice, parted: Box::new(Parted { key, expected, found }) });
         }
         check_state(self.reading.ledger(), slice).map(|_| ())
+    }
+
+    /// Holds the state that was taken from the store against what the slice where it stands commits to.
+    fn check_commitment(&mut self, slice: SliceRef, results: ResultsCommitment) -> Result<(), AuditError> {
+        self.point = Some((slice, true));
+        check_state(self.reading.ledger(), slice)?;
+        let state = self.reading.ledger().state_root(&slice.id)?;
+        // An older program wrote no root over the receipts: the slices behind are executed on the state, and tell it too.
+        match self.receipts_root.map(|receipts| StateProof { receipts, state }) {
+            Some(proof) if proof.commitment() != results => Err(AuditError::Commitment { slice, state }),
+            _ => Ok(()),
+        }
     }
 
     /// What is left when the log has been read.
@@ -400,9 +486,10 @@ impl<'a, S: Store> Audit<'a, S> {
         let mut keys = 0;
         self.state.scan(&[], &mut |_, _| {
             keys += 1;
-            core::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         })?;
         Ok(Audited {
+            root: self.root,
             segments: log.segments_count(),
             slices: self.slices,
             final_slices: self.final_slices,

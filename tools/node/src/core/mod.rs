@@ -4,6 +4,7 @@
 //! slice -> executed -> written -> confirmed -> justified -> final -> told. Executing is done here; verifying,
 //! writing, committing and sending are asked of others by [`Output`] and answered by [`Input`].
 
+mod above;
 mod audit;
 mod catch_up;
 mod chain;

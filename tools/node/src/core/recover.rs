@@ -155,11 +155,11 @@ impl<S: Store> Recovered<S> {
             return Err(RecoverError::StoreBehind { root, found });
         }
         ledger.commit_here()?;
-        let mut reading = Reading::new(genesis, ledger);
-        let root = rooted.map(|rooted| {
-            reading.anchor = rooted.anchor;
-            rooted.root.slice
-        });
+        let root = rooted.as_ref().map(|rooted| rooted.root.slice);
+        let mut reading = match rooted {
+            Some(rooted) => Reading::behind(rooted.anchor, ledger),
+            None => Reading::new(genesis, ledger),
+        };
         let mut failure = None;
         log.replay(root, &mut |entry| {
             if failure.is_none() {
@@ -269,7 +269,11 @@ pub(super) struct Reading<S> {
 impl<S: Store> Reading<S> {
     /// A walk that has not begun, beside a ledger that may be ahead of it.
     pub(super) fn new(genesis: &Genesis, ledger: Ledger<S>) -> Self {
-        let anchor = ChainAnchor::genesis(genesis);
+        Self::behind(ChainAnchor::genesis(genesis), ledger)
+    }
+
+    /// The same from a log's root on.
+    pub(super) fn behind(anchor: ChainAnchor, ledger: Ledger<S>) -> Self {
         Self { anchor, ledger, slices: BTreeMap::new(), order: Vec::new(), finals: Vec::new() }
     }
 

@@ -330,7 +330,8 @@ fn known_of(schedules: &Schedules) -> BTreeMap<Epoch, Schedule> {
 /// A root that does not read, or is another chain's.
 pub(super) fn read_root(genesis: &Genesis, log: &mut ChainLog) -> Result<Option<Rooted>, RootFailure> {
     let Some(file) = log.root()? else {
-        return if log.is_whole() { Ok(None) } else { Err(LogError::PointMissing { point: None }.into()) };
+        log.check_whole()?;
+        return Ok(None);
     };
     let mut rooting = Rooting::believing(genesis);
     let mut reader = open_root(genesis, file)?;
@@ -338,6 +339,21 @@ pub(super) fn read_root(genesis: &Genesis, log: &mut ChainLog) -> Result<Option<
         rooting.take(part)?;
     }
     Ok(Some(rooting.end(None)?))
+}
+
+/// The same, with every part judged as a stranger's; and whether they prove the root final.
+///
+/// # Errors
+/// As [`read_root`]; a part that does not hold.
+pub(super) fn judge_root(genesis: &Genesis, log: &mut ChainLog) -> Result<Option<(Rooted, bool)>, RootFailure> {
+    let Some(file) = log.root()?.filter(|_| !log.is_whole()) else { return Ok(None) };
+    let mut rooting = Rooting::new(genesis);
+    let mut reader = open_root(genesis, file)?;
+    while let Some(part) = reader.next_part().map_err(RootError::from)? {
+        rooting.take(part)?;
+    }
+    let (is_final, root) = (rooting.is_final(), rooting.root.map(|root| root.slice));
+    Ok(Some((rooting.end(root)?, is_final)))
 }
 
 fn open_root(genesis: &Genesis, file: Box<dyn Read>) -> Result<SnapshotReader<Box<dyn Read>>, RootError> {
