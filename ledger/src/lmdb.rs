@@ -215,7 +215,7 @@ impl LmdbStore {
         let mut transaction = environment.begin_rw_txn().map_err(self.failed("starting a batch", 0))?;
         let stored = read_point(&transaction, *meta, path);
         if let Some(stored) = stored.map_err(|error| error.map_lmdb(self.failed("reading", 0)))? {
-            return Err(StoreError::NotForward { stored, offered: stored });
+            return Err(StoreError::NotForward { stored: Box::new(stored), offered: Box::new(stored) });
         }
         for (key, value) in records {
             check_record(key, value)?;

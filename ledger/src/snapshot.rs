@@ -7,14 +7,15 @@
 //!
 //! | kind | body | |
 //! | --- | --- | --- |
-//! | 1 | Genesis | the first, and once |
+//! | 1 | `Genesis` | the first, and once |
 //! | 2 | | a walk begins at the genesis slice |
 //! | 3 | epoch `u64`, count `u32` | a walk begins at the last of the next `count` headers: the first of them is the source that it carries. The schedule of that epoch is in force there, and was fixed in a walk before |
-//! | 4 | Slice | the next header of the walk |
-//! | 5 | Certificate | one that no header of the walk carries |
-//! | 6 | SliceRef, receipts root Hash, state root Hash | the header before is the one whose state this is. Once, in the last walk |
+//! | 4 | `Slice` | the next header of the walk |
+//! | 5 | `Certificate` | one that no header of the walk carries |
+//! | 6 | `SliceRef`, receipts root `Hash`, state root `Hash` | the header before is the one whose state this is. Once, in the last walk |
 //! | 7 | count `u32`, that many of key `bytes`, value `bytes` | records of the state, ascending by key over all chunks |
 //! | 8 | count `u64` | of the state's records; the last |
+//! | 9 | `SliceRef` | in place of kind 6, in a log's root alone: the header before is the slice behind which the log begins |
 //!
 //! The checksums guard against disks and not against people: whoever reads a file believes it only as far as it proves
 //! itself. Reading holds one record in memory, never panics, and refuses newer formats.
@@ -43,6 +44,7 @@ const CERTIFICATE: u8 = 5;
 const ROOT: u8 = 6;
 const CHUNK: u8 = 7;
 const END: u8 = 8;
+const CUT: u8 = 9;
 
 /// Keys with their values.
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
@@ -65,6 +67,8 @@ pub enum Part {
     Certificate(Box<Certificate>),
     /// The header before is the root.
     Root(Root),
+    /// The header before is the root, and nothing of its state is here.
+    Cut(SliceRef),
     /// Records of the state, in the order of their keys.
     Chunk(Entries),
 }
@@ -165,6 +169,10 @@ impl<W: Write> SnapshotWriter<W> {
             Part::Root(root) => {
                 writer.put(root);
                 ROOT
+            }
+            Part::Cut(slice) => {
+                writer.put(slice);
+                CUT
             }
             Part::Chunk(entries) => {
                 self.count += entries.len() as u64;
@@ -275,11 +283,15 @@ impl<R: Read> SnapshotReader<R> {
                 self.has_root = true;
                 Part::Root(Root::from_bytes(&body).map_err(|_| damaged("it is no root"))?)
             }
+            CUT if !self.has_root => {
+                self.has_root = true;
+                Part::Cut(SliceRef::from_bytes(&body).map_err(|_| damaged("it is no root"))?)
+            }
             CHUNK if self.has_root => Part::Chunk(self.chunk(&body).map_err(damaged)?),
             END if self.has_root && body == self.count.to_le_bytes() => {
                 return if self.records.is_at_end()? { Ok(None) } else { Err(damaged("bytes follow the last record")) };
             }
-            ROOT => return Err(damaged("it is a second root")),
+            ROOT | CUT => return Err(damaged("it is a second root")),
             CHUNK | END if !self.has_root => return Err(damaged("no root stands before it")),
             END => return Err(damaged("it states another count of records")),
             _ => return Err(damaged("it is of no kind that is known")),

@@ -127,9 +127,9 @@ pub enum StoreError {
     )]
     NotForward {
         /// What is committed.
-        stored: FinalPoint,
+        stored: Box<FinalPoint>,
         /// What was offered.
-        offered: FinalPoint,
+        offered: Box<FinalPoint>,
     },
     /// The disk is full.
     #[error("the disk that holds {path} is full; nothing of batch {commit} was kept: free space, then start again")]
@@ -325,7 +325,7 @@ pub fn check_batch(stored: Option<&FinalPoint>, batch: &FinalBatch) -> Result<()
     if let Some(stored) = stored {
         let forward = batch.point.commit > stored.commit && batch.point.slice.height > stored.slice.height;
         if !forward {
-            return Err(StoreError::NotForward { stored: *stored, offered: batch.point });
+            return Err(StoreError::NotForward { stored: Box::new(*stored), offered: Box::new(batch.point) });
         }
     }
     for (key, value) in &batch.changes {

@@ -104,8 +104,7 @@ pub trait LogFolder: Send {
     ///
     /// # Errors
     /// What `write` or the operating system says; [`io::ErrorKind::Unsupported`] where there are only segments.
-    fn put_root(&mut self, write: WriteRoot<'_>) -> io::Result<()> {
-        let _unused = write;
+    fn put_root(&mut self, _write: WriteRoot<'_>) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -74,6 +74,11 @@ impl Finals {
         (self.tip, self.root) = (root, Some(root));
     }
 
+    /// Where what is kept begins.
+    pub(super) fn root(&self) -> Option<SliceRef> {
+        self.root
+    }
+
     /// What lies up to `root` is no longer kept.
     pub(super) fn raise(&mut self, root: SliceRef) {
         self.root = self.root.max(Some(root));

@@ -427,6 +427,16 @@ impl ChainLog {
         Ok(!prepared)
     }
 
+    /// Segments that a restart from `point` does not need.
+    pub fn prunable(&self, point: &SliceRef) -> usize {
+        self.headers.iter().rposition(|header| header.height_before < point.height).unwrap_or(0)
+    }
+
+    /// The slice behind which what is kept begins, as far as it was replayed from there; none where that is genesis.
+    pub fn root_slice(&self) -> Option<SliceRef> {
+        self.finals.root().filter(|_| !self.is_whole())
+    }
+
     /// Removes old segments that a restart from `point`, which the store has committed, does not need, as `keep`
     /// allows. Returns how many.
     ///
@@ -438,8 +448,7 @@ impl ChainLog {
         if self.stopped {
             return Err(LogError::Stopped);
         }
-        let needed = self.headers.iter().rposition(|header| header.height_before < point.height).unwrap_or(0);
-        let removable = needed.saturating_sub(spared as usize);
+        let removable = self.prunable(point).saturating_sub(spared as usize);
         for removed in 0..removable {
             let segment = self.headers[0].segment;
             if let Err(error) = self.folder.remove(segment) {

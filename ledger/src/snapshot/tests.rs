@@ -75,6 +75,8 @@ fn refusal(parts: &[Part]) -> String {
 
 #[test]
 fn what_is_written_is_read() {
+    let cut = [&proof()[..5], &[Part::Cut(slice(2).reference())]].concat();
+    assert_eq!(read(&written(&cut, &Vec::new())).unwrap().1, cut);
     for count in [0, 1, 50] {
         let (parts, state) = (proof(), state(count));
         assert_eq!(read(&written(&parts, &state)).unwrap(), (genesis(&["alice", "bob"]), parts, state));

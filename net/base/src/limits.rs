@@ -346,6 +346,10 @@ pub const TERMINAL_QUEUE_MAX: usize = 4_096;
 pub const TOLD_FINAL_MAX: usize = 1 << 18;
 /// A record of an exported chain in bytes: a slice with its transactions, as a message carries it.
 pub const ARCHIVE_RECORD_LEN_MAX: usize = MESSAGE_LEN_MAX;
+/// Blocks that a log keeps at least when older ones are removed. A restart needs those above the store's point and the few
+/// that prove its first one final; the ids of past transactions stand in the state. The others are for peers that were away
+/// for a minute.
+pub const KEEP_BLOCKS_MIN: u64 = 64;
 /// Headers from the source that a slice carries to it, where a snapshot's walk may begin at it.
 pub const SNAPSHOT_RUN_MAX: u32 = 1_024;
 /// Bytes of keys and values at which a chunk of a snapshot's records is closed.

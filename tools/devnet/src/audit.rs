@@ -105,13 +105,12 @@ pub fn verify(data: &Path, validator: Option<usize>, told: Option<&Path>) -> Res
         let folder = DataFolder::open_to_read(&place)?;
         let mut other = None;
         let audited = look(&genesis, index, &folder, &mut |slice, transactions| {
-            match chain.binary_search_by_key(&slice.height, |known| known.height) {
-                Ok(at) if chain[at] == slice => {}
-                Ok(at) => other = other.or(Some((chain[at], slice))),
-                Err(at) if at == chain.len() => chain.push(slice),
-                // Before all that the first log has.
-                Err(0) => {}
-                Err(at) => other = other.or(Some((chain[at], slice))),
+            let at = chain.binary_search_by_key(&slice.height, |known| known.height).unwrap_or_else(|at| at);
+            match chain.get(at) {
+                None => chain.push(slice),
+                // The same, or before all that the first log has.
+                Some(known) if *known == slice || (at == 0 && slice.height < known.height) => {}
+                Some(known) => other = other.or(Some((*known, slice))),
             }
             for transaction in transactions {
                 told.remove(&transaction.id());

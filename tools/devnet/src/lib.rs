@@ -12,6 +12,7 @@ pub mod history;
 pub mod plan;
 pub mod producers;
 pub mod proof;
+pub mod prune;
 pub mod report;
 pub mod run;
 pub mod snapshot;

@@ -119,7 +119,7 @@ fn write(
     let file = File::create(part).map_err(failed("creating", part))?;
     let writing = || failed("writing", part);
     let mut writer = SnapshotWriter::new(BufWriter::new(file), genesis).map_err(writing())?;
-    let proven = prove(genesis, log, root.slice, root.state, &mut |part| writer.part(part));
+    let proven = prove(genesis, log, root.slice, Some(root.state), &mut |part| writer.part(part));
     let is_proven = proven.map_err(|error| match error {
         RootFailure::Out(error) => writing()(error),
         error => TransferError::Proof { path: path.to_owned(), error: Box::new(error) },
@@ -238,7 +238,10 @@ fn make<R: Read>(
     }
     put.map_err(failed("writing", &folder.log_path()))?;
     let is_proven = proof.rooting.is_final();
-    let root = proof.rooting.end(trusted).map_err(|error| unproven(from, error.into()))?.root;
+    let state = |what: String| TransferError::State { path: from.display().to_string(), what };
+    let rooted = proof.rooting.end(trusted).map_err(|error| unproven(from, error.into()))?;
+    let commits = rooted.state.ok_or_else(|| state("it holds no state".to_owned()))?;
+    let root = Root { slice: rooted.slice, state: commits };
 
     let mut store = LmdbStore::open(&folder, &genesis.chain_id(), LmdbOptions::default())?;
     let (mut summing, mut next) = (Summing::default(), proof.first);
@@ -253,7 +256,6 @@ fn make<R: Read>(
             _ => None,
         };
     }
-    let state = |what: String| TransferError::State { path: from.display().to_string(), what };
     if summing.sum.root() != root.state.state {
         let (found, expected) = (summing.sum.root(), root.state.state);
         return Err(state(format!("its records come to the state {found}, and slice {} to {expected}", root.slice)));

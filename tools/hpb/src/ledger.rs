@@ -1,8 +1,9 @@
 //! `hpb ledger`: a chain's data as a devnet has left it: `verify`, `export`, `import`,
-//! `snapshot`, `restore`.
+//! `snapshot`, `restore`, `prune`.
 
 use hpb_devnet::archive::{TransferError, TransferRow, export, import};
 use hpb_devnet::audit::verify;
+use hpb_devnet::prune::{PruneRow, prune};
 use hpb_devnet::snapshot::{SnapshotRow, restore, snapshot};
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(what: LedgerVerb) -> Result<(), Failure> {
         LedgerVerb::Restore { from, data, validator, trust, json } => {
             show(restore(&from, &data, validator, trust), json)
         }
+        LedgerVerb::Prune { data, validator, keep, json } => show(prune(&data, validator, keep), json),
     }
 }
 
@@ -48,6 +50,12 @@ impl Row for TransferRow {
 }
 
 impl Row for SnapshotRow {
+    fn detail(&self) -> String {
+        self.detail()
+    }
+}
+
+impl Row for PruneRow {
     fn detail(&self) -> String {
         self.detail()
     }

@@ -77,6 +77,10 @@ fn a_lost_disk_is_made_anew_from_a_state_and_goes_on() {
     let Ended { code, err, .. } =
         ended(&mut ledger(&place, &["export", "--data", "data/validator-2", "--to", "x.hpb"]));
     assert!(code != Some(0) && err.contains("its blocks before"), "{err}");
+    let prune = |keep: &str| ledger(&place, &["prune", "--data", "data/validator-2", "--keep", keep]);
+    assert!(refused(&mut prune("63")).contains("at least 64 blocks"));
+    let text = succeeded(&mut prune("64")).out;
+    assert!(text.starts_with("ok  validator-2: nothing removed, 1 segment left"), "{text}");
     not_its_state(&place);
 }
 

@@ -140,4 +140,27 @@ pub(crate) enum LedgerVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Remove the older blocks of a validator's log: the segments that hold none of its last blocks
+    ///
+    /// The state stays whole, and with it the ids of past transactions. What the log begins from then is proven from
+    /// genesis by the headers that stay, as a snapshot is. Blocks that are gone can be given to nobody and looked at no
+    /// more: keep the whole chain on one validator at least. It may be killed at any time and called again.
+    #[command(after_help = "Example:\n  hpb ledger prune --data chain --validator 2 --keep 100000")]
+    Prune {
+        /// The data folder of a devnet that has ended, or that of one validator in it
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+
+        /// Whose log
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        validator: usize,
+
+        /// Blocks that stay, at least
+        #[arg(long, value_name = "N")]
+        keep: u64,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
 }

@@ -289,21 +289,21 @@ pub fn audit<S: Store>(
         return Err(AuditError::Cut { segment, length, expected });
     }
     if let Some((rooted, is_proven)) = judge_root(genesis, log)? {
-        let root = rooted.root;
-        let point = store.map_or(Ok(None), Store::final_point)?.filter(|point| point.slice.height >= root.slice.height);
+        let root = rooted.slice;
+        let point = store.map_or(Ok(None), Store::final_point)?.filter(|point| point.slice.height >= root.height);
         let (Some(store), Some(point)) = (store, point) else {
-            return Err(AuditError::StoreMissing { root: root.slice });
+            return Err(AuditError::StoreMissing { root });
         };
         let state = Above::new(store, point);
         let ledger = Ledger::open(genesis, state.clone())?;
         let reading = Reading::behind(rooted.anchor.clone(), ledger);
         let light = ChainLight::start(genesis, rooted.anchor);
-        let mut audit = Audit::<S, _>::new(reading, state, light, root.slice);
-        audit.root = Some((root.slice, is_proven));
+        let mut audit = Audit::<S, _>::new(reading, state, light, root);
+        audit.root = Some((root, is_proven));
         audit.point = Some((point.slice, false));
         audit.receipts_root = point.receipts_root;
-        if point.slice == root.slice {
-            audit.check_commitment(root.slice, root.state.commitment())?;
+        if let Some(state) = rooted.state.filter(|_| point.slice == root) {
+            audit.check_commitment(root, state.commitment())?;
         }
         return audit.run(producer, log, recovery, each);
     }

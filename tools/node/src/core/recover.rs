@@ -148,14 +148,14 @@ impl<S: Store> Recovered<S> {
         producer: Option<&AccountName>,
     ) -> Result<Self, RecoverError> {
         let rooted = read_root(genesis, log)?;
-        if let Some(root) = rooted.as_ref().map(|rooted| rooted.root.slice).filter(|root| *root != ledger.final_slice())
+        if let Some(root) = rooted.as_ref().map(|rooted| rooted.slice).filter(|root| *root != ledger.final_slice())
             && ledger.final_slice().height <= root.height
         {
             let found = Some(ledger.final_slice()).filter(|found| found.height > Height::default());
             return Err(RecoverError::StoreBehind { root, found });
         }
         ledger.commit_here()?;
-        let root = rooted.as_ref().map(|rooted| rooted.root.slice);
+        let root = rooted.as_ref().map(|rooted| rooted.slice);
         let mut reading = match rooted {
             Some(rooted) => Reading::behind(rooted.anchor, ledger),
             None => Reading::new(genesis, ledger),

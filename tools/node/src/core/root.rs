@@ -137,7 +137,7 @@ pub struct Rooting<'g> {
     /// Walks so far.
     walks: usize,
     last: Option<Slice>,
-    root: Option<Root>,
+    root: Option<(SliceRef, Option<StateProof>)>,
     is_final: bool,
 }
 
@@ -147,8 +147,10 @@ pub struct Rooted {
     pub(super) anchor: ChainAnchor,
     leg: Leg,
     walks: usize,
-    /// The slice, and how it commits to its state.
-    pub root: Root,
+    /// The slice.
+    pub slice: SliceRef,
+    /// How it commits to its state; none where a log was cut.
+    pub state: Option<StateProof>,
 }
 
 impl<'g> Rooting<'g> {
@@ -207,7 +209,8 @@ impl<'g> Rooting<'g> {
             }
             Part::Header(slice) => self.header(*slice),
             Part::Certificate(certificate) => self.certificate(*certificate),
-            Part::Root(root) => self.root(root),
+            Part::Root(Root { slice, state }) => self.root(slice, Some(state)),
+            Part::Cut(slice) => self.root(slice, None),
             Part::Chunk(_) => Err(RootError::Order("records of the state stand in the proof")),
         }
     }
@@ -265,26 +268,26 @@ impl<'g> Rooting<'g> {
         Ok(())
     }
 
-    fn root(&mut self, root: Root) -> Result<(), RootError> {
-        let last = self.last.as_ref().filter(|last| last.reference() == root.slice && self.run.is_none());
+    fn root(&mut self, slice: SliceRef, state: Option<StateProof>) -> Result<(), RootError> {
+        let last = self.last.as_ref().filter(|last| last.reference() == slice && self.run.is_none());
         let Some((last, walk)) = last.zip(self.walk.as_ref()) else {
             return Err(RootError::Order("the root is not the header before it"));
         };
         if last.reference() == walk.leg.base {
-            return Err(RootError::Walk(root.slice));
+            return Err(RootError::Walk(slice));
         }
-        if last.body.results != root.state.commitment() {
-            return Err(RootError::Results(root.slice));
+        if state.is_some_and(|state| state.commitment() != last.body.results) {
+            return Err(RootError::Results(slice));
         }
-        self.root = Some(root);
+        self.root = Some((slice, state));
         self.look();
         Ok(())
     }
 
     /// Sees whether the root is proven now.
     fn look(&mut self) {
-        if let (Some(root), Some(light)) = (&self.root, self.walk.as_ref().and_then(|walk| walk.light.as_ref())) {
-            self.is_final |= light.is_final(&root.slice);
+        if let (Some((root, _)), Some(light)) = (&self.root, self.walk.as_ref().and_then(|walk| walk.light.as_ref())) {
+            self.is_final |= light.is_final(root);
         }
     }
 
@@ -307,16 +310,16 @@ impl<'g> Rooting<'g> {
     /// # Errors
     /// [`RootError::Unproven`], [`RootError::OtherRoot`]; a proof without a root.
     pub fn end(self, trusted: Option<SliceRef>) -> Result<Rooted, RootError> {
-        let (Some(root), Some(walk)) = (self.root, self.walk) else {
+        let (Some((slice, state)), Some(walk)) = (self.root, self.walk) else {
             return Err(RootError::Order("it ends without a root"));
         };
-        if let Some(trusted) = trusted.filter(|trusted| *trusted != root.slice) {
-            return Err(RootError::OtherRoot { root: root.slice, trusted });
+        if let Some(trusted) = trusted.filter(|trusted| *trusted != slice) {
+            return Err(RootError::OtherRoot { root: slice, trusted });
         }
         if let (false, None, Some(light)) = (self.is_final, trusted, &walk.light) {
-            return Err(RootError::Unproven { root: root.slice, proven: light.last_final() });
+            return Err(RootError::Unproven { root: slice, proven: light.last_final() });
         }
-        Ok(Rooted { anchor: walk.anchor, leg: walk.leg, walks: self.walks, root })
+        Ok(Rooted { anchor: walk.anchor, leg: walk.leg, walks: self.walks, slice, state })
     }
 }
 
@@ -352,7 +355,7 @@ pub(super) fn judge_root(genesis: &Genesis, log: &mut ChainLog) -> Result<Option
     while let Some(part) = reader.next_part().map_err(RootError::from)? {
         rooting.take(part)?;
     }
-    let (is_final, root) = (rooting.is_final(), rooting.root.map(|root| root.slice));
+    let (is_final, root) = (rooting.is_final(), rooting.root.map(|(slice, _)| slice));
     Ok(Some((rooting.end(root)?, is_final)))
 }
 
@@ -378,8 +381,8 @@ pub enum RootFailure {
     Out(#[from] io::Error),
 }
 
-/// The parts of a proof for the final slice `at` of a log that was opened and not replayed; `state` is what it commits to
-/// beside its receipts. Each is judged before it is handed to `out`. Whether they prove the slice final: the last ones of a
+/// The parts of a proof for the final slice `at` of a log that was opened; `state` is how it commits to its state, where
+/// that is known. Each is judged before it is handed to `out`. Whether they prove the slice final: the last ones of a
 /// log are, by confirms that nobody keeps, before anything in it says so. Memory: the headers of an older root's last walk.
 ///
 /// # Errors
@@ -388,7 +391,7 @@ pub fn prove(
     genesis: &Genesis,
     log: &mut ChainLog,
     at: SliceRef,
-    state: StateProof,
+    state: Option<StateProof>,
     out: &mut dyn FnMut(&Part) -> io::Result<()>,
 ) -> Result<bool, RootFailure> {
     let Plan { whole, last, old, unfinal, certificates, .. } = Plan::read(genesis, log, at)?;
@@ -417,7 +420,8 @@ pub fn prove(
             begun.drain(..).try_for_each(|slice| take(&mut rooting, Part::Header(Box::new(slice))))
         })?;
     }
-    take(&mut rooting, Part::Root(Root { slice: at, state }))?;
+    let root = state.map_or(Part::Cut(at), |state| Part::Root(Root { slice: at, state }));
+    take(&mut rooting, root)?;
     // What follows, until it is proven.
     let next = Height { index: at.height.index + 1, ..at.height };
     let mut walk = log.walk_finals(next, log.last_final().height.slot);
@@ -455,7 +459,7 @@ fn old_walks(
     while let Some(part) = reader.next_part().map_err(RootError::from)? {
         begun += usize::from(matches!(part, Part::Start | Part::Base { .. }));
         match part {
-            Part::Root(_) => break,
+            Part::Root(_) | Part::Cut(_) => break,
             part if begun < walks => out(part)?,
             Part::Header(slice) => headers.push(*slice),
             _ => {}
@@ -489,6 +493,33 @@ fn each_header(
     Ok(())
 }
 
+/// The slice behind which the last `blocks` blocks of a log lie that was replayed, the last one of its block; `None` if the
+/// log has no more blocks than that.
+///
+/// # Errors
+/// What reading says.
+pub fn cut_for(log: &mut ChainLog, blocks: u64) -> Result<Option<SliceRef>, LogError> {
+    let (mut ends, mut last): (VecDeque<SliceRef>, Option<SliceRef>) = (VecDeque::new(), None);
+    let from = Height { slot: log.finals_from(), index: 0 };
+    let mut walk = log.walk_finals(from, log.last_final().height.slot);
+    while let Some(walk) = &mut walk {
+        match log.step_finals(walk)? {
+            WalkStep::Slice(found) => {
+                let found = found.slice.reference();
+                // The block before has ended.
+                ends.extend(last.filter(|last| last.height.slot != found.height.slot));
+                last = Some(found);
+                while ends.len() as u64 > blocks {
+                    ends.pop_front();
+                }
+            }
+            WalkStep::Walked => {}
+            WalkStep::End => break,
+        }
+    }
+    Ok(if ends.len() as u64 == blocks { ends.pop_front() } else { None })
+}
+
 /// The root that a log has, as far as a new proof goes on from it.
 #[derive(Clone, Copy, Default)]
 struct OldRoot {
@@ -515,12 +546,12 @@ struct Plan {
 
 impl Plan {
     fn read(genesis: &Genesis, log: &mut ChainLog, at: SliceRef) -> Result<Self, RootFailure> {
-        let (old, anchor, last) = match read_root(genesis, log)? {
-            Some(Rooted { anchor, leg, walks, root, .. }) => (OldRoot { root: root.slice.height, walks }, anchor, leg),
-            None => {
-                let leg = Leg::new(Height::default(), genesis.genesis_slice(), Epoch(0));
-                (OldRoot::default(), ChainAnchor::genesis(genesis), leg)
-            }
+        let (old, anchor, last) = if let Some(rooted) = read_root(genesis, log)? {
+            let Rooted { anchor, leg, walks, slice, .. } = rooted;
+            (OldRoot { root: slice.height, walks }, anchor, leg)
+        } else {
+            let leg = Leg::new(Height::default(), genesis.genesis_slice(), Epoch(0));
+            (OldRoot::default(), ChainAnchor::genesis(genesis), leg)
         };
         let from = (old.walks > 0).then(|| anchor.tip());
         let is_found = from == Some(at);

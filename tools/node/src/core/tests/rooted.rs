@@ -2,14 +2,14 @@
 
 use core::ops::ControlFlow;
 
-use hpb_ledger::chainlog::LogFolder as _;
+use hpb_ledger::chainlog::{Keep, LogBatch, LogError, LogFolder as _};
 use hpb_ledger::commitment::StateProof;
 use hpb_ledger::key::{self, SUM, SYSTEM};
 use hpb_ledger::lattice::LatticeSum;
 use hpb_ledger::snapshot::{Part, Root, SnapshotWriter};
 
 use super::*;
-use crate::core::{RecoverError, RootError, Rooting, prove};
+use crate::core::{RecoverError, RootError, Rooting, cut_for, prove};
 
 /// A state with its proof.
 struct Carried {
@@ -35,7 +35,7 @@ impl World {
         let options = LogOptions::new(self.genesis.chain_id());
         let (mut log, _) = ChainLog::open_to_read(Box::new(node.folder.copy()), options).unwrap();
         let mut parts = Vec::new();
-        let is_proven = prove(&self.genesis, &mut log, point.slice, proof, &mut |part| {
+        let is_proven = prove(&self.genesis, &mut log, point.slice, Some(proof), &mut |part| {
             parts.push(part.clone());
             Ok(())
         });
@@ -70,7 +70,7 @@ impl World {
     fn judge(&self, parts: &[Part], trusted: Option<SliceRef>) -> Result<SliceRef, RootError> {
         let mut rooting = Rooting::new(&self.genesis);
         parts.iter().try_for_each(|part| rooting.take(part.clone()))?;
-        rooting.end(trusted).map(|rooted| rooted.root.slice)
+        rooting.end(trusted).map(|rooted| rooted.slice)
     }
 }
 
@@ -184,7 +184,7 @@ fn a_proof_with_a_part_missing_or_changed_proves_nothing() {
             Part::Root(root) => root.state.state.0[0] ^= 1,
             Part::Base { epoch, .. } => epoch.0 += 1,
             Part::Certificate(certificate) => certificate.target.id.0[0] ^= 1,
-            Part::Start | Part::Chunk(_) => continue,
+            Part::Start | Part::Cut(_) | Part::Chunk(_) => continue,
         }
         assert!(world.judge(&twisted, None).is_err(), "part {index} changed");
     }
@@ -205,4 +205,98 @@ fn a_proof_with_a_part_missing_or_changed_proves_nothing() {
     let state = StateProof { receipts: Hash::ZERO, state: Hash::ZERO };
     short.push(Part::Root(Root { slice: last.reference(), state }));
     assert!(matches!(world.judge(&short, None), Err(RootError::Walk(_))));
+}
+
+impl World {
+    /// The same log in short segments.
+    fn in_short_segments(&self, folder: &MemoryFolder) -> MemoryFolder {
+        let options = LogOptions::new(self.genesis.chain_id());
+        let (mut log, recovery) = ChainLog::open_to_read(Box::new(folder.copy()), options).unwrap();
+        let short = MemoryFolder::new();
+        let options = LogOptions { segment_len: 1 << 18, ..options };
+        let (to, clock) = (Box::new(short.clone()), Box::new(|| Instant::ZERO));
+        let mut again = ChainLog::create(to, options, [8; 32], recovery.watermark, clock).unwrap();
+        log.replay(None, &mut |entry| {
+            let mut batch = LogBatch::new();
+            batch.push(&entry.record).unwrap();
+            again.append(&batch).unwrap();
+        })
+        .unwrap();
+        short
+    }
+}
+
+#[test]
+fn a_log_whose_older_blocks_went_goes_on_wherever_that_was_cut_short() {
+    const KEPT: u64 = 20;
+    let mut world = World::of(Genesis { epoch_slots: 8, ..genesis(4) });
+    for salt in 0..40 {
+        let transaction = world.transfer(salt);
+        world.submit(&transaction);
+        world.run_for(Duration::from_secs(1));
+    }
+    let (folder, disk) = world.kill(3);
+    let mut folder = world.in_short_segments(&folder);
+    let options = LogOptions { segment_len: 1 << 18, ..LogOptions::new(world.genesis.chain_id()) };
+    let open = |folder: MemoryFolder| ChainLog::open(Box::new(folder), options, Box::new(|| Instant::ZERO)).unwrap().0;
+    let read = |log: &mut ChainLog| Recovered::read(&world.genesis, disk.clone(), log, None).unwrap().last_final();
+    let mut log = open(folder.clone());
+    let tip = read(&mut log);
+    assert!(cut_for(&mut log, 10_000).unwrap().is_none());
+    let root = cut_for(&mut log, KEPT).unwrap().unwrap();
+    let mut blocks = BTreeSet::new();
+    let mut walk = log.walk_finals(Height { index: root.height.index + 1, ..root.height }, tip.height.slot).unwrap();
+    loop {
+        match log.step_finals(&mut walk).unwrap() {
+            hpb_ledger::chainlog::WalkStep::Slice(found) => blocks.insert(found.slice.body.slot),
+            hpb_ledger::chainlog::WalkStep::Walked => continue,
+            hpb_ledger::chainlog::WalkStep::End => break,
+        };
+    }
+    assert_eq!(blocks.len() as u64, KEPT);
+
+    let mut parts = Vec::new();
+    let proven = prove(&world.genesis, &mut log, root, None, &mut |part| {
+        parts.push(part.clone());
+        Ok(())
+    });
+    assert!(proven.unwrap());
+    let put = log.put_root(&mut |out| {
+        let mut writer = SnapshotWriter::new(out, &world.genesis)?;
+        parts.iter().try_for_each(|part| writer.part(part))?;
+        writer.finish().map(|_| ())
+    });
+    put.unwrap();
+    let removable = log.prunable(&root);
+    assert!(removable > 2, "{removable}");
+    // Cut short at every place: a root and all segments, then one segment less each time.
+    for removed in 0..=removable as u32 {
+        let mut log = open(folder.copy());
+        assert_eq!(read(&mut log), tip, "{removed} segments removed");
+        assert_eq!(log.is_whole(), removed == 0);
+        if removed > 0 {
+            assert!(matches!(log.check_whole(), Err(LogError::Pruned { .. })));
+            assert_eq!((log.root_slice(), log.finals_from()), (Some(root), Slot(root.height.slot.0 + 1)));
+            assert!(log.walk_finals(root.height, root.height.slot).is_none(), "older blocks are asked of another");
+            assert!(log.walk_finals(Height { index: root.height.index + 1, ..root.height }, tip.height.slot).is_some());
+        }
+        if removed < removable as u32 {
+            folder.remove(removed + 1).unwrap();
+        }
+    }
+    let mut log = open(folder.clone());
+    read(&mut log);
+    assert_eq!(log.prune(&root, Keep::Segments(0)).unwrap(), 0);
+    drop(log);
+
+    world.start(3, folder, disk);
+    world.mesh();
+    world.run_for(Duration::from_secs(6));
+    let (own, others) = (world.core(3), world.core(0));
+    assert!(own.last_final().height.slot.0 + 2 >= others.last_final().height.slot.0 && own.stats().produced > 0);
+    assert_eq!(own.kept_from, Slot(root.height.slot.0 + 1));
+    // Its proof goes on from the root.
+    let carried = world.carry(3);
+    assert_eq!(world.judge(&carried.parts, None).unwrap(), carried.state.point.slice);
+    assert!(walks(&carried.parts) >= walks(&parts));
 }
