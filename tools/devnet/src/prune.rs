@@ -13,7 +13,7 @@ use hpb_ledger::chainlog::{ChainLog, DirectoryFolder, Keep, LogOptions};
 use hpb_ledger::folder::DataFolder;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::snapshot::SnapshotWriter;
-use hpb_node::core::{Recovered, RootError, RootFailure, cut_for, prove};
+use hpb_node::core::{Recovered, RootError, RootFailure, cut_for, prove_root};
 use hpb_types::{Genesis, SliceRef};
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +91,7 @@ fn put_root(genesis: &Genesis, log: &mut ChainLog, root: SliceRef, path: &Path) 
     let mut writer = SnapshotWriter::new(BufWriter::new(File::create(&part).map_err(failed_part())?), genesis)
         .map_err(failed_part())?;
     let fault = |error: RootFailure| TransferError::Proof { path: path.display().to_string(), error: Box::new(error) };
-    let is_proven = prove(genesis, log, root, None, &mut |part| writer.part(part)).map_err(fault)?;
+    let is_proven = prove_root(genesis, log, root, None, &mut |part| writer.part(part)).map_err(fault)?;
     if !is_proven {
         return Err(fault(RootError::Unproven { root, proven: log.last_final() }.into()));
     }

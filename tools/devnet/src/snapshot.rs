@@ -20,7 +20,7 @@ use hpb_ledger::lattice::LatticeSum;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore, Snapshot};
 use hpb_ledger::snapshot::{Entries, Part, Root, SnapshotError, SnapshotReader, SnapshotWriter};
 use hpb_ledger::{FinalBatch, FinalPoint, Ledger, Store as _};
-use hpb_node::core::{RecoverError, RootFailure, Rooting, prove};
+use hpb_node::core::{RecoverError, RootFailure, Rooting, prove_root};
 use hpb_types::{Genesis, SliceRef};
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +119,7 @@ fn write(
     let file = File::create(part).map_err(failed("creating", part))?;
     let writing = || failed("writing", part);
     let mut writer = SnapshotWriter::new(BufWriter::new(file), genesis).map_err(writing())?;
-    let proven = prove(genesis, log, root.slice, Some(root.state), &mut |part| writer.part(part));
+    let proven = prove_root(genesis, log, root.slice, Some(root.state), &mut |part| writer.part(part));
     let is_proven = proven.map_err(|error| match error {
         RootFailure::Out(error) => writing()(error),
         error => TransferError::Proof { path: path.to_owned(), error: Box::new(error) },

@@ -51,7 +51,7 @@ pub use producer::Producer;
 pub use prove::{ProvingError, Wanted as WantedProof, prove};
 pub use recover::{RecoverError, Recovered};
 pub use report::Reporter;
-pub use root::{RootError, RootFailure, Rooted, Rooting, cut_for, prove};
+pub use root::{RootError, RootFailure, Rooted, Rooting, cut_for, prove_root};
 pub use sync::{Fault, SyncStats};
 
 use crate::engine::ChainEngine;

@@ -387,7 +387,7 @@ pub enum RootFailure {
 ///
 /// # Errors
 /// [`RootFailure`].
-pub fn prove(
+pub fn prove_root(
     genesis: &Genesis,
     log: &mut ChainLog,
     at: SliceRef,

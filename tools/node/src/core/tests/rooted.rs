@@ -9,7 +9,7 @@ use hpb_ledger::lattice::LatticeSum;
 use hpb_ledger::snapshot::{Part, Root, SnapshotWriter};
 
 use super::*;
-use crate::core::{RecoverError, RootError, Rooting, cut_for, prove};
+use crate::core::{RecoverError, RootError, Rooting, cut_for, prove_root};
 
 /// A state with its proof.
 struct Carried {
@@ -35,7 +35,7 @@ impl World {
         let options = LogOptions::new(self.genesis.chain_id());
         let (mut log, _) = ChainLog::open_to_read(Box::new(node.folder.copy()), options).unwrap();
         let mut parts = Vec::new();
-        let is_proven = prove(&self.genesis, &mut log, point.slice, Some(proof), &mut |part| {
+        let is_proven = prove_root(&self.genesis, &mut log, point.slice, Some(proof), &mut |part| {
             parts.push(part.clone());
             Ok(())
         });
@@ -256,7 +256,7 @@ fn a_log_whose_older_blocks_went_goes_on_wherever_that_was_cut_short() {
     assert_eq!(blocks.len() as u64, KEPT);
 
     let mut parts = Vec::new();
-    let proven = prove(&world.genesis, &mut log, root, None, &mut |part| {
+    let proven = prove_root(&world.genesis, &mut log, root, None, &mut |part| {
         parts.push(part.clone());
         Ok(())
     });
