@@ -26,6 +26,7 @@ use crate::changes::ChangeSet;
 use crate::checked::Checked;
 use crate::deposit::Deposit;
 use crate::dpos::{self, EpochActivity, ProducerState, Stake};
+use crate::history::SliceResults;
 use crate::key::{
     self, ACCOUNT, BALANCE, CHAIN, DELEGATION, DEPOSIT, DPOS, DUE, POOL, PROPOSAL, STAKE, SUM, SUPPLY, SYSTEM, TARIFF,
     VESTING,
@@ -46,6 +47,7 @@ pub struct Ledger<S> {
     rules: Rules,
     tree: Tree<S>,
     workers: Arc<dyn Workers + Send>,
+    keeps_history: bool,
 }
 
 /// Why a ledger does not open.
@@ -104,6 +106,7 @@ impl<S: Store> Ledger<S> {
     /// A store that can't be read or is another chain's, or a genesis that no ledger can start from.
     pub fn open(genesis: &Genesis, store: S) -> Result<Self, OpenError> {
         let rules = Rules::of(genesis);
+        let keeps_history = store.keeps_history()?;
         let tree = match store.final_point()? {
             Some(FinalPoint { slice, commit, .. }) => {
                 check_chain(&store, rules.chain)?;
@@ -111,7 +114,7 @@ impl<S: Store> Ledger<S> {
             }
             None => Tree::open(store, genesis.genesis_slice(), 1, genesis_state(genesis, rules.chain)?)?,
         };
-        Ok(Self { rules, tree, workers: Arc::new(Alone) })
+        Ok(Self { rules, tree, workers: Arc::new(Alone), keeps_history })
     }
 
     /// Has the signatures of evidence judged by `judge`. All nodes of a chain judge alike: for a simulation whose
@@ -249,6 +252,24 @@ impl<S: Store> Ledger<S> {
     /// The slice does not come after the final one, or the state can't be read.
     pub fn finalise(&mut self, id: &Hash) -> Result<Finalised, FinaliseError> {
         self.tree.finalise(id)
+    }
+
+    /// The store that it stands on.
+    pub fn store(&self) -> &S {
+        self.tree.store()
+    }
+
+    /// Whether the store keeps an index of history, so that each slice that becomes final is to be told by
+    /// [`remember`](Self::remember) before the next batch is handed over.
+    pub fn keeps_history(&self) -> bool {
+        self.keeps_history
+    }
+
+    /// Tells what a slice that has just become final came to, in the chain's order; for nothing where no index is kept.
+    pub fn remember(&mut self, slice: SliceResults) {
+        if self.keeps_history {
+            self.tree.remember(slice);
+        }
     }
 
     /// Bytes of what is not final and of final changes that are not committed; at most

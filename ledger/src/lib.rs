@@ -19,6 +19,7 @@ pub mod dpos;
 pub mod fees;
 pub mod folder;
 mod hashed;
+pub mod history;
 mod host;
 pub mod key;
 pub mod lattice;

@@ -14,8 +14,10 @@
 //!
 //! On disk: database `meta` holds `format` (u32), `chain` (32 bytes), `final` (commit u64, slot u64, index u32, id 32) and
 //! `receipts` (a slice's id 32, the root over its receipts 32; of the final slice, or else of no meaning), little-endian;
-//! database `state` holds the state's keys and values as they are. Keys compare as bytes.
+//! database `state` holds the state's keys and values as they are, `history` the rows of the index of history, if one is
+//! kept. Keys compare as bytes.
 
+mod history;
 pub mod pages;
 
 use std::fs::{self, File};
@@ -48,6 +50,9 @@ const OWNER_FLAGS: EnvironmentFlags = FLAGS.union(EnvironmentFlags::NO_READAHEAD
 const DATA_FILE: &str = "data.mdb";
 const META: &str = "meta";
 const STATE: &str = "state";
+const HISTORY: &str = "history";
+/// Databases of one environment.
+const DATABASES: u32 = 3;
 const FORMAT_KEY: &[u8] = b"format";
 const CHAIN_KEY: &[u8] = b"chain";
 const FINAL_KEY: &[u8] = b"final";
@@ -64,11 +69,13 @@ pub struct LmdbOptions {
     pub map_len: usize,
     /// Snapshots that may be read at once.
     pub readers_max: u32,
+    /// Whether an index of history that is in step with the state is kept so. One that is not stops where it is.
+    pub keeps_history: bool,
 }
 
 impl Default for LmdbOptions {
     fn default() -> Self {
-        Self { map_len: STORE_MAP_LEN, readers_max: STORE_READERS_MAX }
+        Self { map_len: STORE_MAP_LEN, readers_max: STORE_READERS_MAX, keeps_history: true }
     }
 }
 
@@ -83,6 +90,9 @@ struct Shared {
     environment: Environment,
     meta: Database,
     state: Database,
+    /// None where the store was made without one and is open for reading.
+    history: Option<Database>,
+    keeps_history: bool,
     map_len: usize,
     path: String,
     /// Declared last: the lock goes after the environment is closed. None where another process owns the folder.
@@ -104,7 +114,7 @@ impl LmdbStore {
         };
         let environment = Environment::new()
             .set_flags(OWNER_FLAGS)
-            .set_max_dbs(2)
+            .set_max_dbs(DATABASES)
             .set_max_readers(options.readers_max)
             .set_map_size(options.map_len)
             .open(&place)
@@ -115,7 +125,7 @@ impl LmdbStore {
             Err(error) => return Err(failed("opening")(error)),
         }
         let create = |name| environment.create_db(Some(name), DatabaseFlags::empty()).map_err(failed("creating"));
-        let (meta, state) = (create(META)?, create(STATE)?);
+        let (meta, state, history) = (create(META)?, create(STATE)?, create(HISTORY)?);
         bind_chain(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("writing")))?;
         // LMDB syncs its file and never the file's name.
         sync_folder(&place).map_err(|error| StoreError::Backend {
@@ -123,7 +133,16 @@ impl LmdbStore {
             action: "syncing the folder",
             reason: error.to_string(),
         })?;
-        let shared = Shared { environment, meta, state, map_len: options.map_len, path, _folder: Some(folder.clone()) };
+        let shared = Shared {
+            environment,
+            meta,
+            state,
+            history: Some(history),
+            keeps_history: options.keeps_history,
+            map_len: options.map_len,
+            path,
+            _folder: Some(folder.clone()),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -177,7 +196,7 @@ impl LmdbStore {
         };
         let environment = Environment::new()
             .set_flags(FLAGS | EnvironmentFlags::READ_ONLY | flags)
-            .set_max_dbs(2)
+            .set_max_dbs(DATABASES)
             .set_max_readers(options.readers_max)
             .set_map_size(options.map_len)
             .open(place)
@@ -191,7 +210,9 @@ impl LmdbStore {
         check_format(&environment, meta, &path).map_err(|error| error.map_lmdb(failed("reading")))?;
         let bound = is_bound(&environment, meta, chain, &path).map_err(|error| error.map_lmdb(failed("reading")))?;
         let Some(state) = open(STATE)?.filter(|_| bound) else { return Ok(None) };
-        let shared = Shared { environment, meta, state, map_len: options.map_len, path, _folder: folder };
+        let (history, keeps_history) = (open(HISTORY)?, options.keeps_history);
+        let map_len = options.map_len;
+        let shared = Shared { environment, meta, state, history, keeps_history, map_len, path, _folder: folder };
         Ok(Some(Self { shared: Arc::new(shared) }))
     }
 
@@ -261,7 +282,7 @@ impl Store for LmdbStore {
     }
 
     fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
-        let Shared { environment, meta, state, path, .. } = &*self.shared;
+        let Shared { environment, meta, state, history, path, .. } = &*self.shared;
         let failed = |action| self.failed(action, batch.point.commit);
         let write_failed = |error| self.write_failed(batch.point.commit, error);
         let mut transaction = environment.begin_rw_txn().map_err(failed("starting a batch"))?;
@@ -277,6 +298,7 @@ impl Store for LmdbStore {
             };
             changed.map_err(write_failed)?;
         }
+        history::append(&mut transaction, *history, &batch.history, &write_failed)?;
         let point = encode_point(&batch.point);
         transaction.put(*meta, &FINAL_KEY, &point, WriteFlags::empty()).map_err(write_failed)?;
         if let Some(root) = &batch.point.receipts_root {
@@ -288,6 +310,10 @@ impl Store for LmdbStore {
 
     fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
         self.snapshot()?.final_point()
+    }
+
+    fn keeps_history(&self) -> Result<bool, StoreError> {
+        if self.shared.keeps_history { self.is_history_in_step() } else { Ok(false) }
     }
 }
 

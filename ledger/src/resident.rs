@@ -18,6 +18,7 @@ use hpb_types::{Hash, SliceRef};
 use crate::bytes::Bytes;
 use crate::changes::{Change, ChangeSet};
 use crate::hashed::Keyed;
+use crate::history::SliceResults;
 use crate::store::{FinalBatch, FinalPoint};
 use crate::versions::{Line, Spot};
 use crate::view::Known;
@@ -46,6 +47,9 @@ pub(crate) struct Residents {
     point: Option<SliceRef>,
     /// The root over that slice's receipts, where it has any.
     receipts_root: Option<Hash>,
+    /// What a store with an index is told of the slices that led there.
+    history: Vec<SliceResults>,
+    history_bytes: usize,
     /// Batches with the writer, oldest first.
     handed: VecDeque<Handed>,
     next_commit: u64,
@@ -99,6 +103,8 @@ impl Residents {
             gathered_bytes: 0,
             point: None,
             receipts_root: None,
+            history: Vec::new(),
+            history_bytes: 0,
             handed: VecDeque::new(),
             next_commit,
             read: Mutex::default(),
@@ -209,6 +215,12 @@ impl Residents {
         self.receipts_root = receipts_root;
     }
 
+    /// Adds what a slice that has become final came to, beside its changes.
+    pub(crate) fn remember(&mut self, slice: SliceResults) {
+        self.history_bytes += slice.bytes_len();
+        self.history.push(slice);
+    }
+
     /// Hands over what was gathered; `None` if that is nothing, or while too many batches are with the writer.
     pub(crate) fn hand_over(&mut self) -> Option<FinalBatch> {
         if self.handed.len() >= FINAL_BATCHES_MAX {
@@ -229,9 +241,9 @@ impl Residents {
             record.standing = Standing::Handed(point.commit);
             plain.push((record.key.to_vec(), record.settled.value().map(|value| value.to_vec())));
         }
-        let bytes = mem::take(&mut self.gathered_bytes);
+        let bytes = mem::take(&mut self.gathered_bytes) + mem::take(&mut self.history_bytes);
         self.handed.push_back(Handed { commit: point.commit, places, bytes });
-        Some(FinalBatch { point, changes: plain.into_iter().collect() })
+        Some(FinalBatch { point, changes: plain.into_iter().collect(), history: mem::take(&mut self.history) })
     }
 
     /// Learns that the store holds every batch up to number `commit`.
@@ -248,9 +260,9 @@ impl Residents {
         }
     }
 
-    /// Bytes of keys and values of final changes that are not committed.
+    /// Bytes of keys, values and history of final changes that are not committed.
     pub(crate) fn uncommitted_bytes_len(&self) -> usize {
-        self.gathered_bytes + self.handed.iter().map(|handed| handed.bytes).sum::<usize>()
+        self.gathered_bytes + self.history_bytes + self.handed.iter().map(|handed| handed.bytes).sum::<usize>()
     }
 
     /// Puts every final change that is not committed and whose key starts with `prefix` into `overlay`, in order.

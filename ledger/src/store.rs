@@ -13,6 +13,7 @@ use hpb_base::limits::{STATE_KEY_LEN_MAX, STATE_VALUE_LEN_MAX};
 use hpb_types::{Hash, SliceRef};
 
 use crate::bytes::Bytes;
+use crate::history::{self, HistoryRead, HistoryStore, Order, SliceResults};
 
 /// Looks at a key and its value, and says whether the scan goes on.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
@@ -53,6 +54,15 @@ pub trait Store: Sync {
     /// # Errors
     /// A store that can't be read.
     fn final_point(&self) -> Result<Option<FinalPoint>, StoreError>;
+
+    /// Whether what becomes final is to be told with the batches, for an index of history that is in step with the state.
+    /// A store that keeps none wants none.
+    ///
+    /// # Errors
+    /// A store that can't be read.
+    fn keeps_history(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// Reads of one piece of work.
@@ -89,6 +99,8 @@ pub struct FinalBatch {
     pub point: FinalPoint,
     /// Key to new value, or to `None` where the key is removed.
     pub changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The slices that lead there, for a store that keeps an index of them; none for any other.
+    pub history: Vec<SliceResults>,
 }
 
 impl FinalBatch {
@@ -97,6 +109,7 @@ impl FinalBatch {
     pub fn absorb(&mut self, later: FinalBatch) {
         self.point = FinalPoint { commit: self.point.commit.max(later.point.commit), ..later.point };
         self.changes.extend(later.changes);
+        self.history.extend(later.history);
     }
 
     /// Bytes of keys and values.
@@ -130,6 +143,17 @@ pub enum StoreError {
         stored: Box<FinalPoint>,
         /// What was offered.
         offered: Box<FinalPoint>,
+    },
+    /// What was told for the index of history does not follow what it holds.
+    #[error(
+        "the index of history ends with {}, and slice {offered} does not follow it: build it anew with `hpb ledger index`",
+        found.map_or_else(|| "nothing".to_owned(), |found| format!("slice {found}"))
+    )]
+    HistoryGap {
+        /// The last slice that the index holds; none where there is no index.
+        found: Option<SliceRef>,
+        /// The slice that was offered.
+        offered: SliceRef,
     },
     /// The disk is full.
     #[error("the disk that holds {path} is full; nothing of batch {commit} was kept: free space, then start again")]
@@ -198,6 +222,8 @@ pub enum StoreError {
 pub struct MemoryStore {
     values: BTreeMap<Vec<u8>, Vec<u8>>,
     point: Option<FinalPoint>,
+    /// The rows of its index of history; none where it keeps none.
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -231,6 +257,7 @@ impl Store for MemoryStore {
 
     fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
         check_batch(self.point.as_ref(), batch)?;
+        self.append_history(&batch.history)?;
         for (key, value) in &batch.changes {
             match value {
                 Some(value) => self.values.insert(key.clone(), value.clone()),
@@ -243,6 +270,51 @@ impl Store for MemoryStore {
 
     fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
         Ok(self.point)
+    }
+
+    fn keeps_history(&self) -> Result<bool, StoreError> {
+        Ok(history::is_in_step(self.span().ok().flatten().as_ref(), self.point.as_ref()))
+    }
+}
+
+impl HistoryRead for MemoryStore {
+    fn get_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.rows.get(key).cloned())
+    }
+
+    fn visit_rows(&self, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
+        let mut up = self.rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+        let mut down = self.rows.range::<[u8], _>((Bound::Unbounded, Bound::Included(from))).rev();
+        let rows: &mut dyn Iterator<Item = (&Vec<u8>, &Vec<u8>)> = match order {
+            Order::OldestFirst => &mut up,
+            Order::NewestFirst => &mut down,
+        };
+        for (key, value) in rows {
+            if visit(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_count(&self) -> Result<u64, StoreError> {
+        Ok(self.rows.len() as u64)
+    }
+}
+
+impl HistoryStore for MemoryStore {
+    fn begin_history(&mut self, from: SliceRef) -> Result<(), StoreError> {
+        self.rows = BTreeMap::from([(history::key::SPAN.to_vec(), history::begin(from))]);
+        Ok(())
+    }
+
+    fn append_history(&mut self, slices: &[SliceResults]) -> Result<(), StoreError> {
+        let span = self.rows.get(&history::key::SPAN[..]).map(Vec::as_slice);
+        if let Some((rows, span)) = history::append(span, slices)? {
+            self.rows.extend(rows.iter().map(|(key, value)| (key.to_vec(), value.to_vec())));
+            self.rows.insert(history::key::SPAN.to_vec(), span);
+        }
+        Ok(())
     }
 }
 
@@ -272,6 +344,36 @@ impl Store for SharedStore {
 
     fn final_point(&self) -> Result<Option<FinalPoint>, StoreError> {
         self.held().final_point()
+    }
+
+    fn keeps_history(&self) -> Result<bool, StoreError> {
+        self.held().keeps_history()
+    }
+}
+
+impl HistoryRead for SharedStore {
+    fn get_row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.held().get_row(key)
+    }
+
+    fn visit_rows(&self, from: &[u8], order: Order, visit: Visit<'_>) -> Result<(), StoreError> {
+        // A copy: who visits may ask again.
+        let store = self.held().clone();
+        store.visit_rows(from, order, visit)
+    }
+
+    fn rows_count(&self) -> Result<u64, StoreError> {
+        self.held().rows_count()
+    }
+}
+
+impl HistoryStore for SharedStore {
+    fn begin_history(&mut self, from: SliceRef) -> Result<(), StoreError> {
+        self.held().begin_history(from)
+    }
+
+    fn append_history(&mut self, slices: &[SliceResults]) -> Result<(), StoreError> {
+        self.held().append_history(slices)
     }
 }
 
@@ -385,7 +487,7 @@ pub(crate) mod conformance {
     pub(crate) fn batch(commit: u64, slot: u64, changes: &[(&str, Option<&str>)]) -> FinalBatch {
         let changes =
             changes.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec())));
-        FinalBatch { point: point(commit, slot), changes: changes.collect() }
+        FinalBatch { point: point(commit, slot), changes: changes.collect(), history: Vec::new() }
     }
 
     pub(crate) fn scanned(store: &dyn Store, prefix: &str) -> Vec<(String, String)> {

@@ -18,6 +18,7 @@ use crate::apply::Executed;
 use crate::bytes::Bytes;
 use crate::changes::{Change, ChangeSet};
 use crate::hashed::{HashMap, HashSet};
+use crate::history::SliceResults;
 use crate::key::{self, INCLUDED, SYSTEM};
 use crate::records::{self, Included};
 use crate::resident::Residents;
@@ -158,6 +159,11 @@ impl<S: Store> Tree<S> {
     /// The final slice.
     pub(crate) fn root(&self) -> SliceRef {
         self.root
+    }
+
+    /// The store, for reading.
+    pub(crate) fn store(&self) -> &S {
+        &self.store
     }
 
     /// The store.
@@ -364,6 +370,11 @@ impl<S: Store> Tree<S> {
     /// Hands gathered final changes to the writer.
     pub(crate) fn hand_over(&mut self) -> Option<FinalBatch> {
         self.residents.hand_over()
+    }
+
+    /// Adds what a slice that has just become final came to, for the next batch.
+    pub(crate) fn remember(&mut self, slice: SliceResults) {
+        self.residents.remember(slice);
     }
 
     /// Learns that the store holds every batch up to number `commit`.

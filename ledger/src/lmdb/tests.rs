@@ -11,6 +11,9 @@ use hpb_types::Hash;
 
 use super::*;
 use crate::folder::FolderError;
+use crate::history::key::SPAN;
+use crate::history::tests::keeps_an_index;
+use crate::history::{HISTORY_FORMAT, HistoryRead as _, HistoryStore as _};
 use crate::store::conformance::{batch, behaves, point, scanned};
 
 const CHAIN: ChainId = ChainId(Hash([7; 32]));
@@ -39,6 +42,48 @@ impl Place {
 #[test]
 fn it_behaves_as_every_store() {
     behaves(&mut Place::new().open());
+}
+
+#[test]
+fn it_keeps_an_index_as_every_store_does() {
+    keeps_an_index(&mut Place::new().open());
+}
+
+#[test]
+fn an_index_is_kept_after_reopening_unless_it_is_not_asked_for() {
+    let place = Place::new();
+    let mut store = place.open();
+    store.begin_history(point(1, 1).slice).unwrap();
+    store.commit(&batch(1, 1, &[("a", Some("1"))])).unwrap();
+    drop(store);
+    assert!(place.open().keeps_history().unwrap());
+    let beside = LmdbStore::open_beside(&place.folder.state_path(), &CHAIN, LmdbOptions::default()).unwrap().unwrap();
+    assert_eq!(beside.span().unwrap().unwrap().to, point(1, 1).slice);
+    drop(beside);
+    let off = LmdbOptions { keeps_history: false, ..LmdbOptions::default() };
+    let store = LmdbStore::open(&place.folder, &CHAIN, off).unwrap();
+    assert!(!store.keeps_history().unwrap());
+    assert_eq!(store.span().unwrap().unwrap().to, point(1, 1).slice, "it can still be read");
+}
+
+#[test]
+fn an_index_that_does_not_read_back_is_kept_by_nobody() {
+    let place = Place::new();
+    let mut store = place.open();
+    store.begin_history(point(1, 1).slice).unwrap();
+    store.commit(&batch(1, 1, &[("a", Some("1"))])).unwrap();
+    let span = store.get_row(&SPAN).unwrap().unwrap();
+    for (format, says) in [(HISTORY_FORMAT + 1, "a newer program"), (0, "damaged")] {
+        let Shared { environment, history, .. } = &*store.shared;
+        let mut transaction = environment.begin_rw_txn().unwrap();
+        let changed = [&format.to_le_bytes()[..], &span[4..]].concat();
+        transaction.put(history.unwrap(), &SPAN, &changed, WriteFlags::empty()).unwrap();
+        transaction.commit().unwrap();
+        assert!(!store.keeps_history().unwrap());
+        assert!(store.span().unwrap_err().to_string().contains(says));
+    }
+    store.begin_history(point(1, 1).slice).unwrap();
+    assert!(store.keeps_history().unwrap());
 }
 
 #[test]

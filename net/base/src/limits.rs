@@ -120,6 +120,16 @@ pub const STATE_VALUE_LEN_MAX: usize = 16 << 20;
 /// Bytes of address space that one store maps unless its options say otherwise; the file grows as it fills, so this is
 /// a bound and not a cost.
 pub const STORE_MAP_LEN: usize = 1 << 40;
+/// Accounts in whose history one transaction is found: who pays and stands behind it, then those that its events name.
+pub const HISTORY_ACCOUNTS_MAX: usize = 256;
+/// Kinds of action under which one transaction is found.
+pub const HISTORY_KINDS_MAX: usize = 128;
+/// Rows of one page of a history.
+pub const HISTORY_PAGE_MAX: usize = 10_000;
+/// Rows of an index that are looked at for one page.
+pub const HISTORY_SCANNED_MAX: usize = 1 << 20;
+/// Bytes of slices that one commit adds to an index that is made anew.
+pub const HISTORY_BUILD_BYTES: usize = 16 << 20;
 /// Snapshots of one store that are read at once.
 pub const STORE_READERS_MAX: u32 = 512;
 /// A log record's largest body in bytes: a full slice with its certificate and framing.
@@ -206,7 +216,8 @@ pub const DUE_UNITS_PER_BLOCK_MAX: u64 = 4 * TRANSACTION_UNITS_MAX;
 pub const EVENT_BYTES_PER_TRANSACTION_MAX: usize = 64 << 10;
 /// Slices in the tree that are not final: half a day of them.
 pub const TREE_SLICES_MAX: usize = 1 << 20;
-/// Bytes of keys, values and receipts of slices that are not final, and of final changes that are not committed.
+/// Bytes of keys, values and receipts of slices that are not final, and of final changes that are not committed, with what
+/// an index is told of them.
 pub const TREE_BYTES_MAX: usize = 1 << 30;
 /// Records of the state that stay in memory although the store holds them, because they were used lately: some 20 MB of
 /// them, as most are short.

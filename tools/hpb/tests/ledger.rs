@@ -117,7 +117,11 @@ impl<'a> Good<'a> {
             let folder = DataFolder::open(&data.join("validator-1")).unwrap();
             let chain = self.genesis.chain_id();
             let store = LmdbStore::open(&folder, &chain, LmdbOptions::default()).unwrap();
-            let mut batch = FinalBatch { point: store.final_point().unwrap().unwrap(), changes: BTreeMap::new() };
+            let mut batch = FinalBatch {
+                point: store.final_point().unwrap().unwrap(),
+                changes: BTreeMap::new(),
+                history: Vec::new(),
+            };
             let all = &mut |key: &[u8], value: &[u8]| {
                 batch.changes.insert(key.to_vec(), Some(value.to_vec()));
                 ControlFlow::Continue(())

@@ -19,7 +19,8 @@ fn file_of_a_store() -> Vec<u8> {
     let mut store = LmdbStore::open(&folder, &ChainId(Hash([1; 32])), LmdbOptions::default()).unwrap();
     let mut random = Random::new(5);
     for commit in 1..=40 {
-        let mut batch = FinalBatch { point: conformance::point(commit, commit), changes: BTreeMap::new() };
+        let mut batch =
+            FinalBatch { point: conformance::point(commit, commit), changes: BTreeMap::new(), history: Vec::new() };
         for _ in 0..60 {
             let key = random.below(700).to_be_bytes().to_vec();
             let length = if random.below(20) == 0 { 5_000 } else { random.below(90) };

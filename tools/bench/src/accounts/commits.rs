@@ -99,6 +99,6 @@ impl<'p> Committer<'p> {
             let moved = moved.ok_or(AccountsError::Missing(name))?;
             changes.insert(key.to_vec(), Some(records::store_amount(moved).to_vec()));
         }
-        Ok(FinalBatch { point: next_point(&self.store)?, changes })
+        Ok(FinalBatch { point: next_point(&self.store)?, changes, history: Vec::new() })
     }
 }

@@ -66,7 +66,7 @@ impl Population {
             changes.insert(key::of(name, ACCOUNT).to_vec(), Some(record.to_vec()));
             changes.insert(key::of(name, BALANCE).to_vec(), Some(balance.to_vec()));
         }
-        FinalBatch { point, changes }
+        FinalBatch { point, changes, history: Vec::new() }
     }
 }
 

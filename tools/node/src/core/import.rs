@@ -98,7 +98,7 @@ impl Import {
         check_state(self.reading.ledger(), last_final)?;
         let receipts_root = self.receipts.as_deref().map(receipts_root);
         let point = FinalPoint { slice: last_final, commit: 1, receipts_root };
-        let mut state = FinalBatch { point, changes: BTreeMap::new() };
+        let mut state = FinalBatch { point, changes: BTreeMap::new(), history: Vec::new() };
         self.state.scan(&[], &mut |key, value| {
             state.changes.insert(key.to_vec(), Some(value.to_vec()));
             ControlFlow::Continue(())

@@ -416,7 +416,7 @@ fn the_store_answers_what_is_committed_and_stops_at_a_refusal() {
     let batch = |commit: u64| {
         let slice = SliceRef { height: Height::new(commit, 0), id: genesis(1).genesis_slice().id };
         let changes = [(vec![1, 2], Some(vec![3]))].into();
-        Box::new(FinalBatch { point: FinalPoint { slice, commit, receipts_root: None }, changes })
+        Box::new(FinalBatch { point: FinalPoint { slice, commit, receipts_root: None }, changes, history: Vec::new() })
     };
     batches_out.try_send(batch(1)).unwrap();
     while worker.turn(at(1)) == Activity::Busy {}
