@@ -12,6 +12,7 @@ use hpb_base::limits::TOLD_FILE_LEN_MAX;
 use hpb_ledger::Checked;
 use hpb_ledger::chainlog::{ChainLog, DirectoryFolder, LogOptions, Tail};
 use hpb_ledger::folder::DataFolder;
+use hpb_ledger::history::HistoryRead;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_node::core::{AuditError, Audited, Disk, audit};
@@ -164,7 +165,8 @@ pub(crate) fn look(
     let segments = DirectoryFolder::open_to_read(&folder.log_path());
     let (mut log, recovery) = ChainLog::open_to_read(Box::new(segments), LogOptions::new(genesis.chain_id()))?;
     let store = LmdbStore::open_to_read(folder, &genesis.chain_id(), LmdbOptions::default())?;
-    let disk = Disk { log: &mut log, recovery, store: store.as_ref() };
+    let history = store.as_ref().map(|store| store as &dyn HistoryRead);
+    let disk = Disk { log: &mut log, recovery, store: store.as_ref(), history };
     let audited = audit(genesis, &genesis.producers[index].name, disk, &mut |slice, transactions| {
         each(slice.reference(), transactions);
     })?;

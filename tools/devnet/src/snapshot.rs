@@ -264,7 +264,7 @@ fn make<R: Read>(
         return Err(state("its state keeps another sum than its records come to".to_owned()));
     }
     let point = FinalPoint { slice: root.slice, commit: 1, receipts_root: Some(root.state.receipts) };
-    store.commit(&FinalBatch { point, changes: BTreeMap::new() })?;
+    store.commit(&FinalBatch { point, changes: BTreeMap::new(), history: Vec::new() })?;
     Ledger::open(genesis, store).map_err(|error| DevnetError::from(RecoverError::from(error)))?;
     let (options, clock) = (LogOptions::new(genesis.chain_id()), Box::new(|| Instant::ZERO));
     ChainLog::create_after(Box::new(segments), options, os_random()?, &root.slice, clock)?;

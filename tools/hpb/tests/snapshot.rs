@@ -179,7 +179,7 @@ fn not_its_state(place: &Place) {
     all.remove(0);
     let mut store = open();
     store.fill(&all).unwrap();
-    store.commit(&FinalBatch { point, changes: std::collections::BTreeMap::new() }).unwrap();
+    store.commit(&FinalBatch { point, changes: std::collections::BTreeMap::new(), history: Vec::new() }).unwrap();
     assert!(store.fill(&all).is_err(), "it has a state");
     drop((store, folder));
     let Ended { code, err, .. } = ended(&mut ledger(place, &["verify", "--data", "elsewhere/validator-0"]));

@@ -93,7 +93,7 @@ mod tests {
         let slice = SliceRef { height: Height::new(slot, 0), id: Hash([slot as u8; 32]) };
         let bytes = |text: &str| text.as_bytes().to_vec();
         let changes = changes.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect();
-        FinalBatch { point: FinalPoint { slice, commit: slot, receipts_root: None }, changes }
+        FinalBatch { point: FinalPoint { slice, commit: slot, receipts_root: None }, changes, history: Vec::new() }
     }
 
     fn seen(store: &dyn Store, prefix: &str, most: usize) -> Vec<String> {

@@ -3,7 +3,8 @@
 //! The log is read from the chain's beginning. Every final slice is followed as a light terminal follows headers (its
 //! place, its signature, its part of the beacon, the certificate that it carries, and with them what is final), its
 //! transactions' signatures are verified, and it is executed again on a state in memory. That state is compared with the
-//! store's, key by key, where the store stands. The first fault ends it and is named.
+//! store's, key by key, where the store stands, and what each slice came to with the index of history, row by row, where
+//! there is one. The first fault ends it and is named.
 //!
 //! A log that begins behind a root is read from there. The root's proof is followed from genesis as a stranger's, and the
 //! store's state is held against what the slice where it stands commits to; what lies between the root and that slice was
@@ -19,6 +20,8 @@ use std::collections::BTreeMap;
 use hpb_consensus::{LightError, VerifyError};
 use hpb_ledger::chainlog::{ChainLog, LogError, Position, Record, Recovery, Tail};
 use hpb_ledger::commitment::StateProof;
+use hpb_ledger::history::page::first_parting;
+use hpb_ledger::history::{HistoryError, HistoryRead, Rows, SliceResults, Span};
 use hpb_ledger::store::{Difference, first_difference};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, Ledger, OpenError, SharedStore, Store, StoreError, Supply, key};
@@ -29,6 +32,7 @@ use hpb_types::{
 
 use super::Body;
 use super::above::Above;
+use super::chain::results_of;
 use super::recover::{Reading, RecoverError};
 use super::root::{RootFailure, judge_root};
 use crate::engine::ChainLight;
@@ -41,6 +45,8 @@ pub struct Disk<'a, S> {
     pub recovery: Recovery,
     /// The store; none where it has not begun.
     pub store: Option<&'a S>,
+    /// Its index of history; none where it is not looked through.
+    pub history: Option<&'a dyn HistoryRead>,
 }
 
 /// What was looked through.
@@ -70,6 +76,8 @@ pub struct Audited {
     pub proven: SliceRef,
     /// Where the store stands; none where it has not begun.
     pub store: Option<SliceRef>,
+    /// Which slices its index of history holds; none where there is no index.
+    pub history: Option<Span>,
     /// How far the producer has confirmed.
     pub watermark: WatermarkState,
     /// How the log ends.
@@ -204,6 +212,34 @@ pub enum AuditError {
         /// The first key.
         parted: Box<Parted>,
     },
+    /// The index of history can't be read, or does not read back.
+    #[error(transparent)]
+    History(Box<HistoryError>),
+    /// The index of history says something else than execution comes to.
+    #[error(
+        "the index of history has row {row} of slice {slice} otherwise than execution comes to: build it anew with `hpb \
+         ledger index`"
+    )]
+    Indexed {
+        /// The slice.
+        slice: SliceRef,
+        /// The row's key.
+        row: String,
+    },
+    /// The index of history holds rows that no slice has, or lacks slices.
+    #[error(
+        "the index of history has {found} rows up to slice {}, and execution comes to {expected}: build it anew with `hpb \
+         ledger index`",
+        span.to
+    )]
+    IndexedRows {
+        /// What it says it holds.
+        span: Box<Span>,
+        /// Rows that it has.
+        found: u64,
+        /// Rows that the slices come to.
+        expected: u64,
+    },
     /// The state is not what its slices say.
     #[error("the state at slice {slice} keeps the root {kept}, and its records come to {summed}")]
     Sum {
@@ -261,6 +297,12 @@ impl From<RootFailure> for AuditError {
     }
 }
 
+impl From<HistoryError> for AuditError {
+    fn from(error: HistoryError) -> Self {
+        Self::History(Box::new(error))
+    }
+}
+
 impl From<OpenError> for AuditError {
     fn from(error: OpenError) -> Self {
         Self::Open(Box::new(error))
@@ -284,7 +326,7 @@ pub fn audit<S: Store>(
     disk: Disk<'_, S>,
     each: &mut dyn FnMut(&Slice, &[Checked]),
 ) -> Result<Audited, AuditError> {
-    let Disk { log, recovery, store } = disk;
+    let Disk { log, recovery, store, history } = disk;
     if let Tail::Truncated { segment, length, expected } = recovery.tail {
         return Err(AuditError::Cut { segment, length, expected });
     }
@@ -302,6 +344,7 @@ pub fn audit<S: Store>(
         audit.root = Some((root, is_proven));
         audit.point = Some((point.slice, false));
         audit.receipts_root = point.receipts_root;
+        audit.index = Index::of(history, false)?;
         if let Some(state) = rooted.state.filter(|_| point.slice == root) {
             audit.check_commitment(root, state.commitment())?;
         }
@@ -312,6 +355,7 @@ pub fn audit<S: Store>(
     ledger.commit_here()?;
     let start = genesis.genesis_slice();
     let mut audit = Audit::new(Reading::new(genesis, ledger), state, ChainLight::genesis(genesis), start);
+    audit.index = Index::of(history, true)?;
     if let Some(store) = store {
         audit.store = Some(store);
         audit.point = store.final_point()?.map(|point| (point.slice, false));
@@ -332,6 +376,7 @@ struct Audit<'a, S, L> {
     root: Option<(SliceRef, bool)>,
     /// Where the store stands, and whether the walk has come by it.
     point: Option<(SliceRef, bool)>,
+    index: Option<Index<'a>>,
     places: BTreeMap<Hash, (Height, Place)>,
     carried: SliceRef,
     slices: u64,
@@ -339,6 +384,44 @@ struct Audit<'a, S, L> {
     blocks: u64,
     transactions: u64,
     certificates: u64,
+}
+
+/// An index of history that is held against what is executed.
+struct Index<'a> {
+    rows: &'a dyn HistoryRead,
+    span: Span,
+    /// Rows of the slices so far, and that of the span; nothing where the walk does not come by all of them.
+    expected: Option<u64>,
+}
+
+impl<'a> Index<'a> {
+    /// The index in `rows`, if one was begun there; `from_begin`: the walk executes all slices that it may hold.
+    fn of(rows: Option<&'a dyn HistoryRead>, from_begin: bool) -> Result<Option<Self>, HistoryError> {
+        let Some(rows) = rows else { return Ok(None) };
+        Ok(rows.span()?.map(|span| Self { rows, span, expected: from_begin.then_some(1) }))
+    }
+
+    fn compare(&mut self, slice: &SliceResults) -> Result<(), AuditError> {
+        let reference = slice.header.reference;
+        if reference.height <= self.span.from.height || reference.height > self.span.to.height {
+            return Ok(());
+        }
+        let rows = Rows::of(slice);
+        self.expected = self.expected.map(|expected| expected + rows.len() as u64);
+        match first_parting(self.rows, &rows)? {
+            Some(key) => Err(AuditError::Indexed { slice: reference, row: hex(&key) }),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&self) -> Result<(), AuditError> {
+        let Some(expected) = self.expected else { return Ok(()) };
+        let found = self.rows.rows_count()?;
+        if found == expected {
+            return Ok(());
+        }
+        Err(AuditError::IndexedRows { span: Box::new(self.span), found, expected })
+    }
 }
 
 impl<S: Store, L: Store> Audit<'_, S, L> {
@@ -351,6 +434,7 @@ impl<S: Store, L: Store> Audit<'_, S, L> {
             receipts_root: None,
             root: None,
             point: None,
+            index: None,
             places: BTreeMap::new(),
             carried: start,
             slices: 0,
@@ -421,9 +505,16 @@ impl<S: Store, L: Store> Audit<'_, S, L> {
         })?;
         check_signatures(&body, at)?;
         let (before, source) = (self.reading.tip(), body.slice.body.source.target);
-        let (body, _) =
+        // What lies behind the store's point, where that was taken for the state, was executed before the log was cut.
+        let is_executed = slice.height > self.reading.ledger().final_slice().height;
+        let (body, receipts) =
             self.reading.advance(body).map_err(|error| AuditError::Executed { slice, at, error: Box::new(error) })?;
         let results = body.slice.body.results;
+        if let Some(index) = &mut self.index
+            && is_executed
+        {
+            index.compare(&results_of(body, receipts))?;
+        }
         self.final_slices += 1;
         self.transactions += body.transactions.len() as u64;
         each(&body.slice, &body.transactions);
@@ -475,6 +566,9 @@ impl<S: Store, L: Store> Audit<'_, S, L> {
         if let Some((store, false)) = self.point {
             return Err(AuditError::StoreBeside { store, log: tip });
         }
+        if let Some(index) = &self.index {
+            index.end()?;
+        }
         self.follow_unfinal()?;
         let supply = check_state(self.reading.ledger(), tip)?;
         // One above every slice here is none: it was read from a batch that a crash cut short.
@@ -501,6 +595,7 @@ impl<S: Store, L: Store> Audit<'_, S, L> {
             last_final: tip,
             proven: self.light.last_final(),
             store: self.point.map(|(slice, _)| slice),
+            history: self.index.map(|index| index.span),
             watermark: recovery.watermark,
             tail: recovery.tail,
         })

@@ -7,12 +7,13 @@ use hpb_base::limits::{
 };
 use hpb_base::{Instant, Machine};
 use hpb_consensus::{HeadChange, LinkInput as EngineInput, LinkOutput as EngineOutput, Office, Proposal, Verified};
-use hpb_ledger::{Checked, ExecuteError, Executed, InsertError, SliceContext, Store};
+use hpb_ledger::history::{SliceHeader, SliceResults};
+use hpb_ledger::{Checked, ExecuteError, Executed, FinalSlice, InsertError, SliceContext, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
 use hpb_types::message::{Message, SliceBundle, SliceRequest};
 use hpb_types::{
-    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, Outcome, ResultsCommitment, Schedule,
-    Signer, Slice, SliceBody, SliceRef, Slot,
+    AccountName, Beacon, Certificate, Confirm, ConfirmBody, Hash, NextSchedule, Outcome, Receipt, ResultsCommitment,
+    Schedule, Signer, Slice, SliceBody, SliceRef, Slot,
 };
 
 use super::io::{Output, framed};
@@ -278,8 +279,17 @@ impl<S: Store> Core<S> {
     /// Slices are final: the ledger moves, the log is told. Users are told when the log is synced.
     fn finalise(&mut self, newly: &[SliceRef]) {
         let Some(last) = newly.last() else { return };
-        if let Err(error) = self.ledger.finalise(&last.id) {
-            return self.stop(&error);
+        let finalised = match self.ledger.finalise(&last.id) {
+            Ok(finalised) => finalised,
+            Err(error) => return self.stop(&error),
+        };
+        if self.ledger.keeps_history() {
+            for FinalSlice { reference, receipts, .. } in finalised.slices {
+                // Bodies stay until users were told of them.
+                if let Some(body) = self.bodies.get(&reference.id) {
+                    self.ledger.remember(results_of(body, receipts));
+                }
+            }
         }
         self.journal.finalise(newly);
         self.unsynced += newly.len();
@@ -416,6 +426,11 @@ fn beacon_output(beacon: &Beacon) -> Option<Hash> {
 fn outcomes_of(executed: &Executed) -> Vec<Outcome> {
     let own = executed.receipts.len() - executed.ids.len();
     executed.receipts[own..].iter().map(|receipt| receipt.outcome).collect()
+}
+
+/// What an index is told of a slice that has become final.
+pub(super) fn results_of(body: &Body, receipts: Vec<Receipt>) -> SliceResults {
+    SliceResults { header: SliceHeader::of(&body.slice), transactions: body.transactions.clone(), receipts }
 }
 
 /// What a slice says of the schedule that its execution fixed.

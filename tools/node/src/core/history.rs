@@ -1,10 +1,13 @@
-//! A chain from its genesis on, with what its transactions came to. Nobody keeps receipts, so a walk makes them anew.
+//! A chain from its genesis on, with what its transactions came to: made anew by executing it, for whoever keeps no index
+//! of it, and to make one.
 
 use core::ops::ControlFlow;
 
+use hpb_base::limits::HISTORY_BUILD_BYTES;
 use hpb_ledger::chainlog::{ChainLog, Record};
-use hpb_ledger::{Checked, Ledger, MemoryStore};
-use hpb_types::{Genesis, Receipt, Slice};
+use hpb_ledger::history::{HistoryStore, SliceHeader, SliceResults};
+use hpb_ledger::{Checked, Ledger, MemoryStore, Store};
+use hpb_types::{Genesis, Receipt, Slice, SliceRef};
 
 use super::recover::{Reading, RecoverError};
 
@@ -41,6 +44,82 @@ pub fn walk_results(
         }
     })?;
     failure.map_or(Ok(()), Err)
+}
+
+impl Results<'_> {
+    /// What an index is told of it.
+    pub fn for_index(&self) -> SliceResults {
+        SliceResults {
+            header: SliceHeader::of(self.slice),
+            transactions: self.transactions.to_vec(),
+            receipts: [self.due, self.receipts].concat(),
+        }
+    }
+}
+
+/// What was put into an index that was made anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Indexed {
+    /// Slices.
+    pub slices: u64,
+    /// Their transactions.
+    pub transactions: u64,
+}
+
+/// Makes the index of `store` anew by executing the chain of its log from the beginning, up to where the state of the
+/// store stands. One that is cut short is a beginning that nobody reads; it is made anew the next time.
+///
+/// # Errors
+/// Those of [`walk_results`]; a state that the log does not come by; a store that can't be written.
+pub fn build_index<S: Store + HistoryStore>(
+    genesis: &Genesis,
+    log: &mut ChainLog,
+    store: &mut S,
+) -> Result<Indexed, RecoverError> {
+    let start = genesis.genesis_slice();
+    store.begin_history(start)?;
+    let Some(end) = store.final_point()?.map(|point| point.slice).filter(|end| *end != start) else {
+        return Ok(Indexed::default());
+    };
+    let mut building = Building { indexed: Indexed::default(), gathered: Vec::new(), gathered_len: 0, at: start };
+    let mut failed = None;
+    walk_results(genesis, log, &mut |results| {
+        if results.slice.body.height() > end.height {
+            return ControlFlow::Break(());
+        }
+        failed = building.take(results.for_index(), store).err();
+        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    store.append_history(&building.gathered)?;
+    if building.at == end {
+        Ok(building.indexed)
+    } else {
+        Err(RecoverError::StoreAhead { store: end, log: building.at })
+    }
+}
+
+struct Building {
+    indexed: Indexed,
+    gathered: Vec<SliceResults>,
+    gathered_len: usize,
+    at: SliceRef,
+}
+
+impl Building {
+    fn take(&mut self, slice: SliceResults, store: &mut impl HistoryStore) -> Result<(), RecoverError> {
+        self.indexed.slices += 1;
+        self.indexed.transactions += slice.transactions.len() as u64;
+        self.at = slice.header.reference;
+        self.gathered_len += slice.bytes_len();
+        self.gathered.push(slice);
+        if self.gathered_len >= HISTORY_BUILD_BYTES {
+            store.append_history(&self.gathered)?;
+            self.gathered.clear();
+            self.gathered_len = 0;
+        }
+        Ok(())
+    }
 }
 
 struct Walk<'a> {

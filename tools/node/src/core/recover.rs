@@ -15,7 +15,7 @@ use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, Open
 use hpb_types::{AccountName, Genesis, Hash, Height, Receipt, RejectReason, Slice, SliceRef, Slot};
 
 use super::Body;
-use super::chain::{context_of, next_of};
+use super::chain::{context_of, next_of, results_of};
 use super::root::{RootFailure, read_root};
 use crate::engine::ChainAnchor;
 
@@ -388,7 +388,11 @@ impl<S: Store> Reading<S> {
         }
         self.ledger.insert(slice, of.parent, executed).map_err(|error: InsertError| diverged(error.to_string()))?;
         let finalised = self.ledger.finalise(&slice.id).map_err(|error: FinaliseError| diverged(error.to_string()))?;
+        let receipts: Vec<Receipt> = finalised.slices.into_iter().flat_map(|slice| slice.receipts).collect();
+        if self.ledger.keeps_history() {
+            self.ledger.remember(results_of(body, receipts.clone()));
+        }
         self.ledger.commit_here()?;
-        Ok(finalised.slices.into_iter().flat_map(|slice| slice.receipts).collect())
+        Ok(receipts)
     }
 }

@@ -4,6 +4,7 @@ mod catching_up;
 mod checkpoint;
 mod disk;
 mod headers;
+mod history;
 mod proofs;
 mod rooted;
 mod slices;

@@ -23,7 +23,7 @@ impl World {
     fn carry(&self, index: usize) -> Carried {
         let node = self.nodes[index].as_ref().unwrap();
         let point = node.disk.final_point().unwrap().unwrap();
-        let mut state = FinalBatch { point, changes: BTreeMap::new() };
+        let mut state = FinalBatch { point, changes: BTreeMap::new(), history: Vec::new() };
         node.disk
             .scan(&[], &mut |key, value| {
                 state.changes.insert(key.to_vec(), Some(value.to_vec()));
