@@ -349,6 +349,36 @@ impl<S: Store> Ledger<S> {
         Ok(found)
     }
 
+    /// The first accounts by name, in what is committed, whose names begin with `prefix` and come after `after`: `limit` at
+    /// most. Takes time in proportion to them.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn account_names(
+        &self,
+        prefix: &str,
+        after: Option<AccountName>,
+        limit: usize,
+    ) -> Result<Vec<AccountName>, StoreError> {
+        // What is of an account stands behind its name and a zero byte.
+        let behind = |name: AccountName| [name.as_bytes(), &[1]].concat();
+        let mut from = after.map_or_else(Vec::new, behind).max(prefix.as_bytes().to_vec());
+        let mut names = Vec::new();
+        while names.len() < limit {
+            let found = self.tree.store().key_from(&from)?.filter(|key| key.starts_with(prefix.as_bytes()));
+            let Some(key) = found else { break };
+            from = match key::parse(&key) {
+                // The table of accounts is the first that there is.
+                Some(place) => {
+                    names.extend((place.table == ACCOUNT).then_some(place.account));
+                    behind(place.account)
+                }
+                None => [&key[..], &[0]].concat(),
+            };
+        }
+        Ok(names)
+    }
+
     /// What an account proposes at the slice of that id, by name.
     ///
     /// # Errors

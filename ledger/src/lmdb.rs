@@ -281,6 +281,15 @@ impl Store for LmdbStore {
         self.snapshot()?.scan(prefix, visit)
     }
 
+    fn key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let snapshot = self.snapshot()?;
+        let mut cursor = snapshot.transaction.open_ro_cursor(self.shared.state).map_err(self.failed("reading", 0))?;
+        // LMDB has no empty key.
+        let mut above = if from.is_empty() { cursor.iter_start() } else { cursor.iter_from(from) };
+        let first = above.next().transpose().map_err(self.failed("reading", 0))?;
+        Ok(first.map(|(key, _)| key.to_vec()))
+    }
+
     fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
         let Shared { environment, meta, state, history, path, .. } = &*self.shared;
         let failed = |action| self.failed(action, batch.point.commit);

@@ -42,6 +42,22 @@ pub trait Store: Sync {
     /// A prefix longer than [`STATE_KEY_LEN_MAX`] bytes; a store that can't be read.
     fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError>;
 
+    /// The first key at or above `from`, of any record.
+    ///
+    /// # Errors
+    /// A store that can't be read.
+    fn key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut found = None;
+        self.scan(&[], &mut |key, _| {
+            if key < from {
+                return ControlFlow::Continue(());
+            }
+            found = Some(key.to_vec());
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
     /// Makes `batch` and its point durable: all of it, or nothing.
     ///
     /// # Errors
@@ -255,6 +271,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let above = (Bound::Included(from), Bound::Unbounded);
+        Ok(self.values.range::<[u8], _>(above).next().map(|(key, _)| key.clone()))
+    }
+
     fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
         check_batch(self.point.as_ref(), batch)?;
         self.append_history(&batch.history)?;
@@ -336,6 +357,10 @@ impl Store for SharedStore {
 
     fn scan(&self, prefix: &[u8], visit: Visit<'_>) -> Result<(), StoreError> {
         self.held().scan(prefix, visit)
+    }
+
+    fn key_from(&self, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.held().key_from(from)
     }
 
     fn commit(&mut self, batch: &FinalBatch) -> Result<(), StoreError> {
@@ -521,6 +546,9 @@ pub(crate) mod conformance {
         assert_eq!(scanned(store, "b"), [pair("b", "z")]);
         assert_eq!(scanned(store, "c"), []);
         assert_eq!(scanned(store, "").len(), 3);
+        for (from, key) in [("", Some("a1")), ("a1", Some("a1")), ("a11", Some("a2")), ("b", Some("b")), ("c", None)] {
+            assert_eq!(store.key_from(from.as_bytes()).unwrap(), key.map(|key| key.as_bytes().to_vec()), "{from}");
+        }
 
         store.commit(&batch(3, 2, &[("a1", None), ("nothing", None), ("b", Some("y"))])).unwrap();
         assert_eq!(scanned(store, ""), [pair("a2", ""), pair("b", "y")]);

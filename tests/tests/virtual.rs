@@ -29,6 +29,7 @@ fn arguments(seed: u64) -> Arguments {
         seed,
         network: Network::Wire,
         checkpoint: None,
+        keeps_index: true,
     }
 }
 

@@ -234,17 +234,7 @@ impl Happened<'_> {
 
     /// What the index keeps of it.
     pub fn record(&self) -> ResultRecord {
-        let body = self.transaction.map(|checked| &checked.transaction().body);
-        let kind = |action: &hpb_types::Action| Kind { contract: action.contract, word: action.action };
-        ResultRecord {
-            id: self.receipt.transaction,
-            payer: body.map(|body| body.payer),
-            actions: body.map(|body| body.actions.iter().map(kind).collect()).unwrap_or_default(),
-            outcome: self.receipt.outcome,
-            fee: self.receipt.fee,
-            units: self.receipt.units,
-            events: self.receipt.events.clone(),
-        }
+        ResultRecord::of(self.receipt, self.transaction.map(|checked| &checked.transaction().body))
     }
 }
 

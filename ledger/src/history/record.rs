@@ -11,7 +11,10 @@ use core::fmt;
 use core::str::FromStr;
 
 use hpb_types::name::NAME_LEN_MAX;
-use hpb_types::{AccountName, ActionName, Amount, Canonical as _, Event, Hash, Height, NameError, Outcome};
+use hpb_types::{
+    AccountName, Action, ActionName, Amount, Canonical as _, Event, Hash, Height, NameError, Outcome, Receipt,
+    TransactionBody,
+};
 
 /// A contract and a word of it: an action, or what its events say.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -145,6 +148,20 @@ impl SliceRecord {
 }
 
 impl ResultRecord {
+    /// That of a receipt, and of what its transaction asked for, if that is known.
+    pub fn of(receipt: &Receipt, body: Option<&TransactionBody>) -> Self {
+        let kind = |action: &Action| Kind { contract: action.contract, word: action.action };
+        Self {
+            id: receipt.transaction,
+            payer: body.map(|body| body.payer),
+            actions: body.map(|body| body.actions.iter().map(kind).collect()).unwrap_or_default(),
+            outcome: receipt.outcome,
+            fee: receipt.fee,
+            units: receipt.units,
+            events: receipt.events.clone(),
+        }
+    }
+
     /// Writes it behind `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.0);

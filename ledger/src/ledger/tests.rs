@@ -31,6 +31,35 @@ fn genesis_is_the_first_state() {
 }
 
 #[test]
+fn accounts_are_listed_by_name_page_by_page() {
+    let people = ["ann", "ann-b", "anna", "bob", "carol"];
+    let mut ledger = open(&genesis(&people));
+    ledger.commit_here().unwrap();
+    let listed = |prefix: &str, after: Option<&str>, limit| {
+        let names = ledger.account_names(prefix, after.map(name), limit).unwrap();
+        names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let all = listed("", None, 100);
+    assert_eq!(all, ["ann", "ann-b", "anna", "bob", "carol", "prod-a", "prod-b"], "what is no account is left out");
+    for limit in 1..all.len() {
+        let mut paged: Vec<String> = Vec::new();
+        loop {
+            let page = listed("", paged.last().map(String::as_str), limit);
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        assert_eq!(paged, all, "{limit}");
+    }
+    assert_eq!(listed("ann", None, 100), ["ann", "ann-b", "anna"]);
+    assert_eq!(listed("ann", Some("ann"), 1), ["ann-b"]);
+    assert_eq!(listed("b", Some("ann"), 100), ["bob"], "after one before the prefix");
+    assert_eq!(listed("b", Some("carol"), 100), <[&str; 0]>::default());
+    assert_eq!(listed("x", None, 100), <[&str; 0]>::default());
+}
+
+#[test]
 fn a_genesis_that_cannot_start_is_refused() {
     let refused = |genesis: &Genesis| Ledger::open(genesis, MemoryStore::new()).err();
     let good = genesis(&PEOPLE);

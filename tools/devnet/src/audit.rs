@@ -68,6 +68,8 @@ pub struct ValidatorRow {
     pub proven: String,
     /// Where the store stands; none where it has not begun.
     pub store: Option<String>,
+    /// The last slice of its index of history, which was held against the log; none where there is no index.
+    pub index: Option<String>,
     /// The last confirm's target; none where it is not known, and the producer stays silent for a slot.
     pub watermark: Option<String>,
     /// Whether the log ends in part of a batch that nobody was told of: the next start cuts it off.
@@ -205,6 +207,7 @@ impl ValidatorRow {
             last_final: audited.last_final.to_text(),
             proven: audited.proven.to_text(),
             store: audited.store.map(|slice| slice.to_text()),
+            index: audited.history.map(|span| span.to.to_text()),
             watermark: match audited.watermark {
                 WatermarkState::Known(mark) => Some(mark.target.to_text()),
                 WatermarkState::Unknown => None,
@@ -216,6 +219,7 @@ impl ValidatorRow {
     fn lines(&self, text: &mut String) {
         let short = |slice: &str| slice.split(':').next().unwrap_or_default().to_owned();
         let store = self.store.as_deref().map_or("not begun".to_owned(), short);
+        let index = self.index.as_deref().map_or("none".to_owned(), short);
         let watermark = self.watermark.as_deref().map_or("not known: silent for a slot".to_owned(), short);
         let torn = if self.torn { "; its last batch was cut short by a crash, and nobody was told of it" } else { "" };
         let root = self.root.as_deref().map_or_else(String::new, |root| {
@@ -225,7 +229,7 @@ impl ValidatorRow {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "ok  {}: final up to {}, proven by certificates up to {}, store at {store}, confirmed up to {watermark}{torn}\n\
+            "ok  {}: final up to {}, proven by certificates up to {}, store at {store}, index at {index}, confirmed up to {watermark}{torn}\n\
              {root}    {}, {} slices of which {} final in {} blocks, {} transactions, {} certificates, {} keys",
             self.name,
             short(&self.last_final),

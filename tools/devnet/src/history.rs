@@ -1,24 +1,26 @@
-//! What a chain's transactions came to: one of them, or those of an account.
+//! What a chain's transactions came to: one of them, those of an account, of a kind, of a time; and its blocks.
 //!
-//! The chain is executed from its genesis on, since nobody keeps receipts. While a run goes on, its end may be missing.
+//! Answered from the index that a validator keeps, or by executing its log again. While a run goes on, the last seconds may
+//! be missing.
 
+pub mod blocks;
+mod source;
 mod text;
 
-use core::ops::ControlFlow;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hpb_ledger::Checked;
+use hpb_ledger::history::{Kind, Order, Place, Query, ResultRecord};
 use hpb_ledger::system::{Attested, Created, Proposal};
 use hpb_ledger::token::{Released, TransferArguments, Transferred};
-use hpb_node::core::walk_results;
-use hpb_types::{AccountName, Action, Canonical as _, Event, Hash, Outcome, Receipt, SliceRef, TransactionBody};
+use hpb_types::{AccountName, Canonical as _, Event, Genesis, Hash, Outcome, Receipt, Slot, TransactionBody};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::attested;
-use crate::chain_view::{ChainView, open_log};
+use crate::chain_view::ChainView;
 use crate::report::decimal;
 use crate::run::DevnetError;
+use source::Source;
 pub(crate) use text::table;
 
 /// A transaction, or a proposal that was done, and what it came to.
@@ -62,138 +64,117 @@ pub struct EventRow {
     pub data: String,
 }
 
-/// A page of an account's history.
+/// A page of the chain's history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HistoryRow {
-    /// The account.
-    pub name: String,
-    /// Its transactions, in the chain's order.
+    /// Whose it is; everybody's if nobody is named.
+    pub name: Option<String>,
+    /// Of which kind, as `contract/word`; of every kind if none is named.
+    pub kind: Option<String>,
+    /// Transactions, in the order that was asked for.
     pub transactions: Vec<TransactionRow>,
     /// Where the next page begins, as `slot.slice.number`; none where this is the last one.
     pub next_after: Option<String>,
+    /// The slice before which nothing is known, as `slot.index:id`; none where all is.
+    pub begins_after: Option<String>,
 }
 
-/// Where a receipt stands: slot, slice, its number there.
-pub type Place = (u64, u32, u32);
+/// A moment of the chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// A slot's start.
+    Slot(u64),
+    /// A moment in milliseconds since 1970.
+    UnixMs(u64),
+}
 
-/// The transaction of that id in the log of validator `validator`; `None` if it is not final there.
+/// What is asked for: what meets all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asked {
+    /// An account that pays, stands behind it, or that an event names.
+    pub account: Option<AccountName>,
+    /// What was asked for or happened.
+    pub kind: Option<Kind>,
+    /// From when on.
+    pub from: Option<When>,
+    /// Before when.
+    pub until: Option<When>,
+    /// Which end of the chain comes first.
+    pub order: Order,
+    /// Only what comes after this place, in that order.
+    pub after: Option<Place>,
+    /// As many at most.
+    pub limit: usize,
+}
+
+/// The transaction of that id, or the proposal that was done, as validator `validator` has it; `None` if it is not final
+/// there.
 ///
 /// # Errors
-/// No such folder, none of a devnet, one without that validator; a log that can't be read.
+/// No such folder, none of a devnet, one without that validator; a disk that can't be read, or an index that is damaged.
 pub fn transaction(data: &Path, validator: usize, id: Hash) -> Result<Option<TransactionRow>, DevnetError> {
-    let mut found = None;
-    walk(data, validator, &mut |at, receipt, checked| {
-        if receipt.transaction != id {
-            return ControlFlow::Continue(());
-        }
-        found = Some(TransactionRow::new(at, receipt, checked));
-        ControlFlow::Break(())
-    })?;
-    Ok(found)
+    let source = Source::open(data, validator)?;
+    let found = source.by_id(&id)?;
+    Ok(found.map(|(place, record)| TransactionRow::new(&source.genesis, place, &record)))
 }
 
-/// At most `limit` transactions that `name` paid for, stands behind, or that an event names, after the place `after`.
+/// A page of the chain's history as validator `validator` has it.
 ///
 /// # Errors
-/// Those of [`transaction`]; an account that does not exist.
-pub fn history(
-    data: &Path,
-    validator: usize,
-    name: AccountName,
-    after: Option<Place>,
-    limit: usize,
-) -> Result<HistoryRow, DevnetError> {
-    let mut row = HistoryRow { name: name.to_string(), transactions: Vec::new(), next_after: None };
-    walk(data, validator, &mut |at, receipt, checked| {
-        if after.is_some_and(|after| at.place() <= after) || !concerns(name, receipt, checked) {
-            return ControlFlow::Continue(());
-        }
-        if row.transactions.len() == limit {
-            row.next_after = row.transactions.last().map(TransactionRow::place);
-            return ControlFlow::Break(());
-        }
-        row.transactions.push(TransactionRow::new(at, receipt, checked));
-        ControlFlow::Continue(())
-    })?;
-    Ok(row)
+/// Those of [`transaction`].
+pub fn history(data: &Path, validator: usize, asked: &Asked) -> Result<HistoryRow, DevnetError> {
+    let source = Source::open(data, validator)?;
+    let Asked { account, kind, from, until, order, after, limit } = *asked;
+    let (from, until) = (slot_of(&source.genesis, from), until.map(|until| slot_of(&source.genesis, Some(until))));
+    let page = source.page(&Query { account, kind, from, until, order, after, limit })?;
+    let row = |(place, record): &(Place, ResultRecord)| TransactionRow::new(&source.genesis, *place, record);
+    Ok(HistoryRow {
+        name: account.map(|account| account.to_string()),
+        kind: kind.map(|kind| kind.to_string()),
+        transactions: page.rows.iter().map(row).collect(),
+        next_after: page.next.map(|place| place.to_string()),
+        begins_after: source.begins_after()?.map(|slice| slice.to_text()),
+    })
 }
 
-/// Where a receipt stands, and when.
-#[derive(Clone, Copy)]
-struct At {
-    slice: SliceRef,
-    number: u32,
-    unix_ms: u64,
-}
-
-impl At {
-    fn place(&self) -> Place {
-        (self.slice.height.slot.0, self.slice.height.index, self.number)
+/// The first slot that starts at that moment or later; the first of all where none is named.
+fn slot_of(genesis: &Genesis, when: Option<When>) -> u64 {
+    match when {
+        None => 0,
+        Some(When::Slot(slot)) => slot,
+        Some(When::UnixMs(unix_ms)) => unix_ms.saturating_sub(genesis.time_ms).div_ceil(genesis.slot_ms.into()),
     }
-}
-
-type Visit<'a> = &'a mut dyn FnMut(At, &Receipt, Option<&Checked>) -> ControlFlow<()>;
-
-/// Shows each receipt of the chain, with its transaction if it is one's.
-fn walk(data: &Path, validator: usize, visit: Visit<'_>) -> Result<(), DevnetError> {
-    let (genesis, mut log) = open_log(data, validator)?;
-    walk_results(&genesis, &mut log, &mut |results| {
-        let slice = results.slice.reference();
-        let unix_ms = genesis.slot_start_ms(slice.height.slot);
-        let due = results.due.iter().map(|receipt| (receipt, None));
-        let own = results.receipts.iter().zip(results.transactions.iter().map(Some));
-        for (number, (receipt, checked)) in due.chain(own).enumerate() {
-            visit(At { slice, number: number as u32, unix_ms }, receipt, checked)?;
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
-}
-
-/// Whether a transaction is part of an account's history.
-fn concerns(name: AccountName, receipt: &Receipt, checked: Option<&Checked>) -> bool {
-    let is_named = |event: &Event| {
-        // Names stand in events with their lengths before them.
-        let bytes = name.to_bytes();
-        event.data.windows(bytes.len()).any(|window| window == bytes)
-    };
-    let stands_behind = |checked: &Checked| {
-        let body = &checked.transaction().body;
-        body.payer == name || body.authorisations.iter().any(|named| named.account == name)
-    };
-    checked.is_some_and(stands_behind) || receipt.events.iter().any(is_named)
 }
 
 impl TransactionRow {
-    fn new(at: At, receipt: &Receipt, checked: Option<&Checked>) -> Self {
-        Self::of(at.place(), at.unix_ms, receipt, checked.map(|checked| &checked.transaction().body))
+    fn new(genesis: &Genesis, place: Place, record: &ResultRecord) -> Self {
+        Self::at(place, genesis.slot_start_ms(Slot(place.slot)), record)
     }
 
     /// The receipt that stands there, with what its transaction asked for, if that is known.
-    pub(crate) fn of(
-        (slot, slice, number): Place,
-        unix_ms: u64,
-        receipt: &Receipt,
-        body: Option<&TransactionBody>,
-    ) -> Self {
-        let word = |action: &Action| format!("{}/{}", action.contract, action.action);
-        let reason = match receipt.outcome {
+    pub(crate) fn of(place: Place, unix_ms: u64, receipt: &Receipt, body: Option<&TransactionBody>) -> Self {
+        let record = ResultRecord::of(receipt, body);
+        Self::at(place, unix_ms, &record)
+    }
+
+    fn at(place: Place, unix_ms: u64, record: &ResultRecord) -> Self {
+        let reason = match record.outcome {
             Outcome::Applied => None,
             Outcome::Failed(reason) => Some(reason.to_string()),
         };
         Self {
-            id: receipt.transaction.to_hex(),
-            slot,
-            slice,
-            number,
+            id: record.id.to_hex(),
+            slot: place.slot,
+            slice: place.slice,
+            number: place.number,
             unix_ms,
-            payer: body.map(|body| body.payer.to_string()),
-            actions: body.map(|body| body.actions.iter().map(word).collect()).unwrap_or_default(),
+            payer: record.payer.map(|payer| payer.to_string()),
+            actions: record.actions.iter().map(Kind::to_string).collect(),
             applied: reason.is_none(),
             reason,
-            fee: receipt.fee.0,
-            units: receipt.units,
-            events: receipt.events.iter().map(EventRow::new).collect(),
+            fee: record.fee.0,
+            units: record.units,
+            events: record.events.iter().map(EventRow::new).collect(),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod audit;
 mod byzantine;
 pub mod chain_view;
 pub mod history;
+pub mod index;
 pub mod plan;
 pub mod producers;
 pub mod proof;

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use hpb_base::limits::PROOF_LEN_MAX;
 use hpb_consensus::proof::Signed;
+use hpb_ledger::history::Place;
 use hpb_node::core::{ProvingError, WantedProof, prove};
 use hpb_node::proof::{ContentProof, ProofFileError};
-use hpb_types::{Genesis, Hash, SliceRef};
+use hpb_types::{Genesis, Hash, Height, SliceRef};
 use serde::{Deserialize, Serialize};
 
 use crate::chain_view::open_log;
@@ -200,7 +201,8 @@ fn judge(proof: &ContentProof, genesis: &Genesis, id: Option<Hash>) -> Result<Pr
     }
     let slice = proven.certified.slice;
     let transaction = receipt.map(|receipt| {
-        let place = (slice.height.slot.0, slice.height.index, receipt.place.index);
+        let Height { slot, index } = slice.height;
+        let place = Place { slot: slot.0, slice: index, number: receipt.place.index };
         TransactionRow::of(place, proven.unix_ms, &receipt.receipt, proof.claim.transaction())
     });
     let quorum =

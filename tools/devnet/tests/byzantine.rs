@@ -34,6 +34,7 @@ fn arguments(validators: usize, byzantine: usize) -> Arguments {
         seed: 7,
         network: Network::Wire,
         checkpoint: None,
+        keeps_index: true,
     }
 }
 

@@ -31,6 +31,7 @@ fn arguments() -> Arguments {
         workload: None,
         data: None,
         checkpoint: None,
+        keeps_index: true,
         report: PathBuf::from("never written"),
         capture: None,
         seed: 5,

@@ -61,6 +61,42 @@ impl Date {
     }
 }
 
+/// A moment given as RFC 3339 has it, in UTC, in milliseconds since 1970: `2027-01-31T12:00:00Z`, with up to three decimals
+/// of the second. A day alone is its beginning.
+///
+/// # Errors
+/// A text that is no such moment: other zones than UTC are none, nor are leap seconds.
+pub fn moment_ms(text: &str) -> Result<u64, MomentError> {
+    let Some((date, rest)) = text.split_once(['T', 't', ' ']) else {
+        return text.parse().map(Date::unix_ms).map_err(|_| MomentError);
+    };
+    let date: Date = date.parse().map_err(|_| MomentError)?;
+    let zones = ["Z", "z", "+00:00", "-00:00"];
+    let time = zones.iter().find_map(|zone| rest.strip_suffix(zone)).ok_or(MomentError)?;
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = clock.split(':').collect();
+    let [hour, minute, second] = parts[..] else { return Err(MomentError) };
+    if ![hour, minute, second].iter().all(|part| part.len() == 2 && digits(part)) {
+        return Err(MomentError);
+    }
+    if !digits(fraction) || !(1..=3).contains(&fraction.len()) {
+        return Err(MomentError);
+    }
+    let number = |part: &str| part.parse::<u64>().map_err(|_| MomentError);
+    let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return Err(MomentError);
+    }
+    let fraction_ms = number(&format!("{fraction:0<3}"))?;
+    Ok(date.unix_ms() + ((hour * 60 + minute) * 60 + second) * 1_000 + fraction_ms)
+}
+
+/// A text that is no moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a moment is YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ, in UTC")]
+pub struct MomentError;
+
 fn is_leap(year: u16) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
@@ -144,6 +180,37 @@ mod tests {
             "２027-01-01",
         ] {
             assert_eq!(text.parse::<Date>(), Err(DateError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_day_or_a_time_of_it_in_utc() {
+        // `date -u -d TIME +%s`.
+        for (text, unix_ms) in [
+            ("2027-01-01", 1_798_761_600_000),
+            ("2027-01-01T00:00:00Z", 1_798_761_600_000),
+            ("2027-01-01t23:59:59z", 1_798_847_999_000),
+            ("2027-01-01 12:34:56.7+00:00", 1_798_806_896_700),
+            ("2027-01-01T12:34:56.789Z", 1_798_806_896_789),
+        ] {
+            assert_eq!(moment_ms(text), Ok(unix_ms), "{text}");
+        }
+        for text in [
+            "",
+            "noon",
+            "2027-01-01T",
+            "2027-01-01T12:34Z",
+            "2027-01-01T12:34:56",
+            "2027-01-01T12:34:56+01:00",
+            "2027-01-01T24:00:00Z",
+            "2027-01-01T12:60:00Z",
+            "2027-01-01T12:34:60Z",
+            "2027-01-01T+1:34:56Z",
+            "2027-01-01T12:34:56.Z",
+            "2027-01-01T12:34:56.1234Z",
+            "2027-02-29T12:34:56Z",
+        ] {
+            assert_eq!(moment_ms(text), Err(MomentError), "{text}");
         }
     }
 

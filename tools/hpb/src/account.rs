@@ -1,8 +1,8 @@
 //! `hpb account`: accounts of a devnet's chain.
 
-use hpb_devnet::accounts::{explain, read};
+use hpb_devnet::accounts::{explain, list, read};
 use hpb_devnet::chain_view::ChainView;
-use hpb_devnet::history::history;
+use hpb_devnet::history::{Asked, history};
 use hpb_ledger::account::{OWNER, Parent, Permission};
 use hpb_ledger::authority::Standing;
 use hpb_ledger::authority::delegation::{Bound, Policy, Role};
@@ -18,7 +18,7 @@ use crate::command_line::{Account, PolicyOptions};
 use crate::failure::Failure;
 use crate::producer::print_json;
 use crate::send::{send, view};
-use crate::transaction::look_alike_of;
+use crate::transaction::{asked_of, look_alike_of};
 
 pub(crate) fn run(what: Account) -> Result<(), Failure> {
     match what {
@@ -71,9 +71,14 @@ pub(crate) fn run(what: Account) -> Result<(), Failure> {
             }
             send(&sending, &view, account, actions)
         }
-        Account::History { name, after, limit, source } => {
-            let history = history(&source.data, source.validator, name, after, limit).map_err(Failure::input)?;
+        Account::History { name, kind, part, source } => {
+            let asked = Asked { account: Some(name), kind, ..asked_of(&part) };
+            let history = history(&source.data, source.validator, &asked).map_err(Failure::input)?;
             if source.json { print_json(&history) } else { print(&history.detail()) }
+        }
+        Account::List { prefix, after, limit, source } => {
+            let accounts = list(&source.data, source.validator, &prefix, after, limit).map_err(Failure::input)?;
+            if source.json { print_json(&accounts) } else { print(&accounts.detail()) }
         }
     }
 }

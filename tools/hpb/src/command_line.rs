@@ -2,6 +2,7 @@
 
 mod account;
 mod bench;
+mod block;
 mod card;
 mod key;
 mod ledger;
@@ -23,6 +24,7 @@ use hpb_types::SliceRef;
 
 pub(crate) use account::{Account, PolicyOptions};
 pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
+pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
 pub(crate) use ledger::LedgerVerb;
@@ -58,6 +60,15 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Tell which blocks a devnet's chain has, and what is in them
+    ///
+    /// Reads what one validator's data folder holds (`hpb devnet --data`): all that is final, or, while the devnet runs, what
+    /// was committed last, a few seconds old. From the index that the validator keeps; without one the chain is executed from
+    /// its genesis.
+    Block {
+        #[command(subcommand)]
+        what: Block,
+    },
     /// Make an account of a devnet's chain, change who may act for it, tell what it holds and did
     ///
     /// Reads the state that one validator's data folder holds (`hpb devnet --data`): all that is final, or, while the
@@ -81,7 +92,7 @@ pub(crate) enum Verb {
     },
     /// Look through what a devnet's validators have on their disks, and carry a chain from disk to disk
     ///
-    /// Nothing that is there is changed. A folder that a run holds is refused: it can be read when the run has ended.
+    /// Nothing that is there is changed but by `index`. A folder that a run holds is refused: it can be read when the run has ended.
     Ledger {
         #[command(subcommand)]
         what: LedgerVerb,
@@ -217,6 +228,11 @@ pub(crate) struct Devnet {
     /// Write the id of each transaction that is told final to this open descriptor, a line each
     #[arg(long, value_name = "FD", conflicts_with = "virtual_time")]
     pub(crate) final_fd: Option<i32>,
+
+    /// Keep no index of what became final: `hpb tx show`, `hpb account history` and others then execute the chain anew, until
+    /// a run without this option, or `hpb ledger index`, makes one
+    #[arg(long)]
+    pub(crate) no_index: bool,
 
     /// Run on virtual time from the seed, and print a hash over all that the machines were told and said
     #[arg(long = "virtual")]

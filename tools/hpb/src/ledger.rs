@@ -1,8 +1,9 @@
-//! `hpb ledger`: a chain's data as a devnet has left it: `verify`, `export`, `import`,
-//! `snapshot`, `restore`, `prune`.
+//! `hpb ledger`: a chain's data as a devnet has left it: `verify`, `index`, `export`, `import`, `snapshot`, `restore`,
+//! `prune`.
 
 use hpb_devnet::archive::{TransferError, TransferRow, export, import};
 use hpb_devnet::audit::verify;
+use hpb_devnet::index::{IndexRow, index};
 use hpb_devnet::prune::{PruneRow, prune};
 use hpb_devnet::snapshot::{SnapshotRow, restore, snapshot};
 use serde::Serialize;
@@ -21,6 +22,10 @@ pub(crate) fn run(what: LedgerVerb) -> Result<(), Failure> {
                 None => Ok(()),
                 Some(fault) => Err(Failure::work(format_args!("{}: {}", fault.validator, fault.what))),
             }
+        }
+        LedgerVerb::Index { data, validator, json } => {
+            let rows = index(&data, validator).map_err(Failure::input)?;
+            if json { print_json(&rows) } else { print(&rows.iter().map(IndexRow::detail).collect::<String>()) }
         }
         LedgerVerb::Export { data, validator, to, json } => show(export(&data, validator, &to), json),
         LedgerVerb::Import { from, data, validator, json } => show(import(&from, &data, validator), json),

@@ -6,6 +6,7 @@
 
 mod account;
 mod bench;
+mod block;
 mod card;
 mod command_line;
 mod devnet;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let done = match CommandLine::try_parse() {
         Ok(CommandLine { verb: Verb::Account { what } }) => account::run(what),
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
+        Ok(CommandLine { verb: Verb::Block { what } }) => block::run(what),
         Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
         Ok(CommandLine { verb: Verb::Completion { shell } }) => completion(shell),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use hpb_base::UnixMillis;
 use hpb_client::look_alike;
 use hpb_devnet::chain_view::ChainView;
-use hpb_devnet::history::{ProposalRow, proposals, transaction};
+use hpb_devnet::history::{Asked, ProposalRow, history, proposals, transaction};
 use hpb_devnet::proof;
 use hpb_ledger::account::ACTIVE;
+use hpb_ledger::history::Order;
 use hpb_ledger::system::{
     ApproveArguments, ProposalArguments, Terms, approve_action, cancel_action, execute_action, propose_action,
     withdraw_action,
@@ -17,7 +18,7 @@ use hpb_node::runtime::Clock;
 use hpb_types::{AccountName, Action, Authorisation, Hash};
 
 use crate::bench::print;
-use crate::command_line::{Act, Proposed, Sending, Tx};
+use crate::command_line::{Act, Part, Proposed, Sending, Tx};
 use crate::failure::Failure;
 use crate::genesis::read_any;
 use crate::producer::print_json;
@@ -49,6 +50,11 @@ pub(crate) fn run(what: Tx) -> Result<(), Failure> {
             let row = proof::check(&file, &read_any(&genesis)?, id).map_err(Failure::input)?;
             if json { print_json(&row) } else { print(&row.detail()) }?;
             row.fault.map_or(Ok(()), |fault| Err(Failure::work(format_args!("{}: {fault}", file.display()))))
+        }
+        Tx::List { kind, part, source } => {
+            let asked = Asked { kind, ..asked_of(&part) };
+            let history = history(&source.data, source.validator, &asked).map_err(Failure::input)?;
+            if source.json { print_json(&history) } else { print(&history.detail()) }
         }
         Tx::Propose { what, authorisations, asked, delay_s, hours, deed_fee_max, sending, act } => {
             let view = view(&sending)?;
@@ -83,6 +89,13 @@ pub(crate) fn run(what: Tx) -> Result<(), Failure> {
             print(&if text.is_empty() { format!("{proposer} proposes nothing\n") } else { text.join("\n") })
         }
     }
+}
+
+/// That part of everybody's history.
+pub(crate) fn asked_of(part: &Part) -> Asked {
+    let Part { from, until, newest, after, limit } = *part;
+    let order = if newest { Order::NewestFirst } else { Order::OldestFirst };
+    Asked { from, until, order, after, limit, ..Asked::default() }
 }
 
 fn active_of(account: AccountName) -> Authorisation {

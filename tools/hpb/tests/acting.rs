@@ -4,12 +4,16 @@
 
 mod common;
 
+use std::fs;
 use std::process::Command;
 
 use common::{Ended, HPB, Place, Running, ended, refused, succeeded};
 use hpb_devnet::accounts::{AccountRow, ExplainedRow};
 use hpb_devnet::history::{HistoryRow, ProposalRow, TransactionRow};
 use hpb_devnet::proof::{CheckedRow, MadeRow};
+use hpb_ledger::folder::DataFolder;
+use hpb_ledger::history::{HistoryRead as _, HistoryStore as _};
+use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_types::{Canonical as _, Genesis};
 use serde_json::Value;
 
@@ -266,8 +270,57 @@ fn looked_back(place: &Place, id: &str) {
     assert_eq!(paged, all.transactions);
     let text = succeeded(&mut on(&["account", "history", "carol"])).out;
     assert_eq!(text.lines().count(), all.transactions.len() + 1, "{text}");
+    asked_with_and_without_an_index(place, id, &on);
     let refusal = refused(&mut on(&["tx", "send", "transfer", "alice", "bob", "0.1", "--key", "alice-new.key"]));
     assert!(refusal.contains("no devnet is running"), "{refusal}");
+}
+
+/// Everything that can be asked of the past is answered alike by the index and by executing the chain again.
+fn asked_with_and_without_an_index(place: &Place, id: &str, on: &dyn Fn(&[&str]) -> Command) {
+    let told = |words: &[&str]| succeeded(&mut on(words)).out;
+    let shown: TransactionRow = serde_json::from_str(&told(&["tx", "show", id, "--json"])).unwrap();
+    let (slot, last) = (shown.slot.to_string(), (shown.slot + 1).to_string());
+    let moment = told(&["block", "show", &slot]);
+    assert!(moment.contains("validator-") && moment.contains("signatures"), "{moment}");
+    let questions: [&[&str]; 11] = [
+        &["tx", "show", id],
+        &["account", "history", "carol"],
+        &["account", "history", "carol", "--newest", "--limit", "3"],
+        &["account", "history", "alice", "--kind", "token/transfer", "--from", &slot, "--until", &last],
+        &["account", "history", "validator-0", "--kind", "system/create", "--json"],
+        &["tx", "list", "--kind", "system/created"],
+        &["tx", "list", "--until", &slot, "--limit", "20", "--json"],
+        &["tx", "list", "--newest", "--limit", "20"],
+        &["tx", "list", "--from", "2020-01-01T00:00:00Z", "--limit", "20"],
+        &["block", "show", &slot, "--limit", "3"],
+        &["block", "list", "--limit", "3", "--after", "1", "--json"],
+    ];
+    let ask = || questions.map(told);
+    let indexed = ask();
+    assert!(indexed[1].lines().count() >= 5 && indexed[4].contains("system/create"), "{indexed:?}");
+    assert_eq!(indexed[5].lines().count(), 4 + 1, "alice, bob, carol, the club: {}", indexed[5]);
+    assert!(told(&["account", "history", "carol", "--until", "2020-01-01"]).starts_with("0 transactions"));
+    assert_eq!(told(&["account", "list", "--prefix", "validator-", "--limit", "1"]).lines().count(), 2);
+    let after = told(&["account", "list", "--prefix", "validator-", "--after", "validator-0"]);
+    assert!(after.starts_with("validator-1 ") && after.ends_with(" accounts\n"), "{after}");
+    assert!(refused(&mut on(&["block", "show", "99999999"])).contains("no final block"));
+
+    // As if the index had been off since genesis.
+    let data = place.path().join("data");
+    let genesis = Genesis::from_bytes(&fs::read(data.join("genesis")).unwrap()).unwrap();
+    let folder = DataFolder::open(&data.join("validator-0")).unwrap();
+    let mut store = LmdbStore::open(&folder, &genesis.chain_id(), LmdbOptions::default()).unwrap();
+    let rows = store.rows_count().unwrap();
+    store.begin_history(genesis.genesis_slice()).unwrap();
+    drop((store, folder));
+    assert_eq!(ask(), indexed, "executed again");
+    let made = told(&["ledger", "index", "--validator", "0"]);
+    assert!(made.contains("ok  validator-0: ") && made.contains(" rows, up to "), "{made}");
+    assert_eq!(ask(), indexed, "of an index that was made anew");
+    let row: Value = serde_json::from_str(&told(&["ledger", "index", "--validator", "0", "--json"])).unwrap();
+    assert_eq!(row[0]["rows"], rows, "as many rows as were kept while the devnet ran");
+    let verified = told(&["ledger", "verify"]);
+    assert_eq!(verified.matches("index at ").count() - verified.matches("index at none").count(), 4, "{verified}");
 }
 
 #[test]
@@ -287,6 +340,13 @@ fn what_is_no_command_is_refused_in_a_line() {
         (&["account", "set", "alice", "trade"], "--to"),
         (&["account", "link", "alice", "pays", "--to", "bob", "--week", "someday"], "mon-fri/09:00-17:00"),
         (&["account", "history", "alice", "--after", "7"], "SLOT.SLICE.NUMBER"),
+        (&["tx", "list", "--kind", "token"], "CONTRACT/ACTION"),
+        (&["tx", "list", "--from", "noon"], "YYYY-MM-DDTHH:MM:SSZ"),
+        (&["tx", "list", "--limit", "0"], "0 is not in 1..=10000"),
+        (&["account", "list", "--prefix", "Al"], "no name begins with `Al`"),
+        (&["block", "show", "first"], "SLOT"),
+        (&["block", "list"], "report/chain"),
+        (&["ledger", "index"], "report/chain"),
         (&["tx", "propose", "alice", "rent", "transfer", "club", "carol", "1"], "--ask"),
     ] {
         assert!(verb(words).contains(says), "{words:?}: {}", verb(words));

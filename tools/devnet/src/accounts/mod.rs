@@ -7,6 +7,7 @@ mod text;
 
 use std::path::Path;
 
+use hpb_base::limits::HISTORY_PAGE_MAX;
 use hpb_ledger::account::{Parent, Permission};
 use hpb_ledger::authority::Standing;
 use hpb_ledger::authority::delegation::{ActionPattern, Bound, Delegation, Policy};
@@ -183,6 +184,65 @@ pub struct FoundRow {
     pub why: String,
     /// What an account's permission came to, where it was looked at.
     pub account: Option<Box<ExplainedRow>>,
+}
+
+/// A page of the chain's accounts, by name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AccountsRow {
+    /// The chain, in hexadecimal digits.
+    pub chain: String,
+    /// The final slice's slot.
+    pub slot: u64,
+    /// Its index there.
+    pub index: u32,
+    /// The accounts, ascending by name.
+    pub accounts: Vec<ListedRow>,
+    /// The name after which the next page begins; none where this is the last one.
+    pub next_after: Option<String>,
+}
+
+/// An account among others.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListedRow {
+    /// Its name.
+    pub name: String,
+    /// What it holds, in the smallest unit.
+    #[serde(with = "decimal")]
+    pub balance: u128,
+}
+
+/// The first accounts by name whose names begin with `prefix` and come after `after`: `limit` at most. A name that is made
+/// between two pages is in the second one if it comes after the first one's last; none is told twice.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn list(
+    data: &Path,
+    validator: usize,
+    prefix: &str,
+    after: Option<AccountName>,
+    limit: usize,
+) -> Result<AccountsRow, DevnetError> {
+    let ChainView { genesis, ledger, .. } = ChainView::open(data, validator)?;
+    let at = ledger.final_slice();
+    let limit = limit.min(HISTORY_PAGE_MAX);
+    let mut names = ledger.account_names(prefix, after, limit.saturating_add(1))?;
+    let is_more = names.len() > limit;
+    names.truncate(limit);
+    let mut accounts = Vec::with_capacity(names.len());
+    for name in &names {
+        // One that is newer than the slice that is looked at is left to the next page that is asked for.
+        if let Some(account) = ledger.account(&at.id, *name)? {
+            accounts.push(ListedRow { name: name.to_string(), balance: account.balance.0 });
+        }
+    }
+    Ok(AccountsRow {
+        chain: genesis.chain_id().0.to_hex(),
+        slot: at.height.slot.0,
+        index: at.height.index,
+        accounts,
+        next_after: names.last().filter(|_| is_more).map(AccountName::to_string),
+    })
 }
 
 /// Reads an account of the final state that validator `validator` has left in a devnet's data folder; `None` if it does

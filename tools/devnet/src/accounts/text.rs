@@ -3,10 +3,26 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use super::{AccountRow, ExplainedRow, PartOf, PartRow, PolicyRow, WindowRow};
+use super::{AccountRow, AccountsRow, ExplainedRow, PartOf, PartRow, PolicyRow, WindowRow};
 use crate::report::format::{counted, millis, tokens, utc};
 
 const LABEL_WIDTH: usize = 10;
+
+impl AccountsRow {
+    /// A line an account.
+    pub fn detail(&self) -> String {
+        let mut text = String::new();
+        for account in &self.accounts {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{:<32} {} tokens", account.name, tokens(account.balance));
+        }
+        let _ = match &self.next_after {
+            Some(name) => writeln!(text, "more: --after {name}"),
+            None => writeln!(text, "{}", counted(self.accounts.len() as u64, "account")),
+        };
+        text
+    }
+}
 
 impl AccountRow {
     /// The account, a line for each of its facts.

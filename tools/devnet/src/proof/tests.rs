@@ -35,6 +35,7 @@ fn proofs(validators: usize, byzantine: usize, engine: EngineKind) -> (Genesis, 
         seed: 7,
         network: Network::Wire,
         checkpoint: None,
+        keeps_index: true,
     };
     let prepared = arguments.prepare().unwrap();
     let plan = arguments.plan(&prepared, WALL_AT_ZERO.0 + 1_500).unwrap();

@@ -9,7 +9,7 @@ use hpb_ledger::chainlog::{ChainLog, LogOptions};
 use hpb_ledger::folder::{DataFolder, sync_folder};
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
-use hpb_node::core::Recovered;
+use hpb_node::core::{Indexed, Kept, Recovered, keep_index};
 use hpb_node::runtime::Clock;
 use hpb_node::runtime::log::{LogIo, log_folder};
 use hpb_node::workers::LocalSocket;
@@ -17,6 +17,7 @@ use hpb_types::{AccountName, Amount, Canonical, Genesis, SliceRef};
 
 use super::{Arguments, DevnetError, Prepared};
 use crate::plan::{EngineKind, Plan};
+use crate::report::format::counted;
 use crate::terminals::{party_keys, transfer_fee_max};
 
 const SOCKET_FILE: &str = "node.sock";
@@ -29,6 +30,7 @@ const DRAFT_FILE: &str = "genesis.draft";
 pub(super) struct RunFolder {
     pub(super) path: PathBuf,
     temporary: bool,
+    keeps_index: bool,
 }
 
 /// One validator's disk, held by whoever reads it after a run.
@@ -52,7 +54,7 @@ impl RunFolder {
             None => (arguments.report.join(format!("data-{}", std::process::id())), true),
         };
         fs::create_dir_all(&path).map_err(failed("creating", &path))?;
-        Ok(Self { path, temporary })
+        Ok(Self { path, temporary, keeps_index: arguments.keeps_index })
     }
 
     /// The genesis that an earlier run wrote down, if it fits the arguments, and whether its chain has not begun: that
@@ -140,7 +142,8 @@ impl RunFolder {
     ) -> Result<Opened, DevnetError> {
         let name = plan.validators[index].name;
         let folder = DataFolder::open(&self.path.join(name.as_str()))?;
-        let store = LmdbStore::open(&folder, &plan.chain(), LmdbOptions::default())?;
+        let options = LmdbOptions { keeps_history: self.keeps_index, ..LmdbOptions::default() };
+        let store = LmdbStore::open(&folder, &plan.chain(), options)?;
         let mut segments: Box<dyn hpb_ledger::chainlog::LogFolder> =
             Box::new(log_folder(&folder.log_path(), log_io).map_err(failed("opening", &folder.log_path()))?);
         let ticks = || {
@@ -158,6 +161,9 @@ impl RunFolder {
             };
             ChainLog::create(segments, options, os_random()?, watermark, ticks())?
         };
+        if self.keeps_index {
+            say_kept(&name, keep_index(&plan.genesis, &mut log, &mut store.clone())?);
+        }
         let recovered =
             Recovered::read(&plan.genesis, store.clone(), &mut log, Some(&name))?.hold_to(checkpoint, &mut log)?;
         Ok(Opened { recovered, log, store })
@@ -175,6 +181,20 @@ impl RunFolder {
         LocalSocket::bind(&path)
             .inspect_err(|error| eprintln!("programs of this host can't reach {name} at {}: {error}", path.display()))
             .ok()
+    }
+}
+
+/// Says what it took to keep an index, if anything.
+fn say_kept(name: &AccountName, kept: Kept) {
+    match kept {
+        Kept::Made(Indexed { slices, transactions }) if slices > 0 => {
+            let (slices, transactions) = (counted(slices, "slice"), counted(transactions, "transaction"));
+            eprintln!("{name}: its index of history was off or damaged, and is made anew: {slices}, {transactions}");
+        }
+        Kept::BeginsAfter(slice) => {
+            eprintln!("{name}: its log lacks its beginning: its index of history begins after slice {slice}");
+        }
+        Kept::InStep | Kept::Made(_) => {}
     }
 }
 

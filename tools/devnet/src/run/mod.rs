@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use hpb_ledger::chainlog::LogError;
 use hpb_ledger::folder::FolderError;
+use hpb_ledger::history::HistoryError;
 use hpb_ledger::{ExecuteError, StoreError};
 use hpb_net::OpenError;
 use hpb_net::wire::WireError;
@@ -87,6 +88,8 @@ pub struct Arguments {
     pub network: Network,
     /// A slice that every validator's chain must hold; one whose log contradicts it does not start.
     pub checkpoint: Option<SliceRef>,
+    /// Whether the validators keep an index of history beside their states.
+    pub keeps_index: bool,
 }
 
 /// Why a devnet does not run.
@@ -134,6 +137,9 @@ pub enum DevnetError {
     /// The log.
     #[error(transparent)]
     Log(Box<LogError>),
+    /// The index of history.
+    #[error(transparent)]
+    History(Box<HistoryError>),
     /// What the disk holds does not fit together.
     #[error(transparent)]
     Recover(Box<RecoverError>),
@@ -186,6 +192,7 @@ macro_rules! boxed {
 
 boxed! {
     Workload(WorkloadError),
+    History(HistoryError),
     Plan(PlanError),
     Virtual(VirtualError),
     Store(StoreError),

@@ -1,13 +1,18 @@
 //! `hpb account`.
 
 use clap::{Args, Subcommand};
+use hpb_base::limits::HISTORY_PAGE_MAX;
 use hpb_ledger::account::Authority;
 use hpb_ledger::authority::delegation::{ActionPattern, Window};
+use hpb_ledger::history::Kind;
 use hpb_types::{AccountName, Amount, Authorisation, PermissionName, PublicKey};
 
 use super::ChainSource;
+use super::block::Part;
 use super::transaction::Sending;
-use super::values::{action_pattern, amount, authorisation, authority, public_key, time_ms, week};
+use super::values::{
+    action_pattern, amount, authorisation, authority, kind, name_prefix, public_key, time_ms, up_to, week,
+};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Account {
@@ -148,19 +153,44 @@ pub(crate) enum Account {
     },
     /// The transactions that an account paid for or that name it, in the chain's order
     ///
-    /// Executes the chain from its genesis.
-    #[command(after_help = "Example:\n  hpb account history alice --limit 20 --data chain")]
+    /// From the index that the validator keeps; without one the chain is executed from its genesis. A page goes on from a
+    /// place in the chain, so that what comes meanwhile is neither skipped nor told twice.
+    #[command(
+        after_help = "Examples:\n  hpb account history alice --limit 20 --data chain\n  hpb account history alice \
+                            --kind token/transfer --from 2027-01-31T12:00:00Z --newest --data chain\n  hpb account \
+                            history alice --after 1234.5.6 --data chain"
+    )]
     History {
         /// The account
         #[arg(value_name = "NAME")]
         name: AccountName,
 
-        /// Only after this place, as the last line of a page says it
-        #[arg(long, value_name = "SLOT.SLICE.NUMBER", value_parser = super::values::place)]
-        after: Option<(u64, u32, u32)>,
+        /// Only what was asked for or happened so
+        #[arg(long, value_name = "CONTRACT/ACTION", value_parser = kind)]
+        kind: Option<Kind>,
+
+        #[command(flatten)]
+        part: Part,
+
+        #[command(flatten)]
+        source: ChainSource,
+    },
+    /// The accounts by name, with what they hold
+    #[command(
+        after_help = "Examples:\n  hpb account list --prefix validator- --data chain\n  hpb account list --after \
+                            alice --limit 20 --data chain"
+    )]
+    List {
+        /// Only names that begin so
+        #[arg(long, value_name = "TEXT", value_parser = name_prefix, default_value = "", hide_default_value = true)]
+        prefix: String,
+
+        /// Only after this name, as the last line of a page says it
+        #[arg(long, value_name = "NAME")]
+        after: Option<AccountName>,
 
         /// As many at most
-        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = up_to(HISTORY_PAGE_MAX))]
         limit: usize,
 
         #[command(flatten)]

@@ -12,8 +12,8 @@ pub(crate) enum LedgerVerb {
     /// Of each validator's log: every segment and record by its checksum, every final slice by the chain's rules (its
     /// place, its producer, its signature, the certificate that it carries), every signature of its transactions. Each
     /// is executed again in memory, and must come to what it says; the store must hold, key by key, what that comes to
-    /// where it stands; no token may be made or lost; and the validators' chains must be one. Exit code 1 if something is
-    /// wrong.
+    /// where it stands; an index of history must say what each slice came to, row by row; no token may be made or lost; and
+    /// the validators' chains must be one. Exit code 1 if something is wrong.
     #[command(
         after_help = "Examples:\n  hpb ledger verify --data chain\n  hpb ledger verify --data chain/validator-2 \
                             --json\n  hpb devnet --data chain --final-fd 3 3>told && hpb ledger verify --data chain --told told"
@@ -31,6 +31,24 @@ pub(crate) enum LedgerVerb {
         /// looked through
         #[arg(long, value_name = "FILE")]
         told: Option<PathBuf>,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the index of history anew that `hpb tx`, `hpb block` and `hpb account history` are answered from
+    ///
+    /// Executes each validator's chain from its genesis. One that was off for a while (`hpb devnet --no-index`) is made anew
+    /// so, and one that is damaged.
+    #[command(after_help = "Examples:\n  hpb ledger index --data chain\n  hpb ledger index --data chain/validator-2")]
+    Index {
+        /// The data folder of a devnet that has ended, or that of one validator in it
+        #[arg(long, value_name = "DIR", default_value = "report/chain")]
+        data: PathBuf,
+
+        /// Whose index; all if none is named
+        #[arg(long, value_name = "N")]
+        validator: Option<usize>,
 
         /// Print JSON instead of text
         #[arg(long)]

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use hpb_ledger::history::Kind;
 use hpb_types::{AccountName, ActionName, Amount, Authorisation, Hash, PermissionName};
 
 use super::ChainSource;
-use super::values::{amount, authorisation, hash, hexadecimal};
+use super::block::Part;
+use super::values::{amount, authorisation, hash, hexadecimal, kind};
 
 /// How a transaction is signed, sent and followed.
 #[derive(Args, Clone, Debug)]
@@ -130,7 +132,7 @@ pub(crate) enum Tx {
     },
     /// Find a transaction in the chain: where it stands, what it cost and came to
     ///
-    /// Executes the chain from its genesis until it is found.
+    /// From the index that the validator keeps; without one the chain is executed from its genesis until it is found.
     #[command(after_help = "Example:\n  hpb tx show 7ada581a99e6e9bc8a1fa06fb3e7b95b54caf88473ffb3285562b940db4c4db9 \
                             --data chain")]
     Show {
@@ -183,6 +185,25 @@ pub(crate) enum Tx {
         /// Print JSON instead of text
         #[arg(long)]
         json: bool,
+    },
+    /// The transactions of the chain, of a kind or a time, in the chain's order
+    ///
+    /// From the index that the validator keeps; without one the chain is executed from its genesis. A page goes on from a
+    /// place in the chain, so that what comes meanwhile is neither skipped nor told twice.
+    #[command(
+        after_help = "Examples:\n  hpb tx list --kind token/transfer --newest --limit 20 --data chain\n  hpb tx list \
+                            --from 1000 --until 2000 --after 1234.5.6 --json --data chain"
+    )]
+    List {
+        /// Only what was asked for or happened so
+        #[arg(long, value_name = "CONTRACT/ACTION", value_parser = kind)]
+        kind: Option<Kind>,
+
+        #[command(flatten)]
+        part: Part,
+
+        #[command(flatten)]
+        source: ChainSource,
     },
     /// Propose that several people do something together, each approving at their own time
     #[command(after_help = "Example:\n  hpb tx propose alice rent --for club --ask alice --ask bob --key alice.key \

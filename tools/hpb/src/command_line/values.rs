@@ -5,12 +5,15 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 
 use clap::builder::RangedU64ValueParser;
+use hpb_devnet::history::When;
 use hpb_devnet::terminals::Pace;
-use hpb_genesis::date::Date;
+use hpb_genesis::date::{Date, moment_ms};
 use hpb_ledger::account::{Authority, WeightedAccount, WeightedKey, WeightedWait};
 use hpb_ledger::authority::delegation::{ActionPattern, Window};
+use hpb_ledger::history::{Kind, KindError, Place, PlaceError};
 use hpb_net::PortUrl;
 use hpb_toe::registers::Register;
+use hpb_types::name::NAME_LEN_MAX;
 use hpb_types::{AccountName, Amount, AmountError, Authorisation, Hash, PublicKey};
 
 /// The highest rate that can be asked for.
@@ -129,16 +132,31 @@ pub(super) fn week(text: &str) -> Result<Window, String> {
 }
 
 /// A place in the chain: slot, slice, the transaction's number in it.
-pub(super) fn place(text: &str) -> Result<(u64, u32, u32), String> {
-    let mut parts = text.split('.');
-    let mut part = || parts.next().map(str::parse::<u64>);
-    let place = match (part(), part(), part(), part()) {
-        (Some(Ok(slot)), Some(Ok(slice)), Some(Ok(number)), None) => {
-            u32::try_from(slice).ok().zip(u32::try_from(number).ok()).map(|(slice, number)| (slot, slice, number))
-        }
-        _ => None,
-    };
-    place.ok_or_else(|| format!("`{text}` is no place in the chain: SLOT.SLICE.NUMBER"))
+pub(super) fn place(text: &str) -> Result<Place, String> {
+    text.parse().map_err(|error: PlaceError| format!("`{text}` is none: {error}"))
+}
+
+/// A contract and a word of it.
+pub(super) fn kind(text: &str) -> Result<Kind, String> {
+    text.parse().map_err(|error: KindError| error.to_string())
+}
+
+/// A slot, or a moment.
+pub(super) fn when(text: &str) -> Result<When, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map(When::Slot).map_err(|error| format!("`{text}` is no slot: {error}"));
+    }
+    let moment = moment_ms(text).map(When::UnixMs);
+    moment.map_err(|error| format!("`{text}` is neither a slot's number nor a moment: {error}"))
+}
+
+/// The beginning of an account's name.
+pub(super) fn name_prefix(text: &str) -> Result<String, String> {
+    let is_of_a_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    if text.len() <= NAME_LEN_MAX && text.bytes().all(is_of_a_name) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("no name begins with `{text}`: names have a-z, 0-9, dot and dash, at most {NAME_LEN_MAX} of them"))
 }
 
 pub(super) fn rate(text: &str) -> Result<Pace, String> {
@@ -193,8 +211,16 @@ mod tests {
     fn other_words_are_what_they_say() {
         assert_eq!(hexadecimal("00ffA1"), Ok(vec![0, 255, 0xa1]));
         assert!(hexadecimal("0").is_err() && hexadecimal("0g").is_err());
-        assert_eq!(place("7.2.0"), Ok((7, 2, 0)));
+        assert_eq!(place("7.2.0"), Ok(Place { slot: 7, slice: 2, number: 0 }));
         assert!(place("7.2").is_err() && place("7.2.0.1").is_err() && place("7.-2.0").is_err());
+        assert_eq!(when("12"), Ok(When::Slot(12)));
+        assert_eq!(when("1970-01-02T00:00:01Z"), Ok(When::UnixMs(86_401_000)));
+        assert!(when("12:00").unwrap_err().contains("YYYY-MM-DDTHH:MM:SSZ") && when("").is_err());
+        assert!(when("99999999999999999999").unwrap_err().contains("no slot"));
+        assert_eq!(name_prefix("al"), Ok("al".to_owned()));
+        assert!(name_prefix("Al").is_err() && name_prefix(&"a".repeat(33)).is_err());
+        assert_eq!(kind("token/transfer").unwrap().to_string(), "token/transfer");
+        assert!(kind("token").unwrap_err().contains("CONTRACT/ACTION"));
         let token = "token".parse().unwrap();
         assert_eq!(action_pattern("token"), Ok((token, ActionPattern::Any)));
         assert_eq!(action_pattern("token/transfer"), Ok((token, ActionPattern::One("transfer".parse().unwrap()))));

@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 
 use hpb_base::limits::HISTORY_BUILD_BYTES;
 use hpb_ledger::chainlog::{ChainLog, Record};
-use hpb_ledger::history::{HistoryStore, SliceHeader, SliceResults};
+use hpb_ledger::history::{HistoryError, HistoryStore, SliceHeader, SliceResults};
 use hpb_ledger::{Checked, Ledger, MemoryStore, Store};
 use hpb_types::{Genesis, Receipt, Slice, SliceRef};
 
@@ -97,6 +97,41 @@ pub fn build_index<S: Store + HistoryStore>(
     } else {
         Err(RecoverError::StoreAhead { store: end, log: building.at })
     }
+}
+
+/// How a store comes to keep its index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// It was in step with the state.
+    InStep,
+    /// It was made anew from the log.
+    Made(Indexed),
+    /// The log lacks its beginning: it begins after this slice, where the state stands.
+    BeginsAfter(SliceRef),
+}
+
+/// Has `store` keep an index of history from where its state stands: as it is, where it is in step; else made anew from the
+/// log; else, where the log lacks its beginning, begun where the state stands. To be called before a ledger is opened on it.
+///
+/// # Errors
+/// An index of a newer format, which is left alone; those of [`build_index`].
+pub fn keep_index<S: Store + HistoryStore>(
+    genesis: &Genesis,
+    log: &mut ChainLog,
+    store: &mut S,
+) -> Result<Kept, RecoverError> {
+    match store.span() {
+        Err(HistoryError::Damaged(_)) => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) if store.keeps_history()? => return Ok(Kept::InStep),
+        Ok(_) => {}
+    }
+    if log.first_segment() == 1 {
+        return build_index(genesis, log, store).map(Kept::Made);
+    }
+    let from = store.final_point()?.map_or_else(|| genesis.genesis_slice(), |point| point.slice);
+    store.begin_history(from)?;
+    Ok(Kept::BeginsAfter(from))
 }
 
 struct Building {

@@ -43,7 +43,7 @@ use hpb_types::{
 
 pub use audit::{AuditError, Audited, Disk, Parted, Place, audit};
 pub use chain::context_of;
-pub use history::{Indexed, Results, build_index, walk_results};
+pub use history::{Indexed, Kept, Results, build_index, keep_index, walk_results};
 pub use import::{Import, Imported};
 pub(crate) use io::framed;
 pub use io::{Input, Outgoing, Output};

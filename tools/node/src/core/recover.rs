@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hpb_base::limits::FINAL_SLICES_KEPT_MAX;
 use hpb_consensus::{AnchorError, Memory, Office, Watermark};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record, WalkStep};
+use hpb_ledger::history::HistoryError;
 use hpb_ledger::parallel::Workers;
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, FinaliseError, InsertError, Ledger, OpenError, Store, StoreError};
@@ -71,6 +72,9 @@ pub enum RecoverError {
         /// Where the log begins.
         root: SliceRef,
     },
+    /// The index of history is one of a newer program.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The log is not one chain.
     #[error("the log is not one chain: {0}")]
     Anchor(#[from] AnchorError),

@@ -7,7 +7,7 @@ use hpb_ledger::history::{HistoryRead as _, HistoryStore as _, Order, Place, Que
 
 use super::*;
 use crate::core::audit::{AuditError, Audited, Disk, audit};
-use crate::core::{build_index, walk_results};
+use crate::core::{Indexed, Kept, build_index, keep_index, walk_results};
 
 /// The node that keeps an index.
 const KEEPER: usize = 2;
@@ -131,9 +131,11 @@ fn an_index_that_was_off_for_a_while_stops_and_is_made_anew() {
     assert!(!off.keeps_history().unwrap());
     let recovered = Recovered::read(genesis, off.clone(), &mut log, None).unwrap();
     assert!(!recovered.ledger().keeps_history(), "a hole is never made");
-    build_index(genesis, &mut log, &mut off).unwrap();
+    let kept = keep_index(genesis, &mut log, &mut off).unwrap();
+    assert!(matches!(kept, Kept::Made(Indexed { slices, .. }) if slices == all.len() as u64), "{kept:?}");
     assert!(off.keeps_history().unwrap());
     assert_eq!(rows(&off), whole);
+    assert_eq!(keep_index(genesis, &mut log, &mut off).unwrap(), Kept::InStep);
     assert!(Recovered::read(genesis, off, &mut log, None).unwrap().ledger().keeps_history());
 }
 
@@ -170,4 +172,42 @@ fn an_audit_holds_the_index_against_what_execution_comes_to() {
     all.push(beyond);
     let fault = audited(genesis, &folder, &with(&all)).unwrap_err();
     assert!(matches!(fault, AuditError::IndexedRows { .. }), "rows of no slice: {fault}");
+}
+
+#[test]
+fn where_the_log_lacks_its_beginning_an_index_begins_where_the_state_stands() {
+    let (genesis, folder, kept) = lived_through(1);
+    let mut log = opened(&genesis, &folder);
+    let all = walked(&genesis, &mut log);
+    let last = kept.span().unwrap().unwrap().to;
+    // A log of short segments, of which the first are gone.
+    let options = LogOptions { segment_len: 64 << 10, ..LogOptions::new(genesis.chain_id()) };
+    let mark = Watermark::never_confirmed(producer_name(KEEPER), genesis.genesis_slice());
+    let (mark, clock) = (WatermarkState::Known(mark), Box::new(|| Instant::ZERO));
+    let mut pruned = ChainLog::create(Box::new(MemoryFolder::new()), options, [1; 32], mark, clock).unwrap();
+    log.replay(None, &mut |entry| {
+        let mut batch = hpb_ledger::chainlog::LogBatch::new();
+        match entry.record {
+            hpb_ledger::chainlog::Record::Slice { slice, transactions } => {
+                batch.push_slice(&slice, &transactions).unwrap();
+            }
+            hpb_ledger::chainlog::Record::Final(reference) => {
+                batch.push_final(&reference).unwrap();
+            }
+            _ => return,
+        }
+        pruned.append(&batch).unwrap();
+    })
+    .unwrap();
+    assert!(pruned.prune(&last, hpb_ledger::chainlog::Keep::Segments(0)).unwrap() > 0);
+    let mut off = SharedStore::default();
+    Recovered::read(&genesis, off.clone(), &mut log, None).unwrap();
+    assert!(matches!(build_index(&genesis, &mut pruned, &mut off.clone()), Err(RecoverError::Log(_))));
+    assert_eq!(keep_index(&genesis, &mut pruned, &mut off).unwrap(), Kept::BeginsAfter(last));
+    assert!(off.keeps_history().unwrap());
+    // What was indexed before stays found though its block is gone.
+    let first = all.iter().flat_map(SliceResults::each).next().unwrap();
+    assert_eq!(by_id(&kept, &first.receipt.transaction).unwrap(), Some((first.place, first.record())));
+    assert_eq!(by_id(&off, &first.receipt.transaction).unwrap(), None);
+    assert_eq!(keep_index(&genesis, &mut pruned, &mut kept.clone()).unwrap(), Kept::InStep);
 }
