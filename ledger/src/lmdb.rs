@@ -1,4 +1,4 @@
-//! Final state in LMDB. The only file that knows LMDB.
+//! Final state in LMDB. Nothing but this file and `history` below it knows LMDB.
 //!
 //! One batch is one transaction, committed with a sync; the final point is in it. The environment is opened without
 //! `NOSYNC`, `NOMETASYNC`, `MAPASYNC` and `WRITEMAP`, all of which can break the tree at power loss (PROTOCOL.md,

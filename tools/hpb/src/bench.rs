@@ -146,7 +146,7 @@ fn run_sync(options: Sync) -> Result<(), Failure> {
 }
 
 fn run_ledger(options: Ledger) -> Result<(), Failure> {
-    let Ledger { transfers, mainnet, revm, repeats, folder, output } = options;
+    let Ledger { transfers, mainnet, revm, repeats, folder, index, output } = options;
     let mut command = format!("hpb bench ledger --transfers {transfers} --repeats {repeats}");
     if let Some(file) = &mainnet {
         let _ = write!(command, " --mainnet {}", file.display());
@@ -154,7 +154,10 @@ fn run_ledger(options: Ledger) -> Result<(), Failure> {
     if let Some(program) = &revm {
         let _ = write!(command, " --revm {}", program.display());
     }
-    let options = ledger::Options { transfers, mainnet, revm, repeats, folder };
+    if index {
+        command.push_str(" --index");
+    }
+    let options = ledger::Options { transfers, mainnet, revm, repeats, folder, keeps_index: index };
     put(&output, |progress| {
         let report = ledger::run(&options, command, progress).map_err(|error| match error {
             LedgerError::Revm(RevmError::Missing { .. }) => Failure::input(error),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use hpb_ledger::folder::DataFolder;
+use hpb_ledger::history::{Proof, SliceHeader, SliceResults};
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
 use hpb_ledger::{Checked, FinalBatch, Ledger, SliceContext, Store};
 use hpb_node::runtime::Crew;
@@ -143,7 +144,13 @@ impl<S: Store + Clone> Chain<S> {
         let place = [&height.slot.0.to_le_bytes()[..], &height.index.to_le_bytes()[..]];
         let reference = SliceRef { height, id: Hash::of_parts("bench ledger slice", &place) };
         self.ledger.insert(reference, self.tip.id, executed)?;
-        self.ledger.finalise(&reference.id)?;
+        let finalised = self.ledger.finalise(&reference.id)?;
+        if self.ledger.keeps_history() {
+            let proof = Proof { source: Height::default(), target: above, signatures: 0 };
+            let header = SliceHeader { reference, parent: self.tip.id, producer: context.producer, proof };
+            let receipts = finalised.slices.into_iter().flat_map(|slice| slice.receipts).collect();
+            self.ledger.remember(SliceResults { header, transactions: transactions.to_vec(), receipts });
+        }
         self.tip = reference;
         Ok(())
     }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use hpb_devnet::workload::WorkloadError;
 use hpb_ledger::folder::FolderError;
+use hpb_ledger::history::HistoryStore as _;
 use hpb_ledger::{Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, SharedStore, StoreError};
 use hpb_types::NameError;
 
@@ -52,6 +53,8 @@ pub struct Options {
     pub repeats: usize,
     /// Where stores are made and removed again: its disk is what commits are measured on.
     pub folder: PathBuf,
+    /// Whether the stores keep an index of history.
+    pub keeps_index: bool,
 }
 
 /// Why there are no figures.
@@ -136,7 +139,7 @@ pub fn run(options: &Options, command: String, progress: &mut (dyn FnMut(&str) +
     for repeat in 1..=options.repeats {
         for bench in &mut benches {
             progress(&format!("{}, {repeat} of {}", bench.name, options.repeats));
-            bench.measure(&options.folder)?;
+            bench.measure(&options.folder, options.keeps_index)?;
         }
     }
     Ok(Report::new(command, options, count, benches, &conditions))
@@ -198,11 +201,14 @@ impl Bench {
     }
 
     /// Every way once, each from a genesis of its own; LMDB with what the last of them committed; what runs in memory.
-    fn measure(&mut self, folder: &Path) -> Result<(), LedgerError> {
+    fn measure(&mut self, folder: &Path, keeps_index: bool) -> Result<(), LedgerError> {
         let mut batches = Vec::new();
         for (way, took_s) in &mut self.took_s {
             let place = temporary(PREFIX, folder)?;
-            let store = open_store(&self.signed.genesis, place.path())?;
+            let mut store = open_store(&self.signed.genesis, place.path())?;
+            if keeps_index {
+                store.begin_history(self.signed.genesis.genesis_slice())?;
+            }
             let (mut chain, _) = Chain::at_genesis(&self.signed.genesis, store, way.workers)?;
             if way.work == Work::Executed {
                 chain = chain.without_roots();

@@ -211,6 +211,9 @@ impl Report {
             "slices of {SLICE_TRANSFERS} transfers, {COMMIT_SLICES} of them a commit; stores lie in {}",
             options.folder.display()
         ));
+        if options.keeps_index {
+            notes.push("the stores keep an index of history (--index), LMDB by itself does not".to_owned());
+        }
         notes.extend(conditions.notes());
         Self {
             schema_version: SCHEMA_VERSION,

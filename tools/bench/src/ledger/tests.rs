@@ -9,7 +9,7 @@ use super::*;
 const ANSWER: &str = r#"{"transfers":2048,"seconds":0.25,"revm":"43.0.0"}"#;
 
 fn options(folder: &Path) -> Options {
-    Options { transfers: 2_000, mainnet: None, revm: None, repeats: 1, folder: folder.to_owned() }
+    Options { transfers: 2_000, mainnet: None, revm: None, repeats: 1, folder: folder.to_owned(), keeps_index: false }
 }
 
 /// A shell script with this body. Another process writes the file that is run: a thread of this one may start a program
@@ -32,7 +32,7 @@ fn all_ways_of_a_small_run_have_figures() {
     let rows = "1,0,0x00000000000000000000000000000000000000aa,0x00000000000000000000000000000000000000bb,5,21000,0\n";
     let file = folder.path().join("transfers.csv");
     fs::write(&file, format!("block,index,from,to,value_wei,gas_limit,input_bytes\n{rows}")).unwrap();
-    let options = Options { mainnet: Some(file), ..options(folder.path()) };
+    let options = Options { mainnet: Some(file), keeps_index: true, ..options(folder.path()) };
     let report = run(&options, "x".into(), &mut |_| {}).unwrap();
     assert_eq!(report.loads.len(), 2);
     for load in &report.loads {

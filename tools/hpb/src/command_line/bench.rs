@@ -215,6 +215,10 @@ pub(crate) struct Ledger {
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub(crate) folder: PathBuf,
 
+    /// Keep an index of history in every store, as a node does unless it is told not to
+    #[arg(long)]
+    pub(crate) index: bool,
+
     #[command(flatten)]
     pub(crate) output: Output,
 }
