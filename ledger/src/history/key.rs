@@ -15,8 +15,10 @@
 //! A place is slot u64, slice u32, number u32: 16 bytes.
 
 use core::fmt;
+use core::ops::Deref;
 use core::str::FromStr;
 
+use hpb_types::name::NAME_LEN_MAX;
 use hpb_types::{AccountName, Hash, Height};
 
 use super::record::Kind;
@@ -103,60 +105,91 @@ impl FromStr for Place {
     }
 }
 
+/// Bytes of the longest key: one of two names of the greatest length.
+const KEY_LEN_MAX: usize = 1 + 2 * (1 + NAME_LEN_MAX) + PLACE_LEN;
+
+/// Bytes of a key, without a heap: a batch has many thousands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    bytes: [u8; KEY_LEN_MAX],
+    len: usize,
+}
+
+impl Key {
+    fn of(table: u8) -> Self {
+        Self { bytes: [0; KEY_LEN_MAX], len: 0 }.and(&[table])
+    }
+
+    /// With more bytes behind it. No table has a key above the longest.
+    fn and(mut self, more: &[u8]) -> Self {
+        let end = self.len + more.len();
+        self.bytes[self.len..end].copy_from_slice(more);
+        self.len = end;
+        self
+    }
+
+    /// With a name behind it, whose length is far below 256.
+    fn and_name(self, name: &[u8]) -> Self {
+        self.and(&[name.len() as u8]).and(name)
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// Rows that lie together: those of one account, one kind of action, or all.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Shelf(Vec<u8>);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shelf(Key);
 
 impl Shelf {
     /// Every receipt.
     pub fn all() -> Self {
-        Self(vec![RESULTS])
+        Self(Key::of(RESULTS))
     }
 
     /// Those with an id: one, but for ids that come again.
     pub fn of_id(id: &Hash) -> Self {
-        Self([&[IDS], &id.0[..]].concat())
+        Self(Key::of(IDS).and(&id.0))
     }
 
     /// Those of an account's history.
     pub fn of_account(account: &AccountName) -> Self {
-        Self([&[ACCOUNTS], named(account.as_bytes()).as_slice()].concat())
+        Self(Key::of(ACCOUNTS).and_name(account.as_bytes()))
     }
 
     /// Those of a kind.
     pub fn of_kind(kind: &Kind) -> Self {
-        let (contract, word) = (named(kind.contract.as_bytes()), named(kind.word.as_bytes()));
-        Self([&[KINDS], contract.as_slice(), word.as_slice()].concat())
+        Self(Key::of(KINDS).and_name(kind.contract.as_bytes()).and_name(kind.word.as_bytes()))
     }
 
     /// The key of the row at `place`.
-    pub fn at(&self, place: Place) -> Vec<u8> {
-        [&self.0[..], &place.to_bytes()].concat()
+    pub fn at(&self, place: Place) -> Key {
+        self.0.and(&place.to_bytes())
     }
 
     /// Where a row of the shelf stands; `None` of a key that is none of it.
     pub fn place(&self, key: &[u8]) -> Option<Place> {
-        Place::from_bytes(key.strip_prefix(&self.0[..])?)
+        Place::from_bytes(key.strip_prefix(&*self.0)?)
     }
 }
 
 /// The key of a receipt.
-pub fn of_result(place: Place) -> Vec<u8> {
+pub fn of_result(place: Place) -> Key {
     Shelf::all().at(place)
 }
 
 /// The key of a slice.
-pub fn of_slice(height: Height) -> Vec<u8> {
-    [&[SLICES], &height.slot.0.to_be_bytes()[..], &height.index.to_be_bytes()].concat()
+pub fn of_slice(height: Height) -> Key {
+    Key::of(SLICES).and(&height.slot.0.to_be_bytes()).and(&height.index.to_be_bytes())
 }
 
 /// The height in a slice's key; `None` of any other key.
 pub fn slice_of(key: &[u8]) -> Option<Height> {
     let (slot, index) = key.strip_prefix(&[SLICES])?.split_first_chunk()?;
     Some(Height::new(u64::from_be_bytes(*slot), u32::from_be_bytes(index.try_into().ok()?)))
-}
-
-/// A name behind its length, which is far below 256.
-fn named(name: &[u8]) -> Vec<u8> {
-    [&[name.len() as u8], name].concat()
 }
