@@ -79,11 +79,6 @@ impl Finals {
         self.root
     }
 
-    /// What lies up to `root` is no longer kept.
-    pub(super) fn raise(&mut self, root: SliceRef) {
-        self.root = self.root.max(Some(root));
-    }
-
     /// Takes in what stands at `place`.
     pub(super) fn note(&mut self, note: &Note, place: BatchPlace) {
         match *note {
@@ -122,6 +117,8 @@ impl Finals {
     /// The segments before `segment` are gone.
     pub(super) fn forget_before(&mut self, segment: u32) {
         self.marks.retain(|_, place| place.segment >= segment);
+        // From here on the marks tell where what is kept begins.
+        self.root = None;
     }
 }
 

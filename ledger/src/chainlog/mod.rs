@@ -457,7 +457,6 @@ impl ChainLog {
             }
             self.headers.remove(0);
             self.finals.forget_before(self.headers[0].segment);
-            self.finals.raise(*point);
         }
         Ok(removable)
     }

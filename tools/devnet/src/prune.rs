@@ -74,12 +74,13 @@ pub fn prune(data: &Path, validator: usize, keep: u64) -> Result<PruneRow, Trans
     // As a start does: the store comes to where the log ends.
     let recovered = Recovered::read(&genesis, store, &mut log, None);
     recovered.map_err(DevnetError::from)?;
-    let mut removed = 0;
+    let (mut removed, mut begins) = (0, log.root_slice());
     if let Some(root) = cut_for(&mut log, keep)?.filter(|root| log.prunable(root) > 0) {
         put_root(&genesis, &mut log, root, &path)?;
         removed = log.prune(&root, Keep::Segments(0))?;
+        begins = Some(root);
     }
-    let root = log.root_slice().map(|slice| slice.to_text());
+    let root = begins.map(|slice| slice.to_text());
     let validator = genesis.producers[index].name.to_string();
     Ok(PruneRow { validator, root, removed, segments: log.segments_count() })
 }
