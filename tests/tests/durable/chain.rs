@@ -63,6 +63,7 @@ impl Chain {
             capture: None,
             seed: 11,
             network: Network::Wire,
+            keeps_index: true,
         };
         run_live(&arguments, None).unwrap();
         let genesis = Genesis::from_bytes(&fs::read(data.join("genesis")).unwrap()).unwrap();
