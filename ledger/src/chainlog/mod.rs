@@ -526,11 +526,6 @@ impl ChainLog {
         self.stray
     }
 
-    /// The first segment that is kept; 1 unless older ones were pruned.
-    pub fn first_segment(&self) -> u32 {
-        self.headers[0].segment
-    }
-
     /// Segments that are kept.
     pub fn segments_count(&self) -> usize {
         self.headers.len()

@@ -126,7 +126,7 @@ pub fn keep_index<S: Store + HistoryStore>(
         Ok(_) if store.keeps_history()? => return Ok(Kept::InStep),
         Ok(_) => {}
     }
-    if log.first_segment() == 1 {
+    if log.is_whole() {
         return build_index(genesis, log, store).map(Kept::Made);
     }
     let from = store.final_point()?.map_or_else(|| genesis.genesis_slice(), |point| point.slice);
