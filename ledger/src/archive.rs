@@ -9,60 +9,18 @@
 
 use std::io::{self, Read, Write};
 
-use hpb_base::limits::{ARCHIVE_RECORD_LEN_MAX, GENESIS_LEN_MAX};
+use hpb_base::limits::ARCHIVE_RECORD_LEN_MAX;
 use hpb_types::message::SliceBundle;
 use hpb_types::{Canonical, Genesis, Slice, Transaction};
 
-use crate::sealed::{SealedError, SealedReader, SealedWriter};
+use crate::sealed::{FileError, Form, SealedReader, SealedWriter};
 
 /// The newest format that this program reads, and the one that it writes.
 pub const ARCHIVE_FORMAT: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"HPB-ARC\n";
-const GENESIS: u8 = 1;
+const FORM: Form = Form { name: "exported chain", magic: *b"HPB-ARC\n", format: ARCHIVE_FORMAT };
 const SLICE: u8 = 2;
 const END: u8 = 3;
-
-/// Why a file is not one of these, or can't be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// The operating system refused.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Something else.
-    #[error("it is no exported chain: it does not begin as one")]
-    Magic,
-    /// A newer program wrote it.
-    #[error("it has format {found}, this program knows formats up to {known}: use a newer program", known = ARCHIVE_FORMAT)]
-    NewerFormat {
-        /// The format found.
-        found: u32,
-    },
-    /// It ends too early.
-    #[error("it is cut off after byte {at}")]
-    Cut {
-        /// Where the bytes end that belong together.
-        at: u64,
-    },
-    /// It was changed.
-    #[error("its record at byte {at} is damaged: {what}")]
-    Damaged {
-        /// Where the record begins.
-        at: u64,
-        /// What is wrong.
-        what: &'static str,
-    },
-}
-
-impl From<SealedError> for ArchiveError {
-    fn from(error: SealedError) -> Self {
-        match error {
-            SealedError::Io(error) => Self::Io(error),
-            SealedError::Cut(at) => Self::Cut { at },
-            SealedError::Damaged(at, what) => Self::Damaged { at, what },
-        }
-    }
-}
 
 /// Writes one such file.
 pub struct ArchiveWriter<W> {
@@ -76,9 +34,7 @@ impl<W: Write> ArchiveWriter<W> {
     /// # Errors
     /// What the operating system says.
     pub fn new(out: W, genesis: &Genesis) -> io::Result<Self> {
-        let mut records = SealedWriter::new(out, &[&MAGIC, &ARCHIVE_FORMAT.to_le_bytes()])?;
-        records.record(GENESIS, &genesis.to_bytes())?;
-        Ok(Self { records, count: 0 })
+        Ok(Self { records: SealedWriter::new(out, &FORM, genesis)?, count: 0 })
     }
 
     /// Adds the next final slice.
@@ -112,31 +68,9 @@ impl<R: Read> ArchiveReader<R> {
     /// ([`Genesis::validate`]).
     ///
     /// # Errors
-    /// [`ArchiveError`].
-    pub fn new(from: R) -> Result<(Self, Genesis), ArchiveError> {
-        let mut records = SealedReader::new(from);
-        let head = records.take(MAGIC.len() + 4).map_err(|error| match error {
-            SealedError::Cut(_) => ArchiveError::Magic,
-            other => other.into(),
-        })?;
-        let (magic, format) = head.split_at(MAGIC.len());
-        if *magic != MAGIC {
-            return Err(ArchiveError::Magic);
-        }
-        let found = format.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        if found > ARCHIVE_FORMAT {
-            return Err(ArchiveError::NewerFormat { found });
-        }
-        if found < ARCHIVE_FORMAT {
-            return Err(ArchiveError::Damaged {
-                at: MAGIC.len() as u64,
-                what: "it states a format that there never was",
-            });
-        }
-        let at = records.at();
-        let (kind, body) = records.record(GENESIS_LEN_MAX)?;
-        let genesis = Genesis::from_bytes(&body).ok().filter(|genesis| kind == GENESIS && genesis.validate().is_ok());
-        let genesis = genesis.ok_or(ArchiveError::Damaged { at, what: "it is no valid genesis" })?;
+    /// [`FileError`].
+    pub fn new(from: R) -> Result<(Self, Genesis), FileError> {
+        let (records, genesis) = SealedReader::new(from, &FORM)?;
         Ok((Self { records, count: 0 }, genesis))
     }
 
@@ -148,10 +82,10 @@ impl<R: Read> ArchiveReader<R> {
     /// The next slice with its transactions; `None` at the end.
     ///
     /// # Errors
-    /// [`ArchiveError`].
-    pub fn next_slice(&mut self) -> Result<Option<SliceBundle>, ArchiveError> {
+    /// [`FileError`].
+    pub fn next_slice(&mut self) -> Result<Option<SliceBundle>, FileError> {
         let at = self.at();
-        let damaged = |what| ArchiveError::Damaged { at, what };
+        let damaged = |what| FileError::Damaged { at, what };
         let (kind, body) = self.records.record(ARCHIVE_RECORD_LEN_MAX)?;
         match kind {
             SLICE => {

@@ -30,7 +30,7 @@ pub mod native;
 pub mod parallel;
 pub mod records;
 mod resident;
-mod sealed;
+pub mod sealed;
 pub mod snapshot;
 pub mod store;
 pub mod supply;

@@ -23,20 +23,18 @@
 use std::io::{self, Read, Write};
 
 use hpb_base::limits::{
-    GENESIS_LEN_MAX, SNAPSHOT_CHUNK_FILL_LEN, SNAPSHOT_CHUNK_LEN_MAX, SNAPSHOT_RUN_MAX, STATE_KEY_LEN_MAX,
-    STATE_VALUE_LEN_MAX,
+    SNAPSHOT_CHUNK_FILL_LEN, SNAPSHOT_CHUNK_LEN_MAX, SNAPSHOT_RUN_MAX, STATE_KEY_LEN_MAX, STATE_VALUE_LEN_MAX,
 };
 use hpb_types::codec::{CodecError, Reader, Writer};
 use hpb_types::{Canonical, Certificate, Epoch, Genesis, Slice, SliceRef};
 
 use crate::commitment::StateProof;
-use crate::sealed::{SealedError, SealedReader, SealedWriter};
+use crate::sealed::{FileError, Form, SealedReader, SealedWriter};
 
 /// The newest format that this program reads, and the one that it writes.
 pub const SNAPSHOT_FORMAT: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"HPB-SNP\n";
-const GENESIS: u8 = 1;
+const FORM: Form = Form { name: "snapshot", magic: *b"HPB-SNP\n", format: SNAPSHOT_FORMAT };
 const START: u8 = 2;
 const BASE: u8 = 3;
 const HEADER: u8 = 4;
@@ -84,47 +82,6 @@ pub struct Root {
 
 hpb_types::layout!(Root { slice, state });
 
-/// Why a file is not one of these, or can't be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// The operating system refused.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Something else.
-    #[error("it is no snapshot: it does not begin as one")]
-    Magic,
-    /// A newer program wrote it.
-    #[error("it has format {found}, this program knows formats up to {known}: use a newer program", known = SNAPSHOT_FORMAT)]
-    NewerFormat {
-        /// The format found.
-        found: u32,
-    },
-    /// It ends too early.
-    #[error("it is cut off after byte {at}")]
-    Cut {
-        /// Where the bytes end that belong together.
-        at: u64,
-    },
-    /// It was changed.
-    #[error("its record at byte {at} is damaged: {what}")]
-    Damaged {
-        /// Where the record begins.
-        at: u64,
-        /// What is wrong.
-        what: &'static str,
-    },
-}
-
-impl From<SealedError> for SnapshotError {
-    fn from(error: SealedError) -> Self {
-        match error {
-            SealedError::Io(error) => Self::Io(error),
-            SealedError::Cut(at) => Self::Cut { at },
-            SealedError::Damaged(at, what) => Self::Damaged { at, what },
-        }
-    }
-}
-
 /// Writes one such file.
 pub struct SnapshotWriter<W> {
     records: SealedWriter<W>,
@@ -140,9 +97,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// # Errors
     /// What the operating system says.
     pub fn new(out: W, genesis: &Genesis) -> io::Result<Self> {
-        let mut records = SealedWriter::new(out, &[&MAGIC, &SNAPSHOT_FORMAT.to_le_bytes()])?;
-        records.record(GENESIS, &genesis.to_bytes())?;
-        Ok(Self { records, chunk: Vec::new(), chunk_len: 0, count: 0 })
+        Ok(Self { records: SealedWriter::new(out, &FORM, genesis)?, chunk: Vec::new(), chunk_len: 0, count: 0 })
     }
 
     /// Adds the next part.
@@ -228,25 +183,9 @@ impl<R: Read> SnapshotReader<R> {
     /// ([`Genesis::validate`]).
     ///
     /// # Errors
-    /// [`SnapshotError`].
-    pub fn new(from: R) -> Result<(Self, Genesis), SnapshotError> {
-        let mut records = SealedReader::new(from);
-        let head = records.take(MAGIC.len() + 4).map_err(|error| match error {
-            SealedError::Cut(_) => SnapshotError::Magic,
-            other => other.into(),
-        })?;
-        let (magic, format) = head.split_at(MAGIC.len());
-        if *magic != MAGIC {
-            return Err(SnapshotError::Magic);
-        }
-        let found = format.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        if found > SNAPSHOT_FORMAT {
-            return Err(SnapshotError::NewerFormat { found });
-        }
-        let at = records.at();
-        let (kind, body) = records.record(GENESIS_LEN_MAX)?;
-        let genesis = Genesis::from_bytes(&body).ok().filter(|genesis| kind == GENESIS && genesis.validate().is_ok());
-        let genesis = genesis.ok_or(SnapshotError::Damaged { at, what: "it is no valid genesis" })?;
+    /// [`FileError`].
+    pub fn new(from: R) -> Result<(Self, Genesis), FileError> {
+        let (records, genesis) = SealedReader::new(from, &FORM)?;
         Ok((Self { records, count: 0, last: Vec::new(), has_root: false }, genesis))
     }
 
@@ -263,10 +202,10 @@ impl<R: Read> SnapshotReader<R> {
     /// The next part; `None` at the end. Records of the state come after the root alone, and nothing but them.
     ///
     /// # Errors
-    /// [`SnapshotError`].
-    pub fn next_part(&mut self) -> Result<Option<Part>, SnapshotError> {
+    /// [`FileError`].
+    pub fn next_part(&mut self) -> Result<Option<Part>, FileError> {
         let at = self.at();
-        let damaged = |what| SnapshotError::Damaged { at, what };
+        let damaged = |what| FileError::Damaged { at, what };
         let (kind, body) = self.records.record(SNAPSHOT_CHUNK_LEN_MAX)?;
         if self.count > 0 && !matches!(kind, CHUNK | END) {
             return Err(damaged("it stands among the records of the state"));

@@ -37,7 +37,7 @@ fn written() -> (Genesis, Vec<u8>) {
 }
 
 /// Reads all of it; how many slices there are.
-fn read(bytes: &[u8]) -> Result<usize, ArchiveError> {
+fn read(bytes: &[u8]) -> Result<usize, FileError> {
     let (mut reader, _) = ArchiveReader::new(bytes)?;
     let mut count = 0;
     while reader.next_slice()?.is_some() {
@@ -76,5 +76,5 @@ fn every_change_is_found() {
     older[8] = 0;
     let said = read(&older).unwrap_err().to_string();
     assert!(said.contains("a format that there never was"), "{said}");
-    assert!(matches!(read(b"PK\x03\x04 and so on"), Err(ArchiveError::Magic)));
+    assert!(matches!(read(b"PK\x03\x04 and so on"), Err(FileError::Magic { .. })));
 }

@@ -56,7 +56,7 @@ fn written(parts: &[Part], state: &Entries) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<(Genesis, Vec<Part>, Entries), SnapshotError> {
+fn read(bytes: &[u8]) -> Result<(Genesis, Vec<Part>, Entries), FileError> {
     let (mut reader, genesis) = SnapshotReader::new(bytes)?;
     let (mut parts, mut state) = (Vec::new(), Vec::new());
     while let Some(part) = reader.next_part()? {
@@ -93,7 +93,7 @@ fn every_flipped_bit_and_every_cut_is_found() {
         assert!(read(&good[..at]).is_err(), "cut at {at}");
     }
     assert!(read(&[&good[..], b"x"].concat()).unwrap_err().to_string().contains("bytes follow the last record"));
-    assert!(matches!(read(b"HPB-ARC\n\x01\0\0\0"), Err(SnapshotError::Magic)));
+    assert!(matches!(read(b"HPB-ARC\n\x01\0\0\0"), Err(FileError::Magic { .. })));
     let mut newer = good;
     newer[8] += 1;
     assert!(read(&newer).unwrap_err().to_string().contains("it has format 2, this program knows formats up to 1"));
@@ -113,7 +113,7 @@ fn good_checksums_do_not_make_good_contents() {
     for run in [0, 1, SNAPSHOT_RUN_MAX + 1] {
         assert!(refusal(&with(&[Part::Base { epoch: Epoch(1), run }])).contains("no place where a walk begins"));
     }
-    let mut sealed = SealedWriter::new(Vec::new(), &[&MAGIC, &SNAPSHOT_FORMAT.to_le_bytes()]).unwrap();
+    let mut sealed = SealedWriter::headed(Vec::new(), &FORM).unwrap();
     sealed.record(START, b"").unwrap();
     assert!(read(&sealed.finish().unwrap()).unwrap_err().to_string().contains("it is no valid genesis"));
 }
@@ -124,8 +124,7 @@ proptest! {
     fn foreign_bodies_never_panic(records in proptest::collection::vec(
         (0..10_u8, proptest::collection::vec(any::<u8>(), 0..120)), 0..8,
     )) {
-        let mut sealed = SealedWriter::new(Vec::new(), &[&MAGIC, &SNAPSHOT_FORMAT.to_le_bytes()]).unwrap();
-        sealed.record(GENESIS, &genesis(&["alice", "bob"]).to_bytes()).unwrap();
+        let mut sealed = SealedWriter::new(Vec::new(), &FORM, &genesis(&["alice", "bob"])).unwrap();
         for (kind, body) in &records {
             sealed.record(*kind, body).unwrap();
         }

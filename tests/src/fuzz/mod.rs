@@ -33,7 +33,7 @@ pub use ports::{offload, url};
 pub use proof::{honest_proof, merkle, proof};
 pub use secure::{Eavesdropped, run_secure, secure};
 pub use segment::segment;
-pub use store::{archive, pages};
+pub use store::{archive, pages, snapshot};
 pub use stream::{framing, http};
 pub use workload::workload;
 
@@ -49,7 +49,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 23] = [
     Target { name: "answer_ip", run: answer_ip, mutations: 4_000 },
     Target { name: "archive", run: archive, mutations: 4_000 },
     Target { name: "chainlog", run: chainlog, mutations: 2_000 },
@@ -68,6 +68,7 @@ pub const TARGETS: [Target; 22] = [
     Target { name: "secure", run: secure, mutations: 200 },
     Target { name: "segment", run: segment, mutations: 4_000 },
     Target { name: "signature", run: signature, mutations: 500 },
+    Target { name: "snapshot", run: snapshot, mutations: 4_000 },
     Target { name: "state", run: state, mutations: 4_000 },
     Target { name: "url", run: url, mutations: 4_000 },
     Target { name: "vrf", run: vrf, mutations: 500 },

@@ -1,7 +1,8 @@
-//! Files that a ledger is read from: an exported chain, and LMDB's own.
+//! Files that a ledger is read from: an exported chain, a snapshot, and LMDB's own.
 
 use hpb_ledger::archive::{ARCHIVE_FORMAT, ArchiveReader, ArchiveWriter};
 use hpb_ledger::lmdb::pages::check_bytes;
+use hpb_ledger::snapshot::{SNAPSHOT_FORMAT, SnapshotReader, SnapshotWriter};
 
 use super::input::Input;
 
@@ -11,7 +12,35 @@ use super::input::Input;
 /// If a chain that is read whole has two files, or is read from beyond its end.
 pub fn archive(bytes: &[u8]) {
     let Some((mode, rest)) = bytes.split_first() else { return };
-    if mode % 2 == 0 { read(rest) } else { read(&sealed(&mut Input::new(rest))) }
+    if mode % 2 == 0 { read(rest) } else { read(&sealed(b"HPB-ARC\n", ARCHIVE_FORMAT, &mut Input::new(rest))) }
+}
+
+/// Reads a snapshot: the input as it is, or as records under the checksums that they should have.
+///
+/// # Panics
+/// If a state that is read whole has two files, or is read from beyond its end.
+pub fn snapshot(bytes: &[u8]) {
+    let Some((mode, rest)) = bytes.split_first() else { return };
+    if mode % 2 == 0 {
+        read_snapshot(rest);
+    } else {
+        read_snapshot(&sealed(b"HPB-SNP\n", SNAPSHOT_FORMAT, &mut Input::new(rest)));
+    }
+}
+
+fn read_snapshot(file: &[u8]) {
+    let Ok((mut reader, genesis)) = SnapshotReader::new(file) else { return };
+    assert!(genesis.validate().is_ok());
+    let mut writer = SnapshotWriter::new(Vec::new(), &genesis).unwrap();
+    loop {
+        assert!(reader.at() <= file.len() as u64);
+        match reader.next_part() {
+            Ok(Some(part)) => writer.part(&part).unwrap(),
+            Ok(None) => break,
+            Err(_) => return,
+        }
+    }
+    assert!(writer.finish().unwrap() == file, "one file of these parts");
 }
 
 fn read(file: &[u8]) {
@@ -30,10 +59,10 @@ fn read(file: &[u8]) {
 }
 
 /// A file as the input says: its format, then each record's kind and body.
-fn sealed(input: &mut Input<'_>) -> Vec<u8> {
+fn sealed(magic: &[u8], format: u32, input: &mut Input<'_>) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
-    let mut file = b"HPB-ARC\n".to_vec();
-    file.extend((ARCHIVE_FORMAT ^ u32::from(input.byte().unwrap_or(0))).to_le_bytes());
+    let mut file = magic.to_vec();
+    file.extend((format ^ u32::from(input.byte().unwrap_or(0))).to_le_bytes());
     hasher.update(&file);
     while let (Some(kind), Some(body)) = (input.byte(), input.bytes()) {
         let record = [&(body.len() as u32).to_le_bytes()[..], &[kind], body].concat();

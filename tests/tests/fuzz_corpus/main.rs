@@ -98,7 +98,7 @@ macro_rules! replays {
 
 replays! {
     answer_ip archive chainlog codec framing http lane_ethernet lane_ip merkle message name neighbor offload pages proof
-    secure segment signature state url vrf workload
+    secure segment signature snapshot state url vrf workload
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(crate) fn of(target: &str) -> Seeds {
         "secure" => numbered(secure()),
         "segment" => numbered(packets()),
         "signature" => numbered(chain::signature()),
+        "snapshot" => store::snapshot(),
         "state" => numbered(chain::state()),
         "url" => numbered(url()),
         "vrf" => numbered(chain::vrf()),

@@ -8,11 +8,11 @@ use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use hpb_base::Instant;
-use hpb_ledger::archive::{ArchiveError, ArchiveReader, ArchiveWriter};
+use hpb_ledger::archive::{ArchiveReader, ArchiveWriter};
 use hpb_ledger::chainlog::{ChainLog, DirectoryFolder, LogBatch, LogError, LogOptions, WalkStep};
 use hpb_ledger::folder::{DataFolder, FolderError, sync_folder};
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore};
-use hpb_ledger::snapshot::SnapshotError;
+use hpb_ledger::sealed::FileError;
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, Store as _, StoreError};
 use hpb_node::core::{AuditError, Import, Imported, RootFailure};
@@ -63,7 +63,7 @@ pub enum TransferError {
         /// The file.
         path: String,
         /// What is wrong with it.
-        error: Box<ArchiveError>,
+        error: Box<FileError>,
     },
     /// What was to be exported or imported has a fault.
     #[error("{path}: {error}")]
@@ -72,14 +72,6 @@ pub enum TransferError {
         path: String,
         /// The first fault.
         error: Box<AuditError>,
-    },
-    /// A snapshot.
-    #[error("{path}: {error}")]
-    Snapshot {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        error: Box<SnapshotError>,
     },
     /// A snapshot's proof.
     #[error("{path}: {error}")]
@@ -228,10 +220,7 @@ fn write(genesis: &Genesis, log: &mut ChainLog, part: &Path) -> Result<(), Trans
 /// [`TransferError`]; nothing was made then.
 pub fn import(from: &Path, data: &Path, validator: usize) -> Result<TransferRow, TransferError> {
     let file = File::open(from).map_err(failed("opening", from))?;
-    let wrong = |error| match error {
-        ArchiveError::Io(error) => failed("reading", from)(error),
-        error => TransferError::File { path: from.display().to_string(), error: Box::new(error) },
-    };
+    let wrong = |error| wrong(from, error);
     let (mut reader, genesis) = ArchiveReader::new(BufReader::new(file)).map_err(wrong)?;
     let place = free_place(data, &genesis, validator)?;
     let making = beside(&place, ".import");
@@ -256,6 +245,14 @@ pub fn import(from: &Path, data: &Path, validator: usize) -> Result<TransferRow,
     fs::rename(&making, &place).map_err(failed("naming", &place))?;
     sync_folder(data).map_err(failed("syncing", data))?;
     Ok(row)
+}
+
+/// What is wrong with a file that is read.
+pub(crate) fn wrong(from: &Path, error: FileError) -> TransferError {
+    match error {
+        FileError::Io(error) => failed("reading", from)(error),
+        error => TransferError::File { path: from.display().to_string(), error: Box::new(error) },
+    }
 }
 
 /// Where the validator's data goes: nothing is there, and the folder is of this chain or of none.

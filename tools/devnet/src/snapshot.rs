@@ -18,13 +18,14 @@ use hpb_ledger::folder::{DataFolder, FolderError, sync_folder};
 use hpb_ledger::key::{self, SUM, SYSTEM};
 use hpb_ledger::lattice::LatticeSum;
 use hpb_ledger::lmdb::{LmdbOptions, LmdbStore, Snapshot};
-use hpb_ledger::snapshot::{Entries, Part, Root, SnapshotError, SnapshotReader, SnapshotWriter};
+use hpb_ledger::sealed::FileError;
+use hpb_ledger::snapshot::{Entries, Part, Root, SnapshotReader, SnapshotWriter};
 use hpb_ledger::{FinalBatch, FinalPoint, Ledger, Store as _};
 use hpb_node::core::{RecoverError, RootFailure, Rooting, prove_root};
 use hpb_types::{Genesis, SliceRef};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{TransferError, beside, failed, free_place, keep_genesis};
+use crate::archive::{TransferError, beside, failed, free_place, keep_genesis, wrong};
 use crate::audit::devnet_of;
 use crate::report::format::grouped;
 use crate::run::{DevnetError, os_random, place_of, read_genesis};
@@ -208,13 +209,6 @@ pub fn restore(
     Ok(row_of(&genesis, &root, records, bytes, is_proven))
 }
 
-fn wrong(from: &Path, error: SnapshotError) -> TransferError {
-    match error {
-        SnapshotError::Io(error) => failed("reading", from)(error),
-        error => TransferError::Snapshot { path: from.display().to_string(), error: Box::new(error) },
-    }
-}
-
 /// Fills the folder `making` with the root, the log and the store of a snapshot.
 fn make<R: Read>(
     genesis: &Genesis,
@@ -283,7 +277,7 @@ struct Proof<'g> {
 }
 
 enum Refused {
-    Snapshot(SnapshotError),
+    Snapshot(FileError),
     Proof(RootFailure),
 }
 

@@ -281,7 +281,7 @@ impl Topology {
     }
 
     /// The cores that can help the chain of `node` to execute: those of executors that host nothing but its verifiers, at
-    /// most [`HELPERS_MAX`].
+    /// most three.
     pub fn helpers(&self, node: usize) -> Vec<usize> {
         let is_own_verifier = |seat: &Seat| seat.node == node && matches!(seat.role, Role::Verify(_));
         let own = self.executors.iter().filter(|executor| executor.seats.iter().all(is_own_verifier));

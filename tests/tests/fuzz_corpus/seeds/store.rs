@@ -1,7 +1,9 @@
 //! Seeds of files that a ledger is read from.
 
 use hpb_ledger::archive::ArchiveWriter;
-use hpb_types::Canonical as _;
+use hpb_ledger::commitment::StateProof;
+use hpb_ledger::snapshot::{Part, Root, SnapshotWriter};
+use hpb_types::{Canonical as _, Epoch, Hash};
 
 use super::chain::{bundle, genesis};
 use super::{Seeds, named};
@@ -27,6 +29,39 @@ pub(super) fn archive() -> Seeds {
         ("no-slice", records(0, &[&first, &end(0)])),
         ("miscounted", records(0, &[&first, &slice, &end(2)])),
         ("behind-the-end", records(0, &[&first, &end(0), &slice])),
+        ("no-format", records(1, &[&first, &end(0)])),
+        ("newer-format", records(3, &[&first, &end(0)])),
+    ])
+}
+
+/// A snapshot as it is, a log's root, and records without their checksums.
+pub(super) fn snapshot() -> Seeds {
+    let (genesis, slice) = (genesis(), bundle().slice);
+    let at = slice.reference();
+    let root = Root { slice: at, state: StateProof { receipts: Hash([1; 32]), state: Hash([2; 32]) } };
+    let walks = [
+        Part::Start,
+        Part::Header(Box::new(slice.clone())),
+        Part::Base { epoch: Epoch(1), run: 2 },
+        Part::Header(Box::new(slice)),
+    ];
+    let written = |parts: &[Part]| {
+        let mut writer = SnapshotWriter::new(vec![0], &genesis).unwrap();
+        walks.iter().chain(parts).for_each(|part| writer.part(part).unwrap());
+        writer.finish().unwrap()
+    };
+    let entries = |keys: &[&str]| Part::Chunk(keys.iter().map(|key| (key.as_bytes().to_vec(), vec![7; 20])).collect());
+    let record = |kind: u8, body: &[u8]| [&[kind][..], &(body.len() as u16).to_le_bytes(), body].concat();
+    let (first, state) = (record(1, &genesis.to_bytes()), record(6, &root.to_bytes()));
+    let end = |count: u64| record(8, &count.to_le_bytes());
+    let records = |format: u8, parts: &[&[u8]]| [&[1, format][..], &parts.concat()].concat();
+    named([
+        ("whole", written(&[Part::Root(root), entries(&["a", "b"]), entries(&["c"])])),
+        ("cut", written(&[Part::Cut(at)])),
+        ("out-of-order", written(&[Part::Root(root), entries(&["b", "a"])])),
+        ("two-roots", written(&[Part::Root(root), Part::Cut(at)])),
+        ("records", records(0, &[&first, &record(2, &[]), &state, &record(7, &[0; 4]), &end(0)])),
+        ("miscounted", records(0, &[&first, &state, &end(2)])),
         ("no-format", records(1, &[&first, &end(0)])),
         ("newer-format", records(3, &[&first, &end(0)])),
     ])

@@ -18,7 +18,8 @@ use hpb_base::limits::{SNAPSHOT_CERTIFICATES_MAX, SNAPSHOT_RUN_MAX};
 use hpb_consensus::{AnchorError, LightError, Schedules, VerifyError};
 use hpb_ledger::chainlog::{ChainLog, LogError, Record, WalkStep};
 use hpb_ledger::commitment::StateProof;
-use hpb_ledger::snapshot::{Part, Root, SnapshotError, SnapshotReader};
+use hpb_ledger::sealed::FileError;
+use hpb_ledger::snapshot::{Part, Root, SnapshotReader};
 use hpb_types::{Certificate, Epoch, Genesis, Hash, Height, NextSchedule, Schedule, Slice, SliceRef};
 
 use crate::engine::{ChainAnchor, ChainLight};
@@ -78,7 +79,7 @@ pub enum RootError {
     },
     /// The file.
     #[error("the log's root: {0}")]
-    File(#[from] SnapshotError),
+    File(#[from] FileError),
     /// The file is another chain's.
     #[error("the log's root is another chain's")]
     OtherChain,
