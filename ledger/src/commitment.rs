@@ -16,8 +16,9 @@ pub const SCHEME: u8 = 1;
 /// The domain of the root over a slice's receipts.
 pub const RECEIPTS: &str = "receipts";
 
-/// The commitment: the tagged hash `results` of the root over the receipts and the root of the state.
-pub fn results_commitment(receipts: &[Receipt], state: Hash) -> ResultsCommitment {
+/// The commitment, made in one go: the tagged hash `results` of the root over the receipts and the root of the state.
+#[cfg(test)]
+pub(crate) fn results_commitment(receipts: &[Receipt], state: Hash) -> ResultsCommitment {
     commitment(receipts_root(receipts), state)
 }
 

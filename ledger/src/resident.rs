@@ -389,7 +389,7 @@ mod tests {
         SliceRef { height: Height::new(slot, 0), id: Hash([slot as u8; 32]) }
     }
 
-    #[allow(clippy::option_option)]
+    #[allow(clippy::option_option, reason = "as of what it asks")]
     fn find<'r>(residents: &'r Residents, key: &str) -> Option<Option<&'r [u8]>> {
         residents.find(&bytes(key), &[]).map(|value| value.map(Bytes::as_slice))
     }
