@@ -1,0 +1,10 @@
+//! The latency lab: scenarios, what they run on, what is measured, and what is left of it.
+//!
+//! The way of the data: a [`scenario`] says who sends what to whom over which links; a [`target`] carries it, once a
+//! repeat; a [`measure::Recorder`] takes each message against the moment at which it was meant to leave; a [`record`]
+//! keeps all of it, and everything that is shown is made of the record alone.
+
+pub mod measure;
+pub mod record;
+pub mod scenario;
+pub mod target;

@@ -1,0 +1,172 @@
+//! Takes the messages of one repeat, each against the moment at which it was meant to leave, and makes the repeat's
+//! record of them.
+//!
+//! A stall of the sender delays the sending, and so must not hide in it: latency runs from the intended moment. The
+//! same from the actual moment is kept beside it (`service`), so that a reader sees what a tool without intended times
+//! would have said. Values lie between 1 ns and [`LATENCY_MAX`], to three digits; what takes longer is counted there.
+
+use hdrhistogram::Histogram;
+use hpb_base::{Duration, Instant};
+
+use crate::record::{Buckets, Counts, Repeat, Series, Step, band};
+
+/// The longest latency that is told apart.
+pub const LATENCY_MAX: Duration = Duration::from_secs(600);
+/// Decimal digits that a histogram keeps of a value.
+const SIGNIFICANT_DIGITS: u8 = 3;
+/// Steps of a series at most.
+pub const STEPS_MAX: u64 = 600;
+
+/// A distribution that is being filled.
+#[derive(Clone, Debug)]
+pub struct Distribution(Histogram<u64>);
+
+/// What one repeat measures.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    begin: Instant,
+    end: Instant,
+    latency: Distribution,
+    service: Distribution,
+    step: Duration,
+    steps: Vec<StepRecorder>,
+    /// What is counted beside latencies; `arrived` is counted here.
+    pub counts: Counts,
+}
+
+#[derive(Clone, Debug)]
+struct StepRecorder {
+    latency: Histogram<u64>,
+    bands: std::collections::BTreeMap<u32, u64>,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Distribution {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self(histogram(SIGNIFICANT_DIGITS))
+    }
+
+    /// Takes one value.
+    pub fn take(&mut self, value: Duration) {
+        self.0.saturating_record(clamped(value));
+    }
+
+    /// What it holds.
+    pub fn buckets(&self) -> Buckets {
+        Buckets(self.0.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect())
+    }
+}
+
+impl Recorder {
+    /// Measures what is meant to leave from `begin` on for `measured`; what is meant to leave at other times is not
+    /// counted.
+    pub fn new(begin: Instant, measured: Duration) -> Self {
+        let step = Duration::from_nanos(measured.as_nanos().div_ceil(STEPS_MAX).max(1).next_multiple_of(1_000_000));
+        let steps = measured.as_nanos().div_ceil(step.as_nanos()).max(1);
+        let empty = StepRecorder { latency: histogram(2), bands: std::collections::BTreeMap::new() };
+        Self {
+            begin,
+            end: begin + measured,
+            latency: Distribution::new(),
+            service: Distribution::new(),
+            step,
+            steps: vec![empty; steps as usize],
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether what is meant to leave at `intended` is measured.
+    pub fn measures(&self, intended: Instant) -> bool {
+        (self.begin..self.end).contains(&intended)
+    }
+
+    /// A message arrived that was meant to leave at `intended`, and did leave at `sent`.
+    pub fn arrived(&mut self, intended: Instant, sent: Instant, now: Instant) {
+        if !self.measures(intended) {
+            return;
+        }
+        let latency = now.since(intended);
+        self.counts.arrived += 1;
+        self.latency.take(latency);
+        self.service.take(now.since(sent));
+        let at = intended.since(self.begin).as_nanos() / self.step.as_nanos();
+        if let Some(step) = self.steps.get_mut(at as usize) {
+            step.latency.saturating_record(clamped(latency));
+            *step.bands.entry(band(latency)).or_default() += 1;
+        }
+    }
+
+    /// The repeat's record, but for hops, excess, cost and noise; `run_began` is the run's origin.
+    pub fn finish(self, run_began: Instant) -> Repeat {
+        let counts = Counts { lost: self.counts.expected.saturating_sub(self.counts.arrived), ..self.counts };
+        Repeat {
+            began_ns: self.begin.since(run_began).as_nanos(),
+            measured_ns: self.end.since(self.begin).as_nanos(),
+            latency: self.latency.buckets(),
+            service: self.service.buckets(),
+            counts,
+            series: Series {
+                step_ns: self.step.as_nanos(),
+                steps: self.steps.into_iter().map(StepRecorder::finish).collect(),
+            },
+            ..Repeat::default()
+        }
+    }
+}
+
+impl StepRecorder {
+    fn finish(self) -> Step {
+        let arrived = self.latency.len();
+        let at = |quantile: f64| if arrived == 0 { 0 } else { self.latency.value_at_quantile(quantile) };
+        Step { arrived, p50_ns: at(0.5), p99_ns: at(0.99), max_ns: at(1.0), bands: self.bands.into_iter().collect() }
+    }
+}
+
+fn histogram(digits: u8) -> Histogram<u64> {
+    let bounds = Histogram::new_with_bounds(1, LATENCY_MAX.as_nanos(), digits);
+    bounds.unwrap_or_else(|_| unreachable!("constant bounds that a histogram takes"))
+}
+
+fn clamped(value: Duration) -> u64 {
+    value.as_nanos().clamp(1, LATENCY_MAX.as_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn latency_runs_from_the_intended_moment_and_only_what_was_meant_to_leave_in_time_counts() {
+        let begin = Instant::from_millis(1_000);
+        let mut recorder = Recorder::new(begin, Duration::from_secs(1));
+        recorder.counts.expected = 2;
+        let at = |ms| Instant::from_millis(ms);
+        recorder.arrived(at(1_500), at(1_600), at(1_610));
+        recorder.arrived(at(999), at(1_000), at(1_001));
+        recorder.arrived(at(2_000), at(2_000), at(2_001));
+        let repeat = recorder.finish(Instant::ZERO);
+        assert_eq!(repeat.counts.arrived, 1);
+        assert_eq!(repeat.counts.lost, 1);
+        assert_eq!(repeat.latency.percentile(50.0).unwrap() / 100_000, 1_100);
+        assert_eq!(repeat.service.percentile(50.0).unwrap() / 10_000, 1_000);
+        assert_eq!((repeat.began_ns, repeat.measured_ns), (1_000_000_000, 1_000_000_000));
+    }
+
+    #[test]
+    fn a_series_has_at_most_so_many_steps_and_a_message_is_in_that_of_its_intended_moment() {
+        let mut recorder = Recorder::new(Instant::ZERO, Duration::from_secs(60));
+        recorder.arrived(Instant::from_millis(150), Instant::from_millis(150), Instant::from_millis(151));
+        let series = recorder.finish(Instant::ZERO).series;
+        assert_eq!((series.step_ns, series.steps.len()), (100_000_000, 600));
+        assert_eq!(series.steps[1].arrived, 1);
+        assert_eq!(series.steps.iter().map(|step| step.arrived).sum::<u64>(), 1);
+    }
+}

@@ -1,0 +1,31 @@
+//! What a scenario runs on: one way to carry messages, asked for one repeat at a time so that targets take turns.
+
+use crate::record::Repeat;
+use crate::scenario::Scenario;
+
+/// Why a target gave no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// This machine lacks what it needs, or the scenario asks what it cannot do; the others go on.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It failed on the way.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One way to carry a scenario's messages.
+pub trait Target {
+    /// Its name in figures, as the scenario says.
+    fn name(&self) -> &str;
+
+    /// What carries the messages, for people.
+    fn about(&self) -> String;
+
+    /// Sets up, warms up, measures, waits for stragglers, tears down. `number` is the repeat's, from 0; dice start from
+    /// the scenario's seed and this number.
+    ///
+    /// # Errors
+    /// As the target fails.
+    fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError>;
+}
