@@ -8,5 +8,7 @@ pub mod card;
 pub mod load;
 pub mod measure;
 pub mod record;
+pub mod run;
 pub mod scenario;
+pub mod statistics;
 pub mod target;

@@ -3,6 +3,7 @@
 //! Here are its words as values. Shares are in parts per million, rates a second, sizes in bytes.
 
 pub mod file;
+pub mod library;
 mod reader;
 mod units;
 
