@@ -5,6 +5,7 @@
 //! keeps all of it, and everything that is shown is made of the record alone.
 
 pub mod card;
+pub mod confirm;
 pub mod load;
 pub mod measure;
 pub mod record;

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use crate::card::CardWire;
+use crate::confirm::Validators;
 use crate::record::{Comparison, LimitRecord, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
 use crate::scenario::{ClockKind, Limit, LimitFigure, Scenario, TargetKind, TargetSpec};
 use crate::statistics;
@@ -50,7 +51,7 @@ pub fn open_target(spec: &TargetSpec, _scenario: &Scenario) -> Result<Box<dyn Ta
     }
     match &spec.kind {
         TargetKind::CardWire => Ok(Box::new(CardWire::new(spec))),
-        TargetKind::Validators { .. } => lacks("validators"),
+        TargetKind::Validators { count } => Ok(Box::new(Validators::new(spec, *count))),
         TargetKind::CardPort(port) => lacks(&format!("the card on {port}")),
         TargetKind::Kernel(_) => lacks("the kernel's TCP"),
     }
@@ -106,7 +107,15 @@ pub fn run(
     if scenario.repeats == 1 {
         notes.push("one repeat: no interval, and no verdict".to_owned());
     }
-    let targets: Vec<TargetRecord> = running.into_iter().flat_map(Running::finish).collect();
+    // What a target measured beside is compared with nothing.
+    let (mut targets, mut others) = (Vec::with_capacity(running.len()), Vec::new());
+    for running in running {
+        let (target, beside) = running.finish();
+        targets.push(target);
+        others.extend(beside);
+    }
+    let comparisons = comparisons(&targets);
+    targets.extend(others);
     Ok(Record {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -120,7 +129,7 @@ pub fn run(
         began_unix_ms,
         machine: None,
         noise: None,
-        comparisons: comparisons(&targets),
+        comparisons,
         limits: scenario.limits.iter().flat_map(|limit| judged(limit, &targets)).collect(),
         targets,
         notes,
@@ -128,11 +137,11 @@ pub fn run(
 }
 
 impl Running {
-    /// What it leaves: one record, or one a level where its repeats have several.
-    fn finish(self) -> Vec<TargetRecord> {
+    /// Its record, and those of what it measured beside.
+    fn finish(self) -> (TargetRecord, Vec<TargetRecord>) {
         let Self { mut target, repeats, .. } = self;
-        let first = TargetRecord { name: target.name().to_owned(), about: target.about(), repeats };
-        std::iter::once(first).chain(target.take_others()).collect()
+        let record = TargetRecord { name: target.name().to_owned(), about: target.about(), repeats };
+        (record, target.take_others())
     }
 }
 
