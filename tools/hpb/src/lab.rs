@@ -48,7 +48,8 @@ fn list(json: bool) -> Result<(), Failure> {
         return print_json(&listed);
     }
     let width = listed.iter().map(|one| one.name.len()).max().unwrap_or(0);
-    print(&listed.iter().map(|one| format!("{:<width$}  {}\n", one.name, one.about)).collect::<String>())
+    let lines: Vec<String> = listed.iter().map(|one| format!("{:<width$}  {}", one.name, one.about)).collect();
+    print(&(lines.join("\n") + "\n"))
 }
 
 fn run_one(options: &LabRun) -> Result<(), Failure> {
@@ -93,7 +94,7 @@ fn judged(record: &Record) -> Result<(), Failure> {
 
 /// The file that a word of the command line means, and its name for people.
 fn found(word: &str) -> Result<(String, String), Failure> {
-    if word.contains('/') || word.ends_with(".toml") {
+    if word.contains('/') || Path::new(word).extension().is_some_and(|ending| ending == "toml") {
         return Ok((word.to_owned(), read(&PathBuf::from(word))?));
     }
     Ok((word.to_owned(), ready(word)?.to_owned()))

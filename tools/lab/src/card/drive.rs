@@ -84,7 +84,10 @@ impl Drive<'_> {
                 return Err(TargetError::Failed(format!("{opened} of {sessions} sessions opened in {OPENING_MAX:?}")));
             }
             self.traffic.redial(now, &mut self.world);
-            self.step(None, &[self.traffic.redial_at(), Some(began + OPENING_MAX + FILL_EVERY)])?;
+            if !self.step(None)? {
+                let others = [self.traffic.redial_at(), Some(began + OPENING_MAX + FILL_EVERY)];
+                self.pass(None, others.into_iter());
+            }
         }
     }
 
@@ -93,7 +96,7 @@ impl Drive<'_> {
         let Some(card) = self.world.slow_card() else { return Ok(()) };
         self.world.cards[card].stop_reading();
         let each_turn = FILL * self.traffic.slow.len().max(1);
-        for _ in 0..LANE_EVENTS_MAX.div_ceil(each_turn) + 1 {
+        for _ in 0..=LANE_EVENTS_MAX.div_ceil(each_turn) {
             let now = self.clock.now();
             self.traffic.fill_slow(FILL, now, &mut self.world);
             self.until(now + FILL_EVERY)?;
@@ -103,7 +106,9 @@ impl Drive<'_> {
 
     fn until(&mut self, until: Instant) -> Result<(), TargetError> {
         while self.clock.now() < until {
-            self.step(None, &[Some(until)])?;
+            if !self.step(None)? {
+                self.pass(None, [Some(until)].into_iter());
+            }
         }
         Ok(())
     }
@@ -138,20 +143,24 @@ impl Drive<'_> {
             }
             let stalled_until = self.stalls.iter().find_map(|stalls| stalls.until(now));
             self.fire(&mut schedule, &mut churns, now, stalled_until);
-            let mut next = [
+            // This machine's clock is only spun on: what comes next need not be known.
+            if self.step(stalled_until)? {
+                continue;
+            }
+            if !self.clock.is_virtual() {
+                self.clock.pass(now);
+                continue;
+            }
+            let others = [
                 self.held(schedule.next_at(), stalled_until),
+                churns.iter().filter_map(Schedule::next_at).min(),
                 changes.peek().map(|(at, _)| *at),
                 self.traffic.redial_at(),
                 stalled_until,
-                Some(if now < begin { begin } else { end }),
-                Some(end + *drain),
+                self.stalls.iter().filter_map(|stalls| stalls.next_at(now)).min(),
+                [begin, end, end + *drain].into_iter().find(|at| *at > now),
             ];
-            if now >= end {
-                next[4] = None;
-            }
-            let churn_at = churns.iter().filter_map(Schedule::next_at).min();
-            let stall_at = self.stalls.iter().filter_map(|stalls| stalls.next_at(now)).min();
-            self.step(stalled_until, &[&next[..], &[churn_at, stall_at]].concat())?;
+            self.pass(stalled_until, others.into_iter());
         }
         let ((lost_before, sent_again_before), cpu_before) = before.unwrap_or_default();
         let (lost, sent_again) = self.world.losses();
@@ -186,9 +195,8 @@ impl Drive<'_> {
         }
     }
 
-    /// Gives each end its turn that is to have one; if none did anything, time passes to what comes next: an end's turn, or
-    /// one of `others`.
-    fn step(&mut self, stalled_until: Option<Instant>, others: &[Option<Instant>]) -> Result<(), TargetError> {
+    /// Gives each end its turn that is to have one; returns whether one did anything.
+    fn step(&mut self, stalled_until: Option<Instant>) -> Result<bool, TargetError> {
         let now = self.clock.now();
         let mut busy = false;
         let (world, traffic, clock) = (&mut self.world, &mut self.traffic, &self.clock);
@@ -214,12 +222,17 @@ impl Drive<'_> {
             if self.clock.is_virtual() && self.turns > TURNS_MAX {
                 return Err(TargetError::Failed(format!("the cards do not come to rest at {now:?}")));
             }
-            return Ok(());
+            return Ok(true);
         }
         self.turns = 0;
-        let next = others.iter().copied().chain([self.world.due_at(now, stalled_until)]).flatten().min();
+        Ok(false)
+    }
+
+    /// Time passes to what comes next: an end's turn, or one of `others`.
+    fn pass(&mut self, stalled_until: Option<Instant>, others: impl Iterator<Item = Option<Instant>>) {
+        let now = self.clock.now();
+        let next = others.chain([self.world.due_at(now, stalled_until)]).flatten().min();
         self.clock.pass(next.unwrap_or(now));
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use hpb_base::Duration;
@@ -86,7 +87,8 @@ pub fn parse_with(text: &str, set: &[(String, String)]) -> Result<Scenario, Scen
 pub fn text_with(text: &str, set: &[(String, String)]) -> String {
     let mut all = text.to_owned();
     for (path, value) in set {
-        all.push_str(&format!("# set: {path} = {value}\n"));
+        // Writing to a string does not fail.
+        let _ = writeln!(all, "# set: {path} = {value}");
     }
     all
 }

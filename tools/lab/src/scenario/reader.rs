@@ -121,7 +121,7 @@ impl<'d> Section<'d> {
     }
 
     pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>, ScenarioError> {
-        self.value(key, "true or false", |value| value.as_bool())
+        self.value(key, "true or false", DeValue::as_bool)
     }
 
     pub(super) fn integer(&self, key: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, ScenarioError> {
@@ -189,7 +189,7 @@ impl<'d> Section<'d> {
         let list = self.value(key, "a list", |value| value.as_array())?;
         let Some(list) = list else { return Ok(Vec::new()) };
         let mut items = Vec::with_capacity(list.len());
-        for item in list.iter() {
+        for item in list {
             items.push(match item.get_ref() {
                 DeValue::Table(table) => {
                     Ok(Self { text: self.text, table, span: item.span(), name: format!("a {key}") })
@@ -229,6 +229,6 @@ fn whole(value: &DeValue<'_>) -> Option<u64> {
 /// What is wrong at a place of `text`. What was set beside the file has no place.
 fn at(text: &str, span: &Range<usize>, what: impl fmt::Display) -> ScenarioError {
     let before = &text.as_bytes()[..span.start.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     ScenarioError { line: (!span.is_empty()).then_some(line), what: what.to_string() }
 }
