@@ -5,6 +5,7 @@ mod bench;
 mod block;
 mod card;
 mod key;
+mod lab;
 mod ledger;
 mod transaction;
 mod tune;
@@ -27,6 +28,7 @@ pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Port
 pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
+pub(crate) use lab::{Lab, Noise};
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
@@ -101,6 +103,11 @@ pub(crate) enum Verb {
     Key {
         #[command(subcommand)]
         what: Key,
+    },
+    /// Measure network latency so that nobody need doubt the figure
+    Lab {
+        #[command(subcommand)]
+        what: Lab,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///
