@@ -4,6 +4,7 @@
 //! repeat; a [`measure::Recorder`] takes each message against the moment at which it was meant to leave; a [`record`]
 //! keeps all of it, and everything that is shown is made of the record alone.
 
+pub mod hops;
 pub mod machine;
 pub mod measure;
 pub mod noise;
