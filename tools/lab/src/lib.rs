@@ -4,7 +4,9 @@
 //! repeat; a [`measure::Recorder`] takes each message against the moment at which it was meant to leave; a [`record`]
 //! keeps all of it, and everything that is shown is made of the record alone.
 
+pub mod card;
 pub mod hops;
+pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod noise;

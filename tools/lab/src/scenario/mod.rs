@@ -2,6 +2,10 @@
 //!
 //! Here are its words as values. Shares are in parts per million, rates a second, sizes in bytes.
 
+pub mod file;
+mod reader;
+mod units;
+
 use hpb_base::Duration;
 
 /// A whole scenario.
