@@ -95,7 +95,8 @@ struct Watched {
 /// The stamps of one lane, the newest of them.
 pub struct Stamps {
     clock: Box<dyn FnMut() -> Instant + Send>,
-    stamps_max: usize,
+    /// Stamps at a time.
+    ring_len_max: usize,
     ring: VecDeque<Stamp>,
     /// By place in the session table.
     watched: Vec<Option<Watched>>,
@@ -111,7 +112,7 @@ impl Stamps {
     pub fn new(stamps_max: usize, sessions_max: usize, clock: impl FnMut() -> Instant + Send + 'static) -> Self {
         Self {
             clock: Box::new(clock),
-            stamps_max: stamps_max.max(1),
+            ring_len_max: stamps_max.max(1),
             ring: VecDeque::with_capacity(stamps_max),
             watched: (0..sessions_max).map(|_| None).collect(),
             burst_at: Instant::ZERO,
@@ -247,7 +248,7 @@ impl Stamps {
     }
 
     fn push(&mut self, stamp: Stamp) {
-        if self.ring.len() == self.stamps_max {
+        if self.ring.len() == self.ring_len_max {
             self.ring.pop_front();
         }
         self.ring.push_back(stamp);

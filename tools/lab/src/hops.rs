@@ -100,13 +100,15 @@ fn passages(near: &Stamps, far: &Stamps, is_answered: bool, spans: &Spans) -> Ve
         let Some(far) = far_lines.0.values().find(|far| far.ends == (near.ends.1, near.ends.0)) else { continue };
         let (there, back) = (Way::new(near, far), Way::new(far, near));
         for (number, span) in spans.iter().enumerate().filter_map(|(number, span)| Some((number as u64, (*span)?))) {
-            let mut instants = vec![span.intended];
-            let mut pass = |way: &Way<'_>| Some(instants.extend(way.instants(number)?));
-            let is_whole = pass(&there).is_some() && (!is_answered || pass(&back).is_some());
-            if is_whole {
-                instants.push(span.arrived);
-                passages.push(between(&mut instants));
+            let Some(out) = there.instants(number) else { continue };
+            let answer = if is_answered { back.instants(number) } else { None };
+            if is_answered && answer.is_none() {
+                continue;
             }
+            let passed = out.into_iter().chain(answer.into_iter().flatten());
+            let mut instants: Vec<Instant> =
+                std::iter::once(span.intended).chain(passed).chain([span.arrived]).collect();
+            passages.push(between(&mut instants));
         }
     }
     passages

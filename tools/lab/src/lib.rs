@@ -5,11 +5,16 @@
 //! keeps all of it, and everything that is shown is made of the record alone.
 
 pub mod card;
+pub mod card_port;
 pub mod hops;
+pub mod host;
+pub mod kernel;
 pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod noise;
+pub mod program;
 pub mod record;
 pub mod scenario;
+mod sys;
 pub mod target;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
-use hpb_net::wire::{LinkConfig, WireBuilder, WirePort};
+use hpb_net::wire::{Jitter, LinkConfig, WireBuilder, WirePort};
 use hpb_toe::{Call, Class, Command, Event, EventBatch, Identity, Lane, LaneConfig, Priority};
 use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
@@ -148,7 +148,7 @@ impl World {
 fn hops_add_up_to_the_latency_of_each_message_whatever_the_link_does() {
     let links = [
         LinkConfig { delay: DELAY, ..LinkConfig::default() },
-        LinkConfig { delay: DELAY, jitter: Duration::from_millis(1), ..LinkConfig::default() },
+        LinkConfig { delay: DELAY, jitter: Jitter::Uniform(Duration::from_millis(1)), ..LinkConfig::default() },
         LinkConfig {
             delay: DELAY,
             loss_ppm: 50_000,
