@@ -8,5 +8,7 @@ use crate::failure::Failure;
 pub(crate) fn run(what: Lab) -> Result<(), Failure> {
     match what {
         Lab::Noise(options) => host::noise(&options),
+        Lab::Repeat(options) => host::repeat(&options),
+        Lab::Sockperf(options) => host::sockperf(&options),
     }
 }

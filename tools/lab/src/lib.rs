@@ -16,5 +16,7 @@ pub mod noise;
 pub mod program;
 pub mod record;
 pub mod scenario;
+pub mod sockperf;
+pub mod stats;
 mod sys;
 pub mod target;
