@@ -28,7 +28,7 @@ pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Port
 pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
-pub(crate) use lab::{Lab, Noise, Repeat, Sockperf};
+pub(crate) use lab::{Lab, LabRun, Noise, Repeat, Sockperf};
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
@@ -99,15 +99,15 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: LedgerVerb,
     },
+    /// Measure network latency: scenarios of load, links and faults, on the card and what is to stand beside it
+    Lab {
+        #[command(subcommand)]
+        what: Lab,
+    },
     /// Make key files, and tell their public halves
     Key {
         #[command(subcommand)]
         what: Key,
-    },
-    /// Measure network latency so that nobody need doubt the figure
-    Lab {
-        #[command(subcommand)]
-        what: Lab,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///

@@ -6,6 +6,7 @@
 
 pub mod card;
 pub mod card_port;
+pub mod confirm;
 pub mod hops;
 pub mod host;
 pub mod kernel;
@@ -15,8 +16,9 @@ pub mod measure;
 pub mod noise;
 pub mod program;
 pub mod record;
+pub mod run;
 pub mod scenario;
 pub mod sockperf;
-pub mod stats;
+pub mod statistics;
 mod sys;
 pub mod target;

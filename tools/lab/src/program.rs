@@ -7,14 +7,13 @@ use std::process::{Command, Stdio};
 use hpb_base::Instant;
 use tempfile::NamedTempFile;
 
-use crate::card::CardWire;
-use crate::host;
 use crate::host::failed;
 use crate::host::stage::began;
 use crate::host::window::now;
 use crate::record::Repeat;
+use crate::run::open_target;
 use crate::scenario::file::{ScenarioError, parse_with};
-use crate::scenario::{Scenario, TargetKind, TargetSpec};
+use crate::scenario::{Scenario, TargetSpec};
 use crate::target::{Target, TargetError};
 
 /// The exit code by which a program says that it cannot do what is asked.
@@ -94,12 +93,7 @@ pub fn repeat(scenario: &Scenario, text: &str, target: &str, number: u32) -> Res
     let spec = scenario.targets.iter().find(|spec| spec.name == target);
     let spec = spec.ok_or_else(|| TargetError::Unavailable(format!("the scenario has no target `{target}`")))?;
     let spec = TargetSpec { program: None, ..spec.clone() };
-    let mut opened: Box<dyn Target> = match (host::open(&spec, scenario, text)?, &spec.kind) {
-        (Some(target), _) => target,
-        (None, TargetKind::CardWire) => Box::new(CardWire::new(&spec)),
-        (None, _) => return Err(TargetError::Unavailable(format!("another build cannot run `{target}` by itself"))),
-    };
-    opened.repeat(scenario, number)
+    open_target(&spec, scenario, text)?.repeat(scenario, number)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod world;
 use hpb_base::Instant;
 use hpb_bench::sys::cores;
 
-pub use world::{SHORT_LEN_MAX, link_config};
+pub use world::link_config;
 
 use crate::record::Repeat;
 use crate::scenario::{ClockKind, Scenario, TargetSpec};

@@ -14,7 +14,7 @@ use hpb_types::Hash;
 use hpb_types::units::ChainId;
 
 use super::end::{Bell, End};
-use crate::scenario::{Fault, Jitter, LinkModel, Loss, Scenario};
+use crate::scenario::{Fault, Jitter, LinkModel, Loss, SHORT_LEN_MAX, Scenario};
 use crate::target::TargetError;
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -26,8 +26,6 @@ const SESSIONS_PER_CARD: u32 = 8_192;
 const SESSIONS_PER_ADDRESS: u32 = 50_000;
 /// Addresses of a card.
 const ADDRESSES_PER_CARD: u32 = 2;
-/// Messages longer than this get the buffers of validators' sessions.
-pub const SHORT_LEN_MAX: u32 = 1_024;
 
 /// See the module.
 pub(super) struct World {

@@ -38,6 +38,12 @@ pub fn open(spec: &TargetSpec, scenario: &Scenario, text: &str) -> Result<Option
     Ok(Some(target))
 }
 
+/// Whether a scenario has a target that runs in hosts of the run's own.
+pub fn needs_hosts(scenario: &Scenario) -> bool {
+    let is_in_hosts = |spec: &TargetSpec| matches!(spec.kind, TargetKind::Kernel(_) | TargetKind::CardPort(_));
+    scenario.targets.iter().any(is_in_hosts)
+}
+
 /// Refuses what no cable of the kernel's does.
 pub(crate) fn check(scenario: &Scenario) -> Result<(), TargetError> {
     let refuse = |reason: &str| Err(TargetError::Unavailable(reason.to_owned()));

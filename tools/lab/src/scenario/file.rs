@@ -9,8 +9,8 @@ use hpb_base::Duration;
 
 use super::reader::{Document, Section};
 use super::{
-    Arrivals, Change, ClockKind, Fault, KernelWay, Limit, LinkModel, Load, Loss, MESSAGE_LEN_MIN, Pattern, Scenario,
-    TargetKind, TargetSpec, units,
+    Arrivals, Change, ClockKind, Fault, KernelWay, Limit, LinkModel, Load, Loss, MESSAGE_LEN_MIN, Pattern,
+    SHORT_LEN_MAX, Scenario, TargetKind, TargetSpec, units,
 };
 
 pub use super::reader::ScenarioError;
@@ -19,6 +19,8 @@ pub use super::reader::ScenarioError;
 pub const SESSIONS_MAX: u64 = 200_000;
 /// Bytes of one message at most.
 pub const MESSAGE_LEN_MAX: u64 = 1 << 20;
+/// Sessions at most where messages are longer than [`SHORT_LEN_MAX`]: each takes a megabyte at its two ends.
+const LONG_SESSIONS_MAX: u32 = 1_000;
 /// Messages a second at most.
 const RATE_MAX: f64 = 1e7;
 /// Repeats, targets, changes, faults and limits at most.
@@ -424,6 +426,13 @@ fn limits(root: &Section<'_>) -> Result<Vec<Limit>, ScenarioError> {
     Ok(limits)
 }
 
+/// Whether a target is called so; the levels of validators are called by their name and the level's.
+fn answers_to(target: &TargetSpec, name: &str) -> bool {
+    let levels = ["-received", "-included", "-confirmed", "-justified"];
+    let is_level = |rest: &str| matches!(target.kind, TargetKind::Validators { .. }) && levels.contains(&rest);
+    name.strip_prefix(&target.name).is_some_and(|rest| rest.is_empty() || is_level(rest))
+}
+
 /// What one key alone cannot tell.
 fn agrees(root: &Section<'_>, load: &Section<'_>, scenario: &Scenario) -> Result<(), ScenarioError> {
     let is_validators = |target: &TargetSpec| matches!(target.kind, TargetKind::Validators { .. });
@@ -447,7 +456,7 @@ fn agrees(root: &Section<'_>, load: &Section<'_>, scenario: &Scenario) -> Result
         .limits
         .iter()
         .filter_map(|limit| limit.target.as_ref())
-        .find(|named| scenario.targets.iter().all(|target| target.name != **named))
+        .find(|named| scenario.targets.iter().all(|target| !answers_to(target, named)))
     {
         return Err(root.wrong("assert", format_args!("a limit is for {named}, and no target is called so")));
     }
@@ -466,6 +475,19 @@ fn agrees(root: &Section<'_>, load: &Section<'_>, scenario: &Scenario) -> Result
         if let Some(wrong) = wrong {
             return Err(root.wrong("fault", wrong));
         }
+    }
+    let only_delays = LinkModel { delay: scenario.there.delay, ..LinkModel::default() };
+    if is_confirm && (scenario.there != only_delays || scenario.back != only_delays) {
+        return Err(root.wrong("link", "between validators a link has a `delay`, the same both ways, and nothing else"));
+    }
+    let len_max = scenario.load.request_len.max(scenario.load.reply_len);
+    if len_max > SHORT_LEN_MAX && scenario.sessions > LONG_SESSIONS_MAX {
+        return Err(load.wrong(
+            "pattern",
+            format_args!(
+                "messages above {SHORT_LEN_MAX} bytes need deep buffers: at most {LONG_SESSIONS_MAX} sessions"
+            ),
+        ));
     }
     if is_confirm && !scenario.changes.is_empty() {
         return Err(root.wrong("change", "the links of validators do not change"));

@@ -18,7 +18,7 @@ fn measured(text: &str) -> Option<(f64, &str)> {
 }
 
 /// `250us`, `1.5 ms`, `10s`; up to an hour.
-pub fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = measured(text)?;
     let nanos = match unit {
         "ns" => 1.0,
