@@ -3,6 +3,9 @@
 //! Beside what [`super::reader`] refuses: what contradicts itself, such as a closed loop where nothing is answered, or
 //! the kernel on virtual time.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::RangeInclusive;
 
 use hpb_base::Duration;
