@@ -21,6 +21,7 @@ pub mod scoreboard;
 pub mod secure;
 pub mod segment;
 pub mod service;
+pub mod stamps;
 pub mod stats;
 pub mod tally;
 pub mod wheel;

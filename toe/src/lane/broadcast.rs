@@ -146,8 +146,11 @@ impl Lane {
         }
         session.broadcast_serial = under_way.serial;
         let shed_before = session.counters.shed_messages;
+        let taken_at = self.stamping.begin();
         let offered = session
             .offer(&under_way.message, under_way.priority, &mut self.scratch.out, || Arc::clone(&under_way.message));
+        let is_kept = matches!(offered, Ok(Queued::Waits { shed: 0 }));
+        self.stamping.offered(taken_at, session, under_way.message.len(), is_kept);
         self.counters.tx_messages += 1;
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);

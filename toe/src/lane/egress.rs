@@ -84,8 +84,12 @@ impl Lane {
             // A call that is given up says nothing (RFC 9293 section 3.10.5).
             return Some(Flushed::Over(*reason));
         }
-        if session.is_open() && session.fill(&mut self.scratch.out).is_err() {
-            self.end(index, None, CloseReason::Broken(Drop::Record));
+        if session.is_open() {
+            let filled = session.fill(&mut self.scratch.out);
+            self.stamping.filled(session);
+            if filled.is_err() {
+                self.end(index, None, CloseReason::Broken(Drop::Record));
+            }
         }
         self.rewind(now, index, bursts);
         let turn_from = bursts.tx.len();
@@ -152,6 +156,7 @@ impl Lane {
             self.counters.tx_segments += 1;
             // A reset may leave after its session.
             if let Some(session) = self.slots[index as usize].session.as_mut() {
+                self.stamping.emitted(session, &segment);
                 let left = session.edge.on_sent(now, &segment);
                 session.counters.tx_bytes += u64::from(segment.payload_len());
                 session.counters.retransmitted += u32::from(left.is_repeat);

@@ -153,6 +153,7 @@ impl Lane {
         if !noted.says_nothing {
             self.stack.ingress(now, &mut session.socket, &packet[..segment.end_at], TxPath::of(bursts));
         }
+        self.stamping.fed(session, &segment);
         mark(&mut self.dirty, session);
         self.finish(now, index, before, bursts);
         if noted.is_progress {
@@ -279,6 +280,7 @@ impl Lane {
                 // Those before one that breaks the framing were told too.
                 self.counters.rx_messages += u64::from(count);
                 session.counters.rx_messages += count;
+                self.stamping.opened(session, count);
                 read
             }
             Phase::Ending(_) => {

@@ -14,6 +14,7 @@ mod ingress;
 mod notices;
 mod session;
 mod shake;
+mod stamping;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use broadcast::Broadcasts;
 use calls::Calls;
 pub use holdings::Holdings;
 use session::{HalfOpen, Phase, Session};
+use stamping::Stamping;
 use strays::Strays;
 pub use strays::{Sharing, Stray};
 
@@ -211,6 +213,7 @@ pub struct Lane {
     burst: Vec<ingress::Seen>,
     looped: VecDeque<Frame>,
     strays: Strays,
+    stamping: Stamping,
     random: Random,
     handshake_serial: u64,
     cell_at: Instant,
@@ -289,6 +292,7 @@ impl Lane {
             burst: Vec::with_capacity(BURST_LEN_MAX),
             looped: VecDeque::new(),
             strays: Strays::default(),
+            stamping: Stamping::default(),
             random: Random::new(key("hpb lane choices")[0]),
             handshake_serial: 0,
             cell_at: now,
@@ -450,8 +454,10 @@ impl Lane {
         let session = live(&mut self.slots, id).filter(|session| session.is_open()).ok_or(SendError::NotOpen)?;
         self.counters.tx_messages += 1;
         let shed_before = session.counters.shed_messages;
+        let taken_at = self.stamping.begin();
         let queued = session
             .offer(framed, priority, &mut self.scratch.out, || shared.map_or_else(|| Arc::from(framed), Arc::clone));
+        self.stamping.offered(taken_at, session, framed.len(), matches!(queued, Ok(Queued::Waits { shed: 0 })));
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);
         match queued {

@@ -146,6 +146,12 @@ impl Session {
         }
     }
 
+    /// Where on the wire what lies in the send buffer ends.
+    pub(super) fn sequence_filled(&self) -> u32 {
+        let filled = self.edge.scoreboard.first().wrapping_add(self.socket.send_len() as u32);
+        filled.wrapping_add(self.edge.offset.unwrap_or(0))
+    }
+
     /// When to see to its losses though nothing comes.
     pub(super) fn recovery_at(&self) -> Option<Instant> {
         self.edge.recovery_at(self.socket.send_len())

@@ -20,6 +20,7 @@ mod faults;
 mod messages;
 mod recovery;
 mod sessions;
+mod stamps;
 
 const CHAIN: ChainId = ChainId(Hash([1; 32]));
 const PORT: u16 = 30_303;

@@ -36,8 +36,8 @@ impl Conditions {
     }
 }
 
-/// Milliseconds that the host of a virtual machine gave to others since it started.
-fn stolen() -> Option<u64> {
+/// Milliseconds that the host of a virtual machine gave to others since it started; `None` where nobody counts them.
+pub fn stolen() -> Option<u64> {
     fs::read_to_string("/proc/stat").ok().and_then(|text| stolen_ms(&text))
 }
 

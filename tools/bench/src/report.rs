@@ -58,7 +58,8 @@ impl MachineLine {
     }
 }
 
-fn cpu_name(cpuinfo: &str) -> Option<String> {
+/// The processor's name in `/proc/cpuinfo`; `None` where the kernel gives it none.
+pub fn cpu_name(cpuinfo: &str) -> Option<String> {
     let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }

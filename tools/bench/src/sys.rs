@@ -187,6 +187,15 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.raw(), libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event) })
     }
 
+    /// Watches `socket` no longer.
+    ///
+    /// # Errors
+    /// It was not watched.
+    pub fn remove(&self, socket: &impl AsRawFd) -> io::Result<()> {
+        // SAFETY: no pointer is read for this operation.
+        check(unsafe { libc::epoll_ctl(self.raw(), libc::EPOLL_CTL_DEL, socket.as_raw_fd(), std::ptr::null_mut()) })
+    }
+
     /// Waits up to `timeout_ms` (0: only looks) and gives the number of events; an interrupted wait gives 0.
     ///
     /// # Errors
@@ -270,6 +279,9 @@ mod tests {
         assert_eq!(epoll.wait(0).unwrap(), 1);
         assert_eq!(epoll.token(0), 9);
         assert!(epoll.add(&right, 9).is_err(), "watched twice");
+        epoll.remove(&right).unwrap();
+        assert_eq!(epoll.wait(0).unwrap(), 0);
+        assert!(epoll.remove(&right).is_err(), "it is not watched");
     }
 
     #[test]

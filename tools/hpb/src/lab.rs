@@ -1,9 +1,12 @@
 //! `hpb lab`: runs scenarios, prints their figures, writes their records.
 
+mod host;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use hpb_lab::host::needs_hosts;
 use hpb_lab::record::{Record, file, terminal};
 use hpb_lab::run::{RunError, run as run_scenario};
 use hpb_lab::scenario::file::{parse, parse_with, text_with};
@@ -35,6 +38,9 @@ pub(crate) fn run(what: Lab) -> Result<(), Failure> {
             let scenario = parse(&read(&file)?).map_err(|error| wrong(&file.display().to_string(), &error))?;
             print(&format!("{}: {}\n", scenario.name, scenario.about))
         }
+        Lab::Noise(options) => host::noise(&options),
+        Lab::Repeat(options) => host::repeat(&options),
+        Lab::Sockperf(options) => host::sockperf(&options),
     }
 }
 
@@ -60,6 +66,10 @@ fn run_one(options: &LabRun) -> Result<(), Failure> {
         // One that cannot be made is known before the run.
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::input(format_args!("--report {}: {error}", folder.display())))?;
+    }
+    if needs_hosts(&scenario) {
+        // Before any thread. Where it is not to be had, the targets say what lacks.
+        let _ = hpb_sandbox::become_root();
     }
     let stop = StopFlag::new().map_err(Failure::work)?;
     stop_on_signals(&stop).map_err(Failure::work)?;

@@ -252,3 +252,14 @@ fn a_full_disk_is_named_and_loses_nothing() {
     assert_eq!(code("again"), 0, "{}", text("again.err"));
     assert!(text("again.out").contains("Every accepted transaction final"), "{}", text("again.out"));
 }
+
+#[test]
+fn the_lab_refuses_what_this_machine_has_not() {
+    let line = refused(Command::new(HPB).args(["lab", "noise", "--core", "4000"]));
+    assert!(line.contains("core 4000") && line.contains("this process may use ["), "{line}");
+    let line = refused(Command::new(HPB).args(["lab", "sockperf"]).env("PATH", "/nowhere"));
+    assert!(line.contains("install the package sockperf"), "{line}");
+    let absent = ["lab", "repeat", "--json", "--scenario", "absent.toml", "--target", "it", "--number", "0"];
+    let line = refused(Command::new(HPB).args(absent));
+    assert!(line.contains("absent.toml: "), "{line}");
+}

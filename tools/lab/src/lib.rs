@@ -5,11 +5,20 @@
 //! keeps all of it, and everything that is shown is made of the record alone.
 
 pub mod card;
+pub mod card_port;
 pub mod confirm;
+pub mod hops;
+pub mod host;
+pub mod kernel;
 pub mod load;
+pub mod machine;
 pub mod measure;
+pub mod noise;
+pub mod program;
 pub mod record;
 pub mod run;
 pub mod scenario;
+pub mod sockperf;
 pub mod statistics;
+mod sys;
 pub mod target;

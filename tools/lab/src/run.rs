@@ -3,12 +3,15 @@
 
 use std::time::SystemTime;
 
+use hpb_base::Duration;
+use hpb_bench::sys::cores;
+
 use crate::card::CardWire;
 use crate::confirm::Validators;
-use crate::record::{Comparison, LimitRecord, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
+use crate::record::{Comparison, LimitRecord, Noise, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
 use crate::scenario::{ClockKind, Limit, LimitFigure, Scenario, TargetKind, TargetSpec};
-use crate::statistics;
 use crate::target::{Target, TargetError};
+use crate::{host, machine, noise, statistics};
 
 /// Why a run gives no record.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,9 @@ pub enum RunError {
 /// Percentiles that targets are compared by.
 const COMPARED: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
 
+/// How long an idle spin looks at the machine when a run is over.
+const NOISE: Duration = Duration::from_millis(500);
+
 /// A target that runs, and what it did so far.
 struct Running {
     target: Box<dyn Target>,
@@ -40,20 +46,17 @@ struct Running {
     is_gone: bool,
 }
 
-/// Makes the target that a scenario names.
+/// Makes the target that a scenario names, whose file says `text`.
 ///
 /// # Errors
 /// This machine or this program lacks what it needs.
-pub fn open_target(spec: &TargetSpec, _scenario: &Scenario) -> Result<Box<dyn Target>, TargetError> {
-    let lacks = |what: &str| Err(TargetError::Unavailable(format!("this build has no target for {what}")));
-    if let Some(program) = &spec.program {
-        return lacks(&format!("another build ({program})"));
+pub fn open_target(spec: &TargetSpec, scenario: &Scenario, text: &str) -> Result<Box<dyn Target>, TargetError> {
+    if let Some(target) = host::open(spec, scenario, text)? {
+        return Ok(target);
     }
     match &spec.kind {
-        TargetKind::CardWire => Ok(Box::new(CardWire::new(spec))),
         TargetKind::Validators { count } => Ok(Box::new(Validators::new(spec, *count))),
-        TargetKind::CardPort(port) => lacks(&format!("the card on {port}")),
-        TargetKind::Kernel(_) => lacks("the kernel's TCP"),
+        _ => Ok(Box::new(CardWire::new(spec))),
     }
 }
 
@@ -71,7 +74,7 @@ pub fn run(
     let began_unix_ms = began(scenario.clock);
     let mut running = Vec::new();
     for spec in &scenario.targets {
-        match open_target(spec, scenario) {
+        match open_target(spec, scenario, &text) {
             Ok(target) => running.push(Running { target, repeats: Vec::new(), is_gone: false }),
             Err(TargetError::Unavailable(why)) => notes.push(format!("{} did not run: {why}", spec.name)),
             Err(TargetError::Failed(reason)) => return Err(RunError::Failed { target: spec.name.clone(), reason }),
@@ -127,8 +130,8 @@ pub fn run(
             text,
         },
         began_unix_ms,
-        machine: None,
-        noise: None,
+        machine: (scenario.clock == ClockKind::Real).then(machine::read),
+        noise: (scenario.clock == ClockKind::Real).then(noise).flatten(),
         comparisons,
         limits: scenario.limits.iter().flat_map(|limit| judged(limit, &targets)).collect(),
         targets,
@@ -143,6 +146,12 @@ impl Running {
         let record = TargetRecord { name: target.name().to_owned(), about: target.about(), repeats };
         (record, target.take_others())
     }
+}
+
+/// What the machine does by itself, on the core on which lanes are held.
+fn noise() -> Option<Noise> {
+    let core = cores::allowed().ok()?.last().copied()?;
+    noise::measure(NOISE, core).ok()
 }
 
 #[allow(clippy::disallowed_methods, reason = "a record says when it was made")]

@@ -94,10 +94,9 @@ pub enum CrossCheckError {
 /// [`CrossCheckError::Absent`] where sockperf is not installed, to be printed and passed over.
 pub fn cross_check(work: &Work) -> Result<CrossCheck, CrossCheckError> {
     let work = Work { sessions: work.sessions.min(SESSIONS_MAX), ping_pong_round_trips: ROUND_TRIPS, ..*work };
-    match Command::new("sockperf").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CrossCheckError::Absent),
-        status => status?,
-    };
+    if !is_installed()? {
+        return Err(CrossCheckError::Absent);
+    }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..work.repeats.max(1) {
         theirs.push(sockperf_round_trip_ns(&work)?);
@@ -114,8 +113,19 @@ pub fn cross_check(work: &Work) -> Result<CrossCheck, CrossCheckError> {
     })
 }
 
+/// Whether the tool is there.
+///
+/// # Errors
+/// It cannot be started although it is.
+pub fn is_installed() -> io::Result<bool> {
+    match Command::new("sockperf").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        status => status.map(|_| true),
+    }
+}
+
 /// Ends sockperf's server with the measurement, whatever its outcome.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -152,15 +162,16 @@ fn feed_file(sessions: usize) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Starts the server and reads what it says until it listens on all ports.
 fn start_server(feed: &Path) -> Result<Server, CrossCheckError> {
-    let child = Command::new("sockperf")
-        .args(["server", "-F", "e", "-f"])
-        .arg(feed)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    start(Command::new("sockperf").args(["server", "-F", "e", "-f"]).arg(feed))
+}
+
+/// Starts a server and reads what it says until it listens on all its ports.
+///
+/// # Errors
+/// It cannot be started, or ends at once.
+pub fn start(command: &mut Command) -> Result<Server, CrossCheckError> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut server = Server(child);
     let output = server.0.stdout.take().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
     let mut last = String::from("no output");

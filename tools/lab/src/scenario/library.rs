@@ -29,6 +29,8 @@ ready![
     "confirm-latency",
     "reconnect-storm",
     "partition-heal",
+    "ab-xdp-kernel",
+    "ab-encrypted-plain",
 ];
 
 /// The one of that name, or else the name that is nearest.
@@ -57,7 +59,7 @@ mod tests {
             assert!(!scenario.about.is_empty());
             assert!(ready.text.starts_with("# Shows: ") && ready.text.contains("\n# Vary: "), "{}", ready.name);
         }
-        assert_eq!(LIBRARY.len(), 10);
+        assert_eq!(LIBRARY.len(), 12);
     }
 
     #[test]

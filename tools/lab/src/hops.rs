@@ -1,0 +1,252 @@
+//! Where the time of each message went: the stamps of both ends' lanes laid side by side.
+//!
+//! From the moment at which it was meant to leave to that at which it arrived a message passes, on the way there:
+//! `application` (until the lane has it: what a late sender costs is here), `encryption` (until it lies sealed in the send
+//! buffer; in a session without encryption, copied), `tcp` (until a segment with its end leaves), `port` (until the
+//! device has that), `wire` (until a burst brings it to the other end), `tcp` (until TCP has it and all before it),
+//! `encryption` (until its record is opened). An answer begins with the other end's `application` and takes the same
+//! way back; last comes the `application` of whoever waits for it. The hops of a message add up to its latency, to the
+//! nanosecond.
+//!
+//! A frame may arrive before the call returns that sent it: the port's time then ends where the frame arrived. A message
+//! whose stamps have given way to newer ones, or whose session shed, is not among the hops. Of messages that one record
+//! or one turn sealed together, those before the last are counted to the end of all of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hpb_base::{Duration, Instant};
+use hpb_toe::SessionId;
+use hpb_toe::stamps::{Stage, Stamps};
+
+use crate::measure::Distribution;
+use crate::record::Hop;
+
+/// Stamps that are kept of one lane at most.
+pub const STAMPS_MAX: usize = 1 << 18;
+/// Sessions that are looked at: those at so many first places of a lane's table.
+pub const SESSIONS_WATCHED_MAX: usize = 64;
+
+/// The hops of one way, in the order in which a message passes them, after the `application` before it.
+const WAY: [&str; 6] = ["encryption", "tcp", "port", "wire", "tcp", "encryption"];
+/// Where a message stays before and after each way.
+const APPLICATION: &str = "application";
+/// What is added to sequence numbers, so that those before the first one known are not negative.
+const SEQUENCE_BASE: u64 = 1 << 32;
+
+/// A clock that a driver of virtual time sets and stamps read.
+#[derive(Clone, Debug, Default)]
+pub struct VirtualClock(Arc<AtomicU64>);
+
+impl VirtualClock {
+    /// It is `now` until it is set again.
+    pub fn set(&self, now: Instant) {
+        self.0.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// What it says.
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Stamps for one lane of the lab; to be given to it before its first message.
+pub fn stamps(clock: impl FnMut() -> Instant + Send + 'static) -> Stamps {
+    Stamps::new(STAMPS_MAX, SESSIONS_WATCHED_MAX, clock)
+}
+
+/// When a message was meant to leave, and when it, or its answer, arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// Meant to leave.
+    pub intended: Instant,
+    /// Arrived.
+    pub arrived: Instant,
+}
+
+/// The messages that a lane's session took, in the order in which it took them; `None` for those that are not measured
+/// or did not arrive.
+pub type Spans = BTreeMap<SessionId, Vec<Option<Span>>>;
+
+/// Lays the stamps of two lanes side by side: messages went from `near` to `far`, whose answers, if `is_answered`, came
+/// back in the same order. `spans` names `near`'s sessions.
+pub fn hops(near: &Stamps, far: &Stamps, is_answered: bool, spans: &Spans) -> Vec<Hop> {
+    let mut sums: Vec<Distribution> = names(is_answered).map(|_| Distribution::new()).collect();
+    for times in passages(near, far, is_answered, spans) {
+        for (sum, time) in sums.iter_mut().zip(times) {
+            sum.take(time);
+        }
+    }
+    let named = names(is_answered).zip(sums);
+    let hops = named.map(|((name, is_back), time)| Hop { name: name.to_owned(), is_back, time: time.buckets() });
+    let hops: Vec<Hop> = hops.collect();
+    if hops.iter().all(|hop| hop.time.0.is_empty()) { Vec::new() } else { hops }
+}
+
+fn names(is_answered: bool) -> impl Iterator<Item = (&'static str, bool)> {
+    let there = std::iter::once(APPLICATION).chain(WAY).map(|name| (name, false));
+    let back = std::iter::once(APPLICATION).chain(WAY).map(|name| (name, true));
+    there.chain(back.take(if is_answered { usize::MAX } else { 0 })).chain([(APPLICATION, is_answered)])
+}
+
+/// The time in each hop of each message that all stamps are there of.
+fn passages(near: &Stamps, far: &Stamps, is_answered: bool, spans: &Spans) -> Vec<Vec<Duration>> {
+    let (near_lines, far_lines) = (Timelines::of(near), Timelines::of(far));
+    let mut passages = Vec::new();
+    for (session, spans) in spans {
+        let Some(near) = near_lines.0.get(session) else { continue };
+        let Some(far) = far_lines.0.values().find(|far| far.ends == (near.ends.1, near.ends.0)) else { continue };
+        let (there, back) = (Way::new(near, far), Way::new(far, near));
+        for (number, span) in spans.iter().enumerate().filter_map(|(number, span)| Some((number as u64, (*span)?))) {
+            let Some(out) = there.instants(number) else { continue };
+            let answer = if is_answered { back.instants(number) } else { None };
+            if is_answered && answer.is_none() {
+                continue;
+            }
+            let passed = out.into_iter().chain(answer.into_iter().flatten());
+            let mut instants: Vec<Instant> =
+                std::iter::once(span.intended).chain(passed).chain([span.arrived]).collect();
+            passages.push(between(&mut instants));
+        }
+    }
+    passages
+}
+
+/// From each instant to the next; one that lies after a later one is moved back to it.
+fn between(instants: &mut [Instant]) -> Vec<Duration> {
+    for at in (0..instants.len() - 1).rev() {
+        instants[at] = instants[at].min(instants[at + 1]);
+    }
+    instants.windows(2).map(|pair| pair[1].since(pair[0])).collect()
+}
+
+/// What one lane stamped, session by session.
+struct Timelines(BTreeMap<SessionId, Timeline>);
+
+/// One session's stamps, each list in its order.
+struct Timeline {
+    /// Its own end and the peer's.
+    ends: (SocketAddr, SocketAddr),
+    /// Number, when, and bytes of messages up to its end.
+    taken: Vec<(u64, Instant, u64)>,
+    /// Bytes of messages, when, and where that ends on the wire.
+    sealed: Vec<(u64, Instant, u64)>,
+    emitted: Vec<Segment>,
+    received: Vec<Segment>,
+    /// How many messages, and when.
+    opened: Vec<(u64, Instant)>,
+    /// The sequence number by which the others are unfolded, of each direction: out and in.
+    anchors: [Option<u64>; 2],
+}
+
+/// A segment's bytes on the wire, and when it was where.
+#[derive(Clone, Copy)]
+struct Segment {
+    from: u64,
+    to: u64,
+    /// Up to where no byte was missing then; of a received one.
+    whole_to: u64,
+    /// When it left TCP, or came with a burst.
+    at: Instant,
+    /// When the port had it, or TCP.
+    then_at: Instant,
+}
+
+impl Segment {
+    /// Whether the byte before `end` is one of its.
+    fn holds(&self, end: u64) -> bool {
+        self.from < end && end <= self.to
+    }
+}
+
+impl Timelines {
+    fn of(stamps: &Stamps) -> Self {
+        let fresh = |ends| Timeline {
+            ends,
+            taken: Vec::new(),
+            sealed: Vec::new(),
+            emitted: Vec::new(),
+            received: Vec::new(),
+            opened: Vec::new(),
+            anchors: [None; 2],
+        };
+        let mut lines: BTreeMap<SessionId, Timeline> =
+            stamps.sessions().map(|(id, local, remote)| (id, fresh((local, remote)))).collect();
+        for stamp in stamps.iter() {
+            if let Some(line) = lines.get_mut(&stamp.session) {
+                line.take(stamp.at, stamp.stage);
+            }
+        }
+        Self(lines)
+    }
+}
+
+impl Timeline {
+    fn take(&mut self, at: Instant, stage: Stage) {
+        match stage {
+            Stage::Taken { number, stream_len } => self.taken.push((number, at, stream_len)),
+            Stage::Sealed { stream_len, sequence } => {
+                let sequence = self.unfolded(0, sequence);
+                self.sealed.push((stream_len, at, sequence));
+            }
+            Stage::Emitted { from, to, given_at } => {
+                let (from, to) = (self.unfolded(0, from), self.unfolded(0, to));
+                self.emitted.push(Segment { from, to, whole_to: to, at, then_at: given_at });
+            }
+            Stage::Received { from, to, whole_to, fed_at } => {
+                let (from, to, whole_to) = (self.unfolded(1, from), self.unfolded(1, to), self.unfolded(1, whole_to));
+                self.received.push(Segment { from, to, whole_to, at, then_at: fed_at });
+            }
+            Stage::Opened { count } => self.opened.push((count, at)),
+        }
+    }
+
+    /// A sequence number of 32 bits as one that does not wrap: near the last one of its direction.
+    fn unfolded(&mut self, direction: usize, sequence: u32) -> u64 {
+        let last = self.anchors[direction].unwrap_or(SEQUENCE_BASE + u64::from(sequence));
+        let by = sequence.wrapping_sub(last as u32).cast_signed();
+        let unfolded = last.saturating_add_signed(i64::from(by));
+        self.anchors[direction] = Some(unfolded);
+        unfolded
+    }
+}
+
+/// One direction of a session: who sends, who receives.
+struct Way<'lines> {
+    from: &'lines Timeline,
+    to: &'lines Timeline,
+    /// What makes a number of the sender's one of the receiver's: they may have unfolded theirs from different turns.
+    shift: u64,
+}
+
+impl<'lines> Way<'lines> {
+    fn new(from: &'lines Timeline, to: &'lines Timeline) -> Self {
+        let first = |segments: &[Segment]| segments.first().map_or(0, |segment| segment.from);
+        let (sent, came) = (first(&from.emitted), first(&to.received));
+        let by = (came as u32).wrapping_sub(sent as u32).cast_signed();
+        let shift = came.wrapping_sub(sent.wrapping_add_signed(i64::from(by)));
+        Self { from, to, shift }
+    }
+
+    /// When message `number` was taken, sealed, emitted, given to the port, received, fed and opened.
+    fn instants(&self, number: u64) -> Option<[Instant; 7]> {
+        let (from, to) = (self.from, self.to);
+        let first_taken = from.taken.first()?.0;
+        let (_, taken_at, stream_len) = *from.taken.get(number.checked_sub(first_taken)? as usize)?;
+        let (_, sealed_at, end) = *from.sealed.get(from.sealed.partition_point(|sealed| sealed.0 < stream_len))?;
+        let (_, opened_at) = *to.opened.get(to.opened.partition_point(|opened| opened.0 <= number))?;
+        let end_there = end.wrapping_add(self.shift);
+        let whole = to.received.partition_point(|segment| segment.whole_to < end_there);
+        let fed_at = to.received.get(whole)?.then_at;
+        let received = to.received[..=whole].iter().rev().find(|segment| segment.holds(end_there))?;
+        // Of several copies the one that left last before one arrived.
+        let left = from.emitted.partition_point(|segment| segment.at <= received.at);
+        let emitted = from.emitted[..left].iter().rev().find(|segment| segment.holds(end))?;
+        Some([taken_at, sealed_at, emitted.at, emitted.then_at, received.at, fed_at, opened_at])
+    }
+}
+
+#[cfg(test)]
+mod tests;

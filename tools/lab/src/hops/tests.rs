@@ -1,0 +1,242 @@
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use hpb_net::frame::Bursts;
+use hpb_net::port::Port;
+use hpb_net::wire::{Jitter, LinkConfig, WireBuilder, WirePort};
+use hpb_toe::{Call, Class, Command, Event, EventBatch, Identity, Lane, LaneConfig, Priority};
+use hpb_types::keys::Hash;
+use hpb_types::units::ChainId;
+
+use super::*;
+
+const CHAIN: ChainId = ChainId(Hash([3; 32]));
+const KIND: u8 = 1;
+const SPACING: Duration = Duration::from_micros(70);
+const DELAY: Duration = Duration::from_micros(100);
+
+struct End {
+    lane: Lane,
+    port: WirePort,
+    bursts: Bursts,
+    opened: Vec<SessionId>,
+}
+
+/// Two stamped lanes on a wire, on virtual time; the server echoes, the client notes what arrives.
+struct World {
+    server: End,
+    client: End,
+    clock: VirtualClock,
+    now: Instant,
+    arrived: Vec<Instant>,
+}
+
+fn address(host: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, host])
+}
+
+fn identity(host: u8) -> Arc<Identity> {
+    Arc::new(Identity::new([host; 32], CHAIN))
+}
+
+impl End {
+    fn new(host: u8, port: WirePort, clock: &VirtualClock) -> Self {
+        let config = LaneConfig::new(vec![(address(host), 8)], Some(identity(host)), [host; 32]);
+        let mut lane = Lane::new(config, port.capabilities(), Instant::ZERO).unwrap();
+        let clock = clock.clone();
+        lane.set_stamps(Some(stamps(move || clock.now())));
+        Self { lane, port, bursts: Bursts::new(1_024), opened: Vec::new() }
+    }
+
+    fn turn(&mut self, now: Instant, mut message: impl FnMut(&mut Lane, SessionId, &[u8])) -> bool {
+        let mut busy = self.port.rx_burst(now, &mut self.bursts) > 0;
+        if busy {
+            self.lane.stamps().unwrap().burst_taken();
+        }
+        busy |= self.lane.receive(now, &mut self.bursts);
+        let mut batch = EventBatch::default();
+        self.lane.take_events(&mut batch);
+        for event in batch.iter() {
+            match event {
+                Event::Opened { session, .. } => self.opened.push(session),
+                Event::Message { session, body, .. } => message(&mut self.lane, session, body),
+                Event::Closed { reason, .. } => panic!("{reason:?}"),
+            }
+        }
+        while let Some(job) = self.lane.take_job() {
+            self.lane.finish_job(now, job.run());
+            busy = true;
+        }
+        busy |= self.lane.transmit(now, &mut self.bursts);
+        busy |= self.port.tx_burst(now, &mut self.bursts) > 0;
+        if self.bursts.tx.is_empty() {
+            self.lane.stamps().unwrap().burst_given();
+        }
+        busy | !batch.is_empty()
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        [self.lane.wake_at(), self.port.wake_at()].into_iter().flatten().min()
+    }
+}
+
+impl World {
+    fn new(encrypted: bool, link: LinkConfig) -> Self {
+        let mut builder = WireBuilder::new(5).default_link(link);
+        builder.port(&[address(1)]);
+        builder.port(&[address(2)]);
+        let mut ports = builder.build().unwrap().into_iter();
+        let clock = VirtualClock::default();
+        let mut server = End::new(1, ports.next().unwrap(), &clock);
+        let mut client = End::new(2, ports.next().unwrap(), &clock);
+        server.lane.handle(Instant::ZERO, Command::Listen { port: 9, class: Class::Terminal, encrypted });
+        let call = Call {
+            remote: (address(1), 9).into(),
+            local: (address(2), 0).into(),
+            class: Class::Uplink,
+            responder: encrypted.then(|| identity(1).public()),
+            identity: None,
+            tag: 0,
+            keep: false,
+        };
+        client.lane.handle(Instant::ZERO, Command::Open(call));
+        let mut world = Self { server, client, clock, now: Instant::ZERO, arrived: Vec::new() };
+        world.run(Instant::from_millis(1_000));
+        world
+    }
+
+    fn run(&mut self, until: Instant) {
+        loop {
+            self.clock.set(self.now);
+            let now = self.now;
+            while self.server.turn(now, |lane, session, body| lane.send(session, Priority::Normal, KIND, body).unwrap())
+                | self.client.turn(now, |_, _, _| self.arrived.push(now))
+            {}
+            let wake_at = [self.server.wake_at(), self.client.wake_at()].into_iter().flatten().min();
+            match wake_at.filter(|at| *at < until) {
+                Some(at) => self.now = at.max(self.now + Duration::from_nanos(1)),
+                None => break,
+            }
+        }
+        self.now = until;
+        self.clock.set(until);
+    }
+
+    /// Sends so many messages at even distances and waits for what was lost to come again.
+    fn carry(&mut self, count: u64) -> Spans {
+        let session = self.client.opened[0];
+        let begin = self.now;
+        let intended = |number: u64| begin + SPACING.saturating_mul(number);
+        for number in 0..count {
+            self.run(intended(number));
+            self.client.lane.send(session, Priority::Normal, KIND, &number.to_le_bytes()).unwrap();
+        }
+        self.run(self.now + Duration::from_secs(20));
+        assert_eq!(self.arrived.len() as u64, count);
+        let span =
+            |(number, arrived): (usize, &Instant)| Some(Span { intended: intended(number as u64), arrived: *arrived });
+        BTreeMap::from([(session, self.arrived.iter().enumerate().map(span).collect())])
+    }
+
+    fn stamps(mut self) -> (Stamps, Stamps) {
+        (self.client.lane.set_stamps(None).unwrap(), self.server.lane.set_stamps(None).unwrap())
+    }
+}
+
+#[test]
+fn hops_add_up_to_the_latency_of_each_message_whatever_the_link_does() {
+    let links = [
+        LinkConfig { delay: DELAY, ..LinkConfig::default() },
+        LinkConfig { delay: DELAY, jitter: Jitter::Uniform(Duration::from_millis(1)), ..LinkConfig::default() },
+        LinkConfig {
+            delay: DELAY,
+            loss_ppm: 50_000,
+            reorder_ppm: 50_000,
+            reorder_delay: Duration::from_millis(2),
+            duplicate_ppm: 50_000,
+            ..LinkConfig::default()
+        },
+    ];
+    for link in links {
+        for encrypted in [false, true] {
+            let mut world = World::new(encrypted, link);
+            let spans = world.carry(500);
+            let (client, server) = world.stamps();
+            let passages = passages(&client, &server, true, &spans);
+            assert_eq!(passages.len(), 500, "{link:?}");
+            let mut latencies: Vec<Duration> =
+                spans.values().flatten().flatten().map(|span| span.arrived.since(span.intended)).collect();
+            let mut sums: Vec<Duration> =
+                passages.iter().map(|times| times.iter().fold(Duration::ZERO, |sum, time| sum + *time)).collect();
+            latencies.sort_unstable();
+            sums.sort_unstable();
+            assert_eq!(sums, latencies);
+        }
+    }
+}
+
+#[test]
+fn on_a_link_that_only_delays_the_wire_is_all() {
+    let mut world = World::new(true, LinkConfig { delay: DELAY, ..LinkConfig::default() });
+    let spans = world.carry(20);
+    let (client, server) = world.stamps();
+    for times in passages(&client, &server, true, &spans) {
+        let wires: Vec<Duration> =
+            names(true).zip(&times).filter(|(name, _)| name.0 == "wire").map(|(_, time)| *time).collect();
+        assert_eq!(wires, [DELAY, DELAY]);
+        assert!(names(true).zip(times).all(|(name, time)| name.0 == "wire" || time.is_zero()));
+    }
+    let hops = hops(&client, &server, true, &spans);
+    let named: Vec<(&str, bool)> = hops.iter().map(|hop| (hop.name.as_str(), hop.is_back)).collect();
+    assert_eq!(named.len(), 15);
+    assert_eq!(
+        (named[0], named[4], named[7], named[14]),
+        ((APPLICATION, false), ("wire", false), (APPLICATION, true), (APPLICATION, true))
+    );
+    assert!(hops.iter().all(|hop| hop.time.count() == 20));
+}
+
+#[test]
+fn one_way_ends_at_the_other_end() {
+    let mut world = World::new(false, LinkConfig { delay: DELAY, ..LinkConfig::default() });
+    let mut spans = world.carry(10);
+    for span in spans.values_mut().flatten().flatten() {
+        span.arrived = span.intended + DELAY;
+    }
+    let (client, server) = world.stamps();
+    let hops = hops(&client, &server, false, &spans);
+    assert_eq!(hops.iter().map(|hop| hop.is_back).collect::<Vec<_>>(), [false; 8]);
+    assert_eq!(hops[4].time.percentile(100.0).map(|nanos| nanos / 1_000), Some(100));
+}
+
+#[test]
+fn an_instant_after_a_later_one_is_moved_back_to_it() {
+    let mut instants = [5, 9, 8, 20].map(Instant::from_nanos);
+    assert_eq!(between(&mut instants), [3, 0, 12].map(Duration::from_nanos));
+}
+
+#[test]
+fn numbers_that_wrap_on_one_side_only_are_still_the_same() {
+    let ends = ((address(1), 1).into(), (address(2), 2).into());
+    let line = |ends| Timeline {
+        ends,
+        taken: Vec::new(),
+        sealed: Vec::new(),
+        emitted: Vec::new(),
+        received: Vec::new(),
+        opened: Vec::new(),
+        anchors: [None; 2],
+    };
+    let (mut near, mut far) = (line(ends), line((ends.1, ends.0)));
+    let at = Instant::from_nanos;
+    near.take(at(0), Stage::Emitted { from: u32::MAX - 9, to: u32::MAX, given_at: at(0) });
+    near.take(at(1), Stage::Taken { number: 4, stream_len: 50 });
+    near.take(at(2), Stage::Sealed { stream_len: 50, sequence: 9 });
+    near.take(at(3), Stage::Emitted { from: u32::MAX, to: 9, given_at: at(4) });
+    far.take(at(5), Stage::Received { from: u32::MAX, to: 9, whole_to: 9, fed_at: at(6) });
+    far.take(at(7), Stage::Opened { count: 5 });
+    let instants = Way::new(&near, &far).instants(4).unwrap();
+    assert_eq!(instants.map(Instant::as_nanos), [1, 2, 3, 4, 5, 6, 7]);
+    assert!(Way::new(&near, &far).instants(3).is_none(), "its stamps gave way");
+}

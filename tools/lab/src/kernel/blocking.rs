@@ -1,0 +1,211 @@
+//! One session by blocking calls. Whoever reads sleeps until something comes. A closed loop writes and then reads, on one
+//! thread; an open loop must not wait for answers, so there one thread writes and another reads.
+//!
+//! The client of a closed loop and the server are held on their cores. The two threads of an open loop's client are not:
+//! on one core the one that waits for the next moment would keep the other from its answer.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use hpb_base::{Duration, Instant};
+use hpb_bench::sys::cores;
+
+use super::retransmitted;
+use crate::host::carrier::{stamp, stamped};
+use crate::host::failed;
+use crate::host::logs::{Arrival, list, repeat};
+use crate::host::near::Book;
+use crate::host::stage::Run;
+use crate::host::window::{CpuMeter, Window, now};
+use crate::record::{Cost, Repeat};
+use crate::scenario::{Arrivals, Pattern, Scenario};
+use crate::target::TargetError;
+
+/// From here to the first message: both threads run by then.
+const SETTLE: Duration = Duration::from_millis(50);
+/// A wait that is longer than this is slept away but for the last of it.
+const SPIN: Duration = Duration::from_millis(2);
+
+/// What one thread leaves: what came to it, and its processor time.
+type Read = Result<(Vec<Arrival>, u64), TargetError>;
+
+/// Carries one repeat.
+pub(super) fn carry(
+    run: &Run<'_>,
+    (clients, servers): (Vec<TcpStream>, Vec<TcpStream>),
+) -> Result<Repeat, TargetError> {
+    let (Some(client), Some(server)) = (clients.first(), servers.first()) else {
+        return Err(TargetError::Failed("blocking calls carry one session, not none".to_owned()));
+    };
+    let noise = run.noise()?;
+    let (scenario, window) = (run.scenario, Window::new(run.scenario, now() + SETTLE));
+    let mut book = Book::new(scenario, &window, run.number);
+    let is_answered = scenario.load.pattern == Pattern::RequestReply;
+    let before = retransmitted(&clients) + retransmitted(&servers);
+    let server_core = run.cores.server;
+    let (asked, served) = thread::scope(|scope| {
+        let times = &window;
+        let serving = scope.spawn(move || {
+            cores::pin(server_core).map_err(failed("holding the server on its core"))?;
+            serve(server, scenario, times)
+        });
+        let asked = if matches!(scenario.load.arrivals, Arrivals::Closed { .. }) {
+            let asked = cores::run_on(run.cores.client, || ask(client, &mut book, scenario, times));
+            asked.map_err(failed("holding the client on its core")).flatten()
+        } else {
+            write_and_read(client, &mut book, scenario, times)
+        };
+        // A server that still waits is told that nothing more comes; one that failed has closed already.
+        let _ = client.shutdown(Shutdown::Both);
+        (asked, serving.join())
+    });
+    let served = served.map_err(|_| TargetError::Failed("the server panicked".to_owned()))?;
+    let ((answers, client_ns), (came, server_ns)) = (asked?, served?);
+    let arrivals = if is_answered { answers } else { came };
+    let mut repeat = repeat(scenario, &window, &book.sent, &arrivals, run.began);
+    repeat.counts.retransmitted = (retransmitted(&clients) + retransmitted(&servers)).saturating_sub(before);
+    repeat.cost = Cost { cpu_ns: client_ns + server_ns, ..Cost::default() };
+    repeat.noise = Some(noise);
+    Ok(repeat)
+}
+
+/// The open loop's client: one thread writes, and where answers come another one reads them.
+fn write_and_read(stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Window) -> Read {
+    let came = AtomicU64::new(0);
+    if scenario.load.pattern != Pattern::RequestReply {
+        return Ok((Vec::new(), write(stream, book, scenario, window, None)?));
+    }
+    let (written, answers) = thread::scope(|scope| {
+        let reading = scope.spawn(|| read(stream, scenario, window, &came));
+        (write(stream, book, scenario, window, Some(&came)), reading.join())
+    });
+    let (arrivals, cpu_ns) = answers.map_err(|_| TargetError::Failed("the reader panicked".to_owned()))??;
+    Ok((arrivals, cpu_ns + written?))
+}
+
+/// The closed loop: writes, reads, and again.
+fn ask(mut stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Window) -> Read {
+    let (mut message, mut answer) = messages(scenario);
+    let (mut arrivals, mut cpu) =
+        (list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO }), CpuMeter::default());
+    wait_until(window.start);
+    loop {
+        let at = now();
+        cpu.look(at, window);
+        let Some(outgoing) = book.next(at) else { return Ok((arrivals, cpu.used_ns())) };
+        stamp(&mut message, outgoing.number, outgoing.intended);
+        let left = now();
+        book.left(outgoing.number, left);
+        stream.write_all(&message).map_err(failed("writing a message"))?;
+        stream.read_exact(&mut answer).map_err(failed("reading an answer"))?;
+        let at = now();
+        arrivals.push(Arrival { number: outgoing.number, session: 0, at });
+        book.answered(0, at);
+    }
+}
+
+/// The open loop's writer: each message at its moment, then waits until `came` says that all answers have come, or for
+/// as long as stragglers are waited for. Its processor time.
+fn write(
+    mut stream: &TcpStream,
+    book: &mut Book,
+    scenario: &Scenario,
+    window: &Window,
+    came: Option<&AtomicU64>,
+) -> Result<u64, TargetError> {
+    let (mut message, _) = messages(scenario);
+    let mut cpu = CpuMeter::default();
+    while let Some(next_at) = book.next_at() {
+        wait_until(next_at);
+        let at = now();
+        cpu.look(at, window);
+        while let Some(outgoing) = book.next(at) {
+            stamp(&mut message, outgoing.number, outgoing.intended);
+            book.left(outgoing.number, now());
+            stream.write_all(&message).map_err(failed("writing a message"))?;
+        }
+    }
+    wait_until(window.end);
+    cpu.look(now(), window);
+    let sent = book.sent.len() as u64;
+    while came.is_some_and(|came| came.load(Ordering::Relaxed) < sent) && now() < window.over {
+        rest(SPIN);
+    }
+    // Nothing more is written: the server, and then the reader, find the end.
+    stream.shutdown(Shutdown::Write).map_err(failed("ending the session"))?;
+    Ok(cpu.used_ns())
+}
+
+/// Reads answers until the end of the stream.
+fn read(mut stream: &TcpStream, scenario: &Scenario, window: &Window, came: &AtomicU64) -> Read {
+    let (_, mut answer) = messages(scenario);
+    let (mut arrivals, mut cpu) =
+        (list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO }), CpuMeter::default());
+    while whole(&mut stream, &mut answer)? {
+        let at = now();
+        cpu.look(at, window);
+        if let Some((number, _)) = stamped(&answer) {
+            arrivals.push(Arrival { number, session: 0, at });
+        }
+        came.store(arrivals.len() as u64, Ordering::Relaxed);
+    }
+    Ok((arrivals, cpu.used_ns()))
+}
+
+/// The server: reads and answers, or only reads, until the end of the stream.
+fn serve(mut stream: &TcpStream, scenario: &Scenario, window: &Window) -> Read {
+    let is_answered = scenario.load.pattern == Pattern::RequestReply;
+    let (mut message, mut answer) = messages(scenario);
+    let (mut arrivals, mut cpu) = (Vec::new(), CpuMeter::default());
+    if !is_answered {
+        arrivals = list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO });
+    }
+    while whole(&mut stream, &mut message)? {
+        let at = now();
+        cpu.look(at, window);
+        let Some((number, intended)) = stamped(&message) else { continue };
+        if is_answered {
+            stamp(&mut answer, number, intended);
+            stream.write_all(&answer).map_err(failed("writing an answer"))?;
+        } else {
+            arrivals.push(Arrival { number, session: 0, at });
+        }
+    }
+    // Whoever still reads finds the end; a client that is gone needs none.
+    let _ = stream.shutdown(Shutdown::Write);
+    Ok((arrivals, cpu.used_ns()))
+}
+
+fn messages(scenario: &Scenario) -> (Vec<u8>, Vec<u8>) {
+    (vec![0; scenario.load.request_len as usize], vec![0; scenario.load.reply_len.max(1) as usize])
+}
+
+/// Reads one message; false at the end of the stream.
+fn whole(stream: &mut &TcpStream, message: &mut [u8]) -> Result<bool, TargetError> {
+    match stream.read_exact(message) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Ok(false),
+        Err(error) => Err(failed("reading a message")(error)),
+    }
+}
+
+/// Spins until then; a wait that is long is slept away but for the last of it.
+fn wait_until(at: Instant) {
+    loop {
+        let left = at.since(now());
+        if left.is_zero() {
+            return;
+        }
+        if left > SPIN.saturating_mul(2) {
+            rest(left.div(2));
+        }
+        std::hint::spin_loop();
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "far from the next message; it decides nothing")]
+fn rest(time: Duration) {
+    thread::sleep(time.to_std());
+}

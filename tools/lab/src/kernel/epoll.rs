@@ -1,0 +1,183 @@
+//! One side of all sessions by readiness: level-triggered, one read a turn for each socket that has something.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+
+use hpb_bench::sys::Epoll;
+
+use super::retransmitted;
+use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
+use crate::host::failed;
+use crate::host::stage::Run;
+use crate::host::window::now;
+use crate::record::Repeat;
+use crate::scenario::Pattern;
+use crate::target::TargetError;
+
+/// Events that one wait may bring.
+const EVENTS: usize = 256;
+/// Bytes that one read may bring.
+const CHUNK_LEN: usize = 64 << 10;
+/// Milliseconds that a wait may take where both sides share a core.
+const SHARED_WAIT_MS: i32 = 1;
+
+/// One socket with what is not whole, or did not fit.
+struct Socket {
+    stream: TcpStream,
+    /// The beginning of a message that is not whole.
+    partial: Vec<u8>,
+    /// What the send buffer had no room for.
+    unsent: Vec<u8>,
+    is_lost: bool,
+}
+
+/// See the module.
+struct Sockets {
+    epoll: Epoll,
+    all: Vec<Socket>,
+    /// Sessions with unsent bytes.
+    blocked: Vec<u32>,
+    chunk: Vec<u8>,
+    message_len: usize,
+    wait_ms: i32,
+    lost: u64,
+}
+
+/// Carries one repeat.
+pub(super) fn carry(
+    run: &Run<'_>,
+    (clients, servers): (Vec<TcpStream>, Vec<TcpStream>),
+) -> Result<Repeat, TargetError> {
+    let load = &run.scenario.load;
+    let wait_ms = if run.cores.is_shared() { SHARED_WAIT_MS } else { 0 };
+    let client_len = if load.pattern == Pattern::RequestReply { load.reply_len } else { load.request_len };
+    let client = Sockets::new(clients, client_len, wait_ms)?;
+    let server = Sockets::new(servers, load.request_len, wait_ms)?;
+    Ok(run.carry(client, server)?.repeat)
+}
+
+impl Sockets {
+    /// Reads messages of `message_len` bytes.
+    fn new(streams: Vec<TcpStream>, message_len: u32, wait_ms: i32) -> Result<Self, TargetError> {
+        let epoll = Epoll::new(EVENTS).map_err(failed("opening epoll"))?;
+        for (token, stream) in streams.iter().enumerate() {
+            stream.set_nonblocking(true).map_err(failed("setting up a socket"))?;
+            epoll.add(stream, token as u64).map_err(failed("watching a socket"))?;
+        }
+        let socket = |stream| Socket { stream, partial: Vec::new(), unsent: Vec::new(), is_lost: false };
+        Ok(Self {
+            epoll,
+            all: streams.into_iter().map(socket).collect(),
+            blocked: Vec::new(),
+            chunk: vec![0; CHUNK_LEN],
+            message_len: message_len.max(1) as usize,
+            wait_ms,
+            lost: 0,
+        })
+    }
+
+    fn read(&mut self, session: u32, answer: &mut [u8], take: &mut dyn FnMut(Head) -> bool) -> Result<(), TargetError> {
+        let socket = &mut self.all[session as usize];
+        let len = match socket.stream.read(&mut self.chunk) {
+            Ok(len) if len > 0 => len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            // Its end is not watched for any longer than it takes to be told of it.
+            Ok(_) | Err(_) => return self.lose(session),
+        };
+        let at = now();
+        let (message_len, mut rest) = (self.message_len, &self.chunk[..len]);
+        let mut answers = 0;
+        let mut tell = |message: &[u8]| {
+            if let Some((number, intended)) = stamped(message)
+                && take(Head { session, number, intended, at })
+            {
+                stamp(answer, number, intended);
+                answers += 1;
+                socket.unsent.extend_from_slice(answer);
+            }
+        };
+        if !socket.partial.is_empty() {
+            let (head, tail) = rest.split_at((message_len - socket.partial.len()).min(rest.len()));
+            socket.partial.extend_from_slice(head);
+            rest = tail;
+            if socket.partial.len() == message_len {
+                tell(&std::mem::take(&mut socket.partial));
+            }
+        }
+        let whole = rest.chunks_exact(message_len);
+        let left = whole.remainder();
+        whole.for_each(tell);
+        socket.partial.extend_from_slice(left);
+        if answers > 0 { self.push(session).map(drop) } else { Ok(()) }
+    }
+
+    /// Writes what a socket has unsent, as far as it takes it; false once it is lost.
+    fn push(&mut self, session: u32) -> Result<bool, TargetError> {
+        let socket = &mut self.all[session as usize];
+        let mut sent_len = 0;
+        while sent_len < socket.unsent.len() {
+            match socket.stream.write(&socket.unsent[sent_len..]) {
+                Ok(len) => sent_len += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => return self.lose(session).map(|()| false),
+            }
+        }
+        socket.unsent.drain(..sent_len);
+        if !socket.unsent.is_empty() && !self.blocked.contains(&session) {
+            self.blocked.push(session);
+        }
+        Ok(true)
+    }
+
+    fn lose(&mut self, session: u32) -> Result<(), TargetError> {
+        let socket = &mut self.all[session as usize];
+        if !socket.is_lost {
+            socket.is_lost = true;
+            self.lost += 1;
+            self.epoll.remove(&socket.stream).map_err(failed("leaving a socket alone"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Carrier for Sockets {
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn receive(&mut self, answer: &mut [u8], take: &mut dyn FnMut(Head) -> bool) -> Result<(), TargetError> {
+        let ready = self.epoll.wait(self.wait_ms).map_err(failed("waiting for sockets"))?;
+        for event in 0..ready {
+            self.read(self.epoll.token(event) as u32, answer, take)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, session: u32, message: &[u8]) -> Result<bool, TargetError> {
+        let to = if session == EVERYBODY { 0..self.all.len() as u32 } else { session..session + 1 };
+        let mut is_taken = false;
+        for session in to {
+            let Some(socket) = self.all.get_mut(session as usize).filter(|socket| !socket.is_lost) else {
+                continue;
+            };
+            socket.unsent.extend_from_slice(message);
+            is_taken |= self.push(session)?;
+        }
+        Ok(is_taken)
+    }
+
+    fn flush(&mut self) -> Result<(), TargetError> {
+        for session in std::mem::take(&mut self.blocked) {
+            self.push(session)?;
+        }
+        Ok(())
+    }
+
+    fn retransmitted(&self) -> u64 {
+        self.all.iter().map(|socket| retransmitted(std::slice::from_ref(&socket.stream))).sum()
+    }
+
+    fn lost(&self) -> u64 {
+        self.lost
+    }
+}

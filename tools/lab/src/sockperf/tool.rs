@@ -1,0 +1,51 @@
+//! sockperf itself, as two programs in two hosts with a cable.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use hpb_bench::kernel::sockperf::{CrossCheckError, start};
+use hpb_bench::sys::cores;
+use hpb_sandbox::Host;
+
+use super::{Mode, Options, Run, SockperfError, log};
+use crate::host::lacking;
+use crate::host::stage::{Cores, PORT, SERVER, Stage};
+use crate::record::Buckets;
+
+/// One run of both programs.
+pub(super) fn run(options: &Options, mode: Mode, cores: Cores) -> Result<Run, SockperfError> {
+    let stage = Stage::new()?;
+    stage.address()?;
+    let (address, port) = (SERVER.to_string(), PORT.to_string());
+    let _server = inside(&stage.server, Some(cores.server), || {
+        start(Command::new("sockperf").args(["server", "--tcp", "-i", &address, "-p", &port]))
+    })??;
+    let file = tempfile::NamedTempFile::new().map_err(CrossCheckError::Io)?;
+    let mut command = Command::new("sockperf");
+    command
+        .args([mode.name(), "--tcp", "--full-rtt", "-i", &address, "-p", &port])
+        .args(["-t", &options.seconds.to_string(), "-m", &options.message_len.to_string()])
+        .arg("--full-log")
+        .arg(file.path())
+        .stdin(Stdio::null());
+    if mode == Mode::UnderLoad {
+        command.args(["--mps", &options.per_s.to_string(), "--reply-every", "1"]);
+    }
+    let held = (mode == Mode::PingPong).then_some(cores.client);
+    let output = inside(&stage.client, held, || command.output())?.map_err(CrossCheckError::Io)?;
+    let text = fs::read_to_string(file.path()).map_err(CrossCheckError::Io)?;
+    let service = log::round_trips(&text).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stdout);
+        SockperfError::Log(format!("{error}; its last line: {}", said.lines().last().unwrap_or("none")))
+    })?;
+    Ok(Run { service, latency: Buckets::default() })
+}
+
+/// Does something inside a host, on a core if one is named; programs that are started stay there.
+fn inside<R: Send>(host: &Host, core: Option<usize>, work: impl FnOnce() -> R + Send) -> Result<R, SockperfError> {
+    let done = host.run(|| match core {
+        Some(core) => cores::run_on(core, work),
+        None => Ok(work()),
+    });
+    Ok(done.map_err(|error| lacking(&error))?.map_err(CrossCheckError::Io)?)
+}
