@@ -23,6 +23,7 @@ pub mod segment;
 pub mod service;
 pub mod stats;
 pub mod tally;
+pub mod tape;
 pub mod wheel;
 
 pub use card::{Call, CloseReason, Command, Event, EventBatch, Group, SessionId, SessionRow};
