@@ -20,11 +20,10 @@ use std::sync::Arc;
 use hpb_base::Instant;
 use hpb_net::capture::Way;
 use hpb_net::frame::{Bursts, Frame};
-use hpb_net::port::Capabilities;
 
 use crate::card::{Command, EventBatch, SessionId};
 use crate::class::Priority;
-use crate::lane::{Lane, LaneConfig, LaneError, SendError};
+use crate::lane::{Lane, LaneError, SendError};
 use crate::registers::Register;
 use crate::secure::{CryptoJob, CryptoResult};
 
@@ -39,6 +38,9 @@ pub trait TapeSink: Send {
 
     /// The lane was called.
     fn entry(&mut self, entry: &Entry);
+
+    /// Whether it takes no more: the tape then ends before the next turn.
+    fn is_full(&self) -> bool;
 }
 
 /// Free frames beyond so many are as good as any number: a turn takes fewer.
@@ -68,21 +70,14 @@ impl TapedLane {
         Self { lane, tape: None }
     }
 
-    /// A fresh lane, as [`Lane::new`], whose calls go to `sink`, with the head of its tape.
+    /// A fresh lane, as [`Lane::new`] of what `head` says, whose calls go to `sink`.
     ///
     /// # Errors
-    /// As [`Lane::new`]; [`LaneError::Sharing`] for one of several lanes.
-    pub fn taped(
-        config: LaneConfig,
-        capabilities: Capabilities,
-        now: Instant,
-        sink: Box<dyn TapeSink>,
-    ) -> Result<(Self, TapeHead), LaneError> {
-        let config = words::alone(config).ok_or(LaneError::Sharing)?;
-        let head = TapeHead { config: config.clone(), capabilities, began_ns: now.as_nanos() };
-        let lane = Lane::new(config, capabilities, now)?;
+    /// As [`Lane::new`].
+    pub fn taped(head: &TapeHead, sink: Box<dyn TapeSink>) -> Result<Self, LaneError> {
+        let lane = Lane::new(head.config.clone(), head.capabilities, Instant::from_nanos(head.began_ns))?;
         let tape = Tape { sink, rx_len: 0, tx_len: 0, noted: 0, idle: None };
-        Ok((Self { lane, tape: Some(tape) }, head))
+        Ok(Self { lane, tape: Some(tape) })
     }
 
     /// The lane itself, for what no tape holds; none while it is taped.
@@ -100,6 +95,9 @@ impl TapedLane {
 
     /// As [`Lane::receive`].
     pub fn receive(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
+        if self.tape.as_ref().is_some_and(|tape| tape.sink.is_full()) {
+            self.end_tape();
+        }
         let Some(tape) = &mut self.tape else { return self.lane.receive(now, bursts) };
         let came = &bursts.rx[tape.rx_len.min(bursts.rx.len())..];
         for frame in came {

@@ -9,7 +9,7 @@ use hpb_base::limits::BURST_LEN_MAX;
 use hpb_base::{Duration, Instant, Random};
 use hpb_net::capture::Way;
 use hpb_net::frame::Bursts;
-use hpb_net::port::Port;
+use hpb_net::port::{Capabilities, Port};
 use hpb_net::wire::{LinkConfig, WireBuilder, WirePort};
 use hpb_types::codec::Canonical as _;
 use hpb_types::keys::Hash;
@@ -19,6 +19,7 @@ use super::*;
 use crate::card::{Call, Event, Group};
 use crate::class::Class;
 use crate::framing::framed;
+use crate::lane::LaneConfig;
 use crate::secure::Identity;
 use crate::service::{Page, Service};
 
@@ -50,6 +51,10 @@ impl TapeSink for Keeper {
 
     fn entry(&mut self, entry: &Entry) {
         self.0.lock().unwrap().entries.push(entry.to_bytes());
+    }
+
+    fn is_full(&self) -> bool {
+        false
     }
 }
 
@@ -90,7 +95,8 @@ fn ends(seed: u64, link: LinkConfig, now: Instant) -> Vec<End> {
         let mut config = LaneConfig::new(vec![(address(end), 8)], Some(identity(end)), [end as u8; 32]);
         config.half_open_max = 4;
         let keeper = Keeper::default();
-        let (lane, head) = TapedLane::taped(config, port.capabilities(), now, Box::new(keeper.clone())).unwrap();
+        let head = TapeHead::new(config, port.capabilities(), now).unwrap();
+        let lane = TapedLane::taped(&head, Box::new(keeper.clone())).unwrap();
         End { lane, head: head.to_bytes(), keeper, port, bursts: Bursts::new(96), open: Vec::new() }
     });
     ends.collect()
@@ -266,8 +272,8 @@ fn a_lane_of_several_is_refused() {
     let mut config = LaneConfig::new(vec![(address(0), 8)], None, [0; 32]);
     let steering = Arc::new(crate::lane::Sharing::steering(None, &[0; 32], 2));
     config.sharing = Some(crate::lane::Sharing { steering, lane: 0, lanes: 2 });
-    let taped = TapedLane::taped(config, Capabilities::plain(1_500), Instant::ZERO, Box::new(Keeper::default()));
-    assert!(matches!(taped, Err(LaneError::Sharing)));
+    let head = TapeHead::new(config, Capabilities::plain(1_500), Instant::ZERO);
+    assert!(matches!(head, Err(LaneError::Sharing)));
 }
 
 #[test]

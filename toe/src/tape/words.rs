@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hpb_base::Duration;
 use hpb_base::limits::{BURST_LEN_MAX, MESSAGE_LEN_MAX};
+use hpb_base::{Duration, Instant};
 use hpb_net::port::{Capabilities, Medium};
 use hpb_types::codec::{Canonical, CodecError, Reader, Writer};
 use hpb_types::{layout, tagged};
@@ -13,7 +13,7 @@ use crate::card::{Call, Command, Group, SessionId};
 use crate::class::{Class, Priority};
 use crate::framing::MESSAGE_HEADER_LEN;
 use crate::guard::GuardConfig;
-use crate::lane::{ADDRESSES_MAX, Lane, LaneConfig};
+use crate::lane::{ADDRESSES_MAX, Lane, LaneConfig, LaneError};
 use crate::registers::Register;
 use crate::secure::Identity;
 use crate::service::{Page, Service};
@@ -143,13 +143,18 @@ impl End {
     }
 }
 
-/// The configuration of a card's only lane; nothing for one of several.
-pub(super) fn alone(mut config: LaneConfig) -> Option<LaneConfig> {
-    if config.sharing.as_ref().is_some_and(|sharing| sharing.lanes > 1) {
-        return None;
+impl TapeHead {
+    /// The head of the tape of a lane that begins at `now`.
+    ///
+    /// # Errors
+    /// [`LaneError::Sharing`] for one of several lanes.
+    pub fn new(mut config: LaneConfig, capabilities: Capabilities, now: Instant) -> Result<Self, LaneError> {
+        if config.sharing.as_ref().is_some_and(|sharing| sharing.lanes > 1) {
+            return Err(LaneError::Sharing);
+        }
+        config.sharing = None;
+        Ok(Self { config, capabilities, began_ns: now.as_nanos() })
     }
-    config.sharing = None;
-    Some(config)
 }
 
 layout!(SessionId { index, generation });
