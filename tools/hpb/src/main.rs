@@ -13,6 +13,7 @@ mod devnet;
 mod failure;
 mod genesis;
 mod key;
+mod lab;
 mod ledger;
 mod producer;
 mod send;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Completion { shell } }) => completion(shell),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
+        Ok(CommandLine { verb: Verb::Lab { what } }) => lab::run(what),
         Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
         Ok(CommandLine { verb: Verb::Key { what } }) => key::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),

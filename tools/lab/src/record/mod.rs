@@ -3,6 +3,9 @@
 //! The layout is versioned ([`SCHEMA`]) and documented in `docs/lab.md`. Times are nanoseconds, but where a field's
 //! name says another unit. Whatever is shown, compared or drawn is made of this value alone.
 
+pub mod file;
+pub mod terminal;
+
 use hpb_base::Duration;
 use serde::{Deserialize, Serialize};
 
