@@ -430,3 +430,7 @@ pub const SIM_TRACE_LINES_MAX: usize = 1 << 18;
 pub const CAPTURE_BLOCK_LEN_MAX: usize = 256 << 10;
 /// Interfaces that one section of a capture names.
 pub const CAPTURE_INTERFACES_MAX: usize = 1_024;
+/// TCP sessions of one capture that a replay looks at.
+pub const REPLAY_SESSIONS_MAX: usize = 1 << 16;
+/// Bytes that the sessions of one capture say together, at most, to be replayed.
+pub const REPLAY_BYTES_MAX: usize = 256 << 20;

@@ -1,5 +1,7 @@
 //! `hpb lab`: runs scenarios, prints their figures, writes their records.
 
+mod replay;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ pub(crate) fn run(what: Lab) -> Result<(), Failure> {
             let scenario = parse(&read(&file)?).map_err(|error| wrong(&file.display().to_string(), &error))?;
             print(&format!("{}: {}\n", scenario.name, scenario.about))
         }
+        Lab::Replay(options) => replay::run(&options),
     }
 }
 

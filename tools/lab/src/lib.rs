@@ -9,6 +9,7 @@ pub mod confirm;
 pub mod load;
 pub mod measure;
 pub mod record;
+pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod statistics;
