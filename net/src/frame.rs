@@ -168,6 +168,20 @@ impl FramePool {
         self.owned += 1;
     }
 
+    /// How many frames it still gives.
+    pub fn room(&self) -> usize {
+        self.free.len() + self.limit.saturating_sub(self.owned)
+    }
+
+    /// Lets it give so many more frames, and no more: for a lane that is told again what it was told once.
+    pub fn set_room(&mut self, room: usize) {
+        if self.free.len() > room {
+            self.owned -= self.free.len() - room;
+            self.free.truncate(room);
+        }
+        self.limit = self.owned + room - self.free.len();
+    }
+
     /// Frames that it answers for and that are not free: in bursts, with a port, or waiting somewhere.
     pub fn in_use(&self) -> usize {
         self.owned.saturating_sub(self.free.len())
@@ -247,6 +261,21 @@ mod tests {
         pool.give(first);
         assert_eq!(pool.take().expect("again").bytes(), [1, 2, 3]);
         assert_eq!((pool.owned(), pool.in_use()), (2, 1));
+    }
+
+    #[test]
+    fn a_pool_gives_what_room_it_is_left() {
+        let mut pool = FramePool::new(8);
+        assert_eq!(pool.room(), 8);
+        let held = pool.take().expect("one");
+        pool.set_room(2);
+        assert_eq!((pool.room(), pool.in_use()), (2, 1));
+        assert!(pool.take().is_some() && pool.take().is_some() && pool.take().is_none());
+        pool.give(held);
+        pool.set_room(0);
+        assert!(pool.take().is_none());
+        pool.set_room(5);
+        assert_eq!(pool.room(), 5);
     }
 
     #[test]

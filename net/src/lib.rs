@@ -1,6 +1,7 @@
 //! Frames in and out of the card. This crate knows frames, addresses and time; it knows no TCP.
 
 pub mod bpf;
+pub mod capture;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(feature = "dpdk")]

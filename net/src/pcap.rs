@@ -54,6 +54,11 @@ impl<W: Write> PcapWriter<W> {
         self.out.write_all(&frame[..len.min(SNAP_LEN) as usize])
     }
 
+    /// The sink, with all that was written.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Writes out what is buffered.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub mod service;
 pub mod stamps;
 pub mod stats;
 pub mod tally;
+pub mod tape;
 pub mod wheel;
 
 pub use card::{Call, CloseReason, Command, Event, EventBatch, Group, SessionId, SessionRow};

@@ -426,3 +426,11 @@ pub const TUNE_CHANGES_MAX: usize = 16_384;
 pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;
 /// Lines of what happened that one simulated run keeps for people; the oldest go first.
 pub const SIM_TRACE_LINES_MAX: usize = 1 << 18;
+/// Bytes of one block of a capture that is read: a super-frame and its options.
+pub const CAPTURE_BLOCK_LEN_MAX: usize = 256 << 10;
+/// Interfaces that one section of a capture names.
+pub const CAPTURE_INTERFACES_MAX: usize = 1_024;
+/// TCP sessions of one capture that a replay looks at.
+pub const REPLAY_SESSIONS_MAX: usize = 1 << 16;
+/// Bytes that the sessions of one capture say together, at most, to be replayed.
+pub const REPLAY_BYTES_MAX: usize = 256 << 20;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use hpb_types::codec::{CodecError, Reader, Writer};
 use hpb_types::keys::{Domain, KeyPair, PublicKey, Signature};
 use hpb_types::units::ChainId;
 use snow::{Builder, HandshakeState};
@@ -68,6 +69,20 @@ impl Identity {
     /// The chain it speaks for.
     pub fn chain(&self) -> ChainId {
         self.chain
+    }
+
+    /// All that it is, its secret included; for a lane's tape.
+    pub(crate) fn put(&self, writer: &mut Writer) {
+        let Self { chain, public, static_secret, payload } = self;
+        writer.put(chain);
+        writer.put(public);
+        writer.put(static_secret);
+        writer.put(payload);
+    }
+
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (chain, public, static_secret) = (reader.take()?, reader.take()?, reader.take()?);
+        Ok(Self { chain, public, static_secret, payload: reader.take()? })
     }
 
     fn prologue(&self, responder: &PublicKey) -> Vec<u8> {

@@ -36,6 +36,16 @@ impl Page {
             head_close: answer("close", false),
         }
     }
+
+    /// Its answers, whole; for a lane's tape.
+    pub(crate) fn answers(&self) -> [&[u8]; 4] {
+        let Self { keep, close, head_keep, head_close } = self;
+        [keep, close, head_keep, head_close]
+    }
+
+    pub(crate) fn of_answers([keep, close, head_keep, head_close]: [Arc<[u8]>; 4]) -> Self {
+        Self { keep, close, head_keep, head_close }
+    }
 }
 
 /// One connection: the head that is being read, the answer that is being sent.

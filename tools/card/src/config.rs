@@ -7,6 +7,7 @@ use hpb_net::url::PortUrl;
 use hpb_toe::registers::Register;
 use hpb_toe::{GuardConfig, Service};
 
+use crate::capture::CaptureConfig;
 use crate::load::LoadConfig;
 
 /// A card, its addresses and what it does.
@@ -40,6 +41,8 @@ pub struct CardConfig {
     pub cores: Vec<usize>,
     /// Never sleep when idle.
     pub spin: bool,
+    /// Its frames and its lane's calls are kept.
+    pub capture: Option<CaptureConfig>,
 }
 
 /// Why a card cannot be as asked.
@@ -69,6 +72,9 @@ pub enum ConfigError {
     /// Sessions or messages out of range.
     #[error("{0}")]
     Load(&'static str),
+    /// A tape is of one lane.
+    #[error("a capture is of one lane: name a port with one queue, not {0}")]
+    CaptureQueues(usize),
     /// The port takes fewer queues than cores were named.
     #[error("{cores} cores for {queues} queues: name one for each queue")]
     Cores {
@@ -97,6 +103,7 @@ impl CardConfig {
             idle_timeout: None,
             cores: Vec::new(),
             spin: false,
+            capture: None,
         }
     }
 

@@ -12,6 +12,7 @@ use hpb_node::workers::Publisher;
 use hpb_toe::neighbor::NeighborCounters;
 use hpb_toe::registers::Register;
 use hpb_toe::stats::LaneCounters;
+use hpb_toe::tape::TapedLane;
 use hpb_toe::{Command, EventBatch, Lane, SessionRow, Stray};
 
 use crate::load::{Load, Progress};
@@ -105,7 +106,7 @@ impl Siblings {
 
 /// The lane, its port and what it does.
 pub(crate) struct Driver {
-    lane: Lane,
+    lane: TapedLane,
     port: Box<dyn Port>,
     bursts: Bursts,
     siblings: Siblings,
@@ -120,7 +121,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        lane: Lane,
+        lane: TapedLane,
         port: Box<dyn Port>,
         frames: usize,
         siblings: Siblings,
@@ -187,7 +188,9 @@ impl Worker for Driver {
         let mut busy = false;
         for _ in 0..BURSTS_PER_TURN {
             let mut moved = self.port.rx_burst(now, &mut self.bursts) > 0;
-            moved |= self.siblings.take_in(now, &mut self.lane, &mut self.bursts);
+            if let Some(lane) = self.lane.untaped_mut() {
+                moved |= self.siblings.take_in(now, lane, &mut self.bursts);
+            }
             moved |= self.lane.receive(now, &mut self.bursts);
             self.lane.take_events(&mut self.events);
             if let Some(load) = &mut self.load {
@@ -197,7 +200,9 @@ impl Worker for Driver {
                 moved |= load.poll(now, &mut self.lane);
             }
             moved |= self.lane.transmit(now, &mut self.bursts);
-            moved |= self.siblings.pass_on(&mut self.lane, &mut self.bursts);
+            if let Some(lane) = self.lane.untaped_mut() {
+                moved |= self.siblings.pass_on(lane, &mut self.bursts);
+            }
             moved |= self.port.tx_burst(now, &mut self.bursts) > 0;
             busy |= moved | !self.bursts.tx.is_empty();
             if !moved {
@@ -228,6 +233,7 @@ impl Worker for Driver {
     }
 
     fn finish(&mut self, _now: Instant) {
+        self.lane.end_tape();
         let view = self.view();
         self.publisher.last(view);
     }

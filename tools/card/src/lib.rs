@@ -3,6 +3,7 @@
 //!
 //! It has no chain above it. It is what a device, a link or a foreign TCP is tried with.
 
+pub mod capture;
 pub mod config;
 mod control;
 mod driver;
@@ -10,6 +11,7 @@ pub mod load;
 pub mod report;
 mod run;
 
+pub use capture::{CaptureConfig, CaptureReport};
 pub use config::{CardConfig, ConfigError};
 pub use control::{Control, Order, parse_order};
 pub use load::LoadConfig;

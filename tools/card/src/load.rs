@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use hpb_base::limits::{SESSIONS_MAX, TERMINAL_MESSAGE_LEN_MAX};
 use hpb_base::{Duration, Instant};
-use hpb_toe::{Call, Class, Command, Event, Lane, Priority, SessionId};
+use hpb_toe::tape::TapedLane;
+use hpb_toe::{Call, Class, Command, Event, Priority, SessionId};
 
 /// Messages of a session that may be under way at once; a slower server is waited for.
 const UNDER_WAY_MAX: u32 = 16;
@@ -109,7 +110,7 @@ impl Load {
     }
 
     /// Calls the server from `local`.
-    pub(crate) fn call(&self, now: Instant, local: IpAddr, lane: &mut Lane) {
+    pub(crate) fn call(&self, now: Instant, local: IpAddr, lane: &mut TapedLane) {
         for tag in 0..self.talks.len() {
             let call = Call {
                 remote: self.config.remote,
@@ -161,7 +162,7 @@ impl Load {
     }
 
     /// Sends what is due; whether anything was.
-    pub(crate) fn poll(&mut self, now: Instant, lane: &mut Lane) -> bool {
+    pub(crate) fn poll(&mut self, now: Instant, lane: &mut TapedLane) -> bool {
         if self.config.together && !self.began && self.progress.open == self.talks.len() as u64 {
             self.began = true;
             let step = self.config.every.as_nanos() / self.talks.len().max(1) as u64;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use hpb_base::Instant;
 use serde::Serialize;
 
+use crate::capture::CaptureReport;
 use crate::driver::LaneView;
 use crate::load::Progress;
 
@@ -41,6 +42,8 @@ pub struct Report {
     pub registers: Vec<(String, u32, u64)>,
     /// The first rows of the session table.
     pub table: Vec<Row>,
+    /// What its capture came to, once it has ended; none where none was asked for.
+    pub capture: Option<CaptureReport>,
 }
 
 /// A row of the session table.
@@ -86,6 +89,7 @@ impl Report {
             counters: Vec::new(),
             registers: Vec::new(),
             table: Vec::new(),
+            capture: None,
         };
         for view in views {
             report.add(view);
@@ -172,6 +176,15 @@ impl Report {
         }
         for (name, value, acted) in self.registers.iter().filter(|(_, value, acted)| *value != 0 || *acted != 0) {
             let _ = writeln!(text, "{name:<32} {value} · acted {acted} times");
+        }
+        if let Some(CaptureReport { path, frames, bytes, is_full, failed }) = &self.capture {
+            let _ = writeln!(text, "capture        {path} · {frames} frames · {bytes} bytes with its tape");
+            if *is_full {
+                let _ = writeln!(text, "               it ended before the card, as long as it was to become");
+            }
+            if let Some(failed) = failed {
+                let _ = writeln!(text, "               {failed}");
+            }
         }
         text
     }

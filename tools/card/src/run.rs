@@ -5,11 +5,15 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use hpb_net::{OpenError, OpenOptions, Port};
-use hpb_node::runtime::{Clock, IdlePolicy, Options, RunError, RuntimeBuilder, StartError, StopFlag, cores_allowed};
+use hpb_node::runtime::{
+    Clock, IdlePolicy, MakeError, Options, RunError, RuntimeBuilder, StartError, StopFlag, cores_allowed,
+};
 use hpb_node::topology::{Executor, Kind, Link, Role, Seat, Topology, TopologyError, WhenFull};
 use hpb_node::workers::{Publisher, Readout};
+use hpb_toe::tape::{TapeHead, TapedLane};
 use hpb_toe::{Command, Lane, LaneConfig, LaneError, Sharing, Stray};
 
+use crate::capture::{Begun, CaptureFiles, Writing};
 use crate::config::{CardConfig, ConfigError};
 use crate::control::Control;
 use crate::driver::{Driver, LaneView, Siblings};
@@ -42,6 +46,9 @@ pub enum CardError {
     /// A lane cannot be as asked.
     #[error(transparent)]
     Lane(#[from] LaneError),
+    /// The capture's files were refused.
+    #[error("{0}: {1}")]
+    Capture(String, io::Error),
     /// The host refused something.
     #[error("{0}: {1}")]
     Host(&'static str, io::Error),
@@ -54,6 +61,7 @@ pub struct Running {
     views: Vec<Readout<LaneView>>,
     controls: Vec<Control>,
     port: String,
+    writing: Option<Writing>,
 }
 
 /// Opens the port and starts the card; `stop` ends it.
@@ -80,6 +88,7 @@ pub fn start_on(
 ) -> Result<Running, CardError> {
     config.check()?;
     let cores = cores(config, ports.len())?;
+    let (begun, writing) = capture(config, ports.len())?.unzip();
     let executors = cores.iter().enumerate().map(|(lane, core)| Executor {
         name: format!("lane{lane}"),
         kind: Kind::Hot,
@@ -96,21 +105,35 @@ pub fn start_on(
     let device = ports.first().and_then(Port::steering);
     let steering = Arc::new(Sharing::steering(device, &secret, lanes));
     let siblings = siblings(&mut builder, lanes)?;
+    let mut begun = begun;
     let config = Arc::new(config.clone());
     for (number, (port, siblings)) in ports.into_iter().zip(siblings).enumerate() {
         let (publisher, view) = Publisher::new(LaneView::default());
         let (control, orders) = Control::new(builder.waker(0, Role::Lane(number))?);
         let (config, steering) = (Arc::clone(&config), Arc::clone(&steering));
+        let begun = begun.take();
         builder.worker(0, Role::Lane(number), move |context| {
-            let now = context.clock().now();
-            let (lane, load) = lane(&config, &*port, secret, Sharing { steering, lane: number, lanes }, now)?;
+            let clock = context.clock();
+            let sharing = Sharing { steering, lane: number, lanes };
+            let lane = lane(&config, &*port, secret, sharing, clock, begun)?;
+            let load = config.load.map(|load| Load::new(load, number, lanes));
             Ok(Driver::new(lane, port, FRAMES, siblings, load, orders, publisher))
         })?;
         views.push(view);
         controls.push(control);
     }
     let runtime = builder.start()?;
-    Ok(Running { runtime, clock, views, controls, port: config.port.to_string() })
+    Ok(Running { runtime, clock, views, controls, port: config.port.to_string(), writing })
+}
+
+/// The capture that was asked for, with its thread.
+fn capture(config: &CardConfig, queues: usize) -> Result<Option<(Begun, Writing)>, CardError> {
+    let Some(asked) = &config.capture else { return Ok(None) };
+    if queues > 1 {
+        return Err(ConfigError::CaptureQueues(queues).into());
+    }
+    let begun = CaptureFiles::open(asked).and_then(CaptureFiles::begin);
+    begun.map(Some).map_err(|error| CardError::Capture(asked.path.display().to_string(), error))
 }
 
 /// What the port is to take. An address that is still to be leased cannot be named: then it takes what comes, and the
@@ -167,9 +190,10 @@ fn lane(
     port: &dyn Port,
     secret: [u8; 32],
     sharing: Sharing,
-    now: hpb_base::Instant,
-) -> Result<(Lane, Option<Load>), LaneError> {
-    let (number, lanes) = (sharing.lane, sharing.lanes);
+    clock: &Clock,
+    begun: Option<Begun>,
+) -> Result<TapedLane, MakeError> {
+    let lanes = sharing.lanes;
     let mut lane_config = LaneConfig::new(config.addresses.clone(), None, secret);
     lane_config.gateways.clone_from(&config.gateways);
     lane_config.dhcp = config.dhcp;
@@ -180,14 +204,22 @@ fn lane(
     lane_config.keep_alive = Some(config.keep_alive);
     lane_config.peer_timeout = Some(config.keep_alive.saturating_mul(3).max(hpb_base::Duration::from_secs(30)));
     lane_config.idle_timeout = config.idle_timeout;
-    let mut lane = Lane::new(lane_config, port.capabilities(), now)?;
+    let (capabilities, now) = (port.capabilities(), clock.now());
+    let mut lane = match begun {
+        None => TapedLane::untaped(Lane::new(lane_config, capabilities, now)?),
+        Some(begun) => {
+            let head = TapeHead::new(lane_config, capabilities, now)?;
+            let sink = begun.sink(&head, capabilities.medium, clock.wall(hpb_base::Instant::ZERO))?;
+            TapedLane::taped(&head, Box::new(sink))?
+        }
+    };
     for (port, service) in &config.services {
         lane.handle(now, Command::Serve { port: *port, service: service.clone() });
     }
     for &(register, value) in &config.registers {
         lane.handle(now, Command::SetRegister { register, value });
     }
-    Ok((lane, config.load.map(|load| Load::new(load, number, lanes))))
+    Ok(lane)
 }
 
 fn cores(config: &CardConfig, queues: usize) -> Result<Vec<usize>, CardError> {
@@ -234,10 +266,13 @@ impl Running {
     /// # Errors
     /// The lane that failed.
     pub fn end(self) -> Result<Report, CardError> {
-        let Self { runtime, clock, views, port, .. } = self;
+        let Self { runtime, clock, views, port, writing, .. } = self;
         runtime.stop();
-        runtime.join()?;
-        Ok(Report::of(&port, clock.now(), &read(&views)))
+        // The lane's end of the capture goes with its executor.
+        let ended = runtime.join();
+        let capture = writing.map(Writing::end);
+        ended?;
+        Ok(Report { capture, ..Report::of(&port, clock.now(), &read(&views)) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration as Pause;
 
 use hpb_base::Duration;
-use hpb_card::{CardConfig, CardError, LoadConfig, Order, Report, Running, parse_order, start};
+use hpb_card::{CaptureConfig, CardConfig, CardError, LoadConfig, Order, Report, Running, parse_order, start};
 use hpb_node::runtime::{StopFlag, stop_on_signals};
 use hpb_toe::service::Page;
 use hpb_toe::{GuardConfig, Service};
@@ -134,13 +134,18 @@ fn config(options: Card) -> Result<CardConfig, Failure> {
         idle_timeout: options.idle_s.map(Duration::from_secs),
         cores: options.cores,
         spin: options.spin,
+        capture: options
+            .capture
+            .map(|path| CaptureConfig { path, len_max: options.capture_mib.saturating_mul(1 << 20) }),
         ..CardConfig::new(options.port)
     })
 }
 
 fn failed(error: CardError) -> Failure {
     match error {
-        CardError::Config(_) | CardError::Open(_) | CardError::Lane(_) => Failure::input(error),
+        CardError::Config(_) | CardError::Open(_) | CardError::Lane(_) | CardError::Capture(..) => {
+            Failure::input(error)
+        }
         other => Failure::work(other),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Port
 pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
-pub(crate) use lab::{Lab, LabRun, Noise, Repeat, Sockperf};
+pub(crate) use lab::{Lab, LabReplay, LabRun, Noise, Repeat, Sockperf};
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};

@@ -1,6 +1,7 @@
 //! `hpb lab`: runs scenarios, prints their figures, writes their records.
 
 mod host;
+mod replay;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -41,6 +42,7 @@ pub(crate) fn run(what: Lab) -> Result<(), Failure> {
         Lab::Noise(options) => host::noise(&options),
         Lab::Repeat(options) => host::repeat(&options),
         Lab::Sockperf(options) => host::sockperf(&options),
+        Lab::Replay(options) => replay::run(&options),
     }
 }
 

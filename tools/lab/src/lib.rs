@@ -16,6 +16,7 @@ pub mod measure;
 pub mod noise;
 pub mod program;
 pub mod record;
+pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod sockperf;

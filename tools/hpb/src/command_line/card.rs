@@ -100,6 +100,15 @@ pub(crate) struct Card {
     #[arg(long)]
     pub(crate) spin: bool,
 
+    /// Keep all its frames in this file (pcapng), and in FILE.tape the calls by which `hpb lab replay` makes them again;
+    /// the tape holds the card's secret
+    #[arg(long, value_name = "FILE")]
+    pub(crate) capture: Option<PathBuf>,
+
+    /// End the capture at about this many MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, requires = "capture")]
+    pub(crate) capture_mib: u64,
+
     /// End after this long; without it, at Ctrl-C
     #[arg(long, value_name = "S")]
     pub(crate) seconds: Option<u64>,

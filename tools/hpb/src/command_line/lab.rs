@@ -2,6 +2,7 @@
 
 mod host;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -52,6 +53,46 @@ pub(crate) enum Lab {
     /// the package sockperf, and root or user namespaces.
     #[command(after_help = "Examples:\n  hpb lab sockperf\n  hpb lab sockperf --repeats 10 --rate 10000 --json")]
     Sockperf(Sockperf),
+    /// Replay a capture: bit for bit by the tape beside it, or what a session in it said to a program of now
+    ///
+    /// `hpb card --capture` leaves a tape. Any other capture (pcapng, pcap) is replayed at stream level: the caller's bytes
+    /// over a session of now, with its own sequence numbers, and the answers compared. Without a tape and without --to the
+    /// sessions of the capture are listed. The exit code is 1 where the replay parts from the capture.
+    #[command(after_help = "Examples:\n  hpb lab replay card.pcapng\n  hpb lab replay foreign.pcap\n  \
+                            hpb lab replay foreign.pcap --session 3 --to 10.9.0.2:7")]
+    Replay(LabReplay),
+}
+
+/// Options of `hpb lab replay`.
+#[derive(Args, Debug)]
+pub(crate) struct LabReplay {
+    /// The capture
+    #[arg(value_name = "CAPTURE")]
+    pub(crate) capture: PathBuf,
+
+    /// Its tape, in place of CAPTURE.tape
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) tape: Option<PathBuf>,
+
+    /// Say a session of it again to a program that listens there
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) to: Option<SocketAddr>,
+
+    /// Which session, by its number in the list
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "to")]
+    pub(crate) session: usize,
+
+    /// Do not wait for the capture's times
+    #[arg(long, requires = "to")]
+    pub(crate) hurry: bool,
+
+    /// How long an answer is waited for, in seconds
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) patience_s: u64,
+
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `hpb lab run`.
