@@ -47,9 +47,21 @@ mod checker {
                 made: text(".gitignore").lines().filter_map(|line| line.strip_prefix('/')).map(str::to_owned).collect(),
                 limits: text("net/base/src/limits.rs"),
                 makefile: text("Makefile"),
-                command_line: ["", "/account", "/bench", "/block", "/card", "/key", "/ledger", "/transaction", "/tune"]
-                    .map(|part| text(&format!("tools/hpb/src/command_line{part}.rs")))
-                    .concat(),
+                command_line: [
+                    "",
+                    "/account",
+                    "/bench",
+                    "/block",
+                    "/card",
+                    "/key",
+                    "/ledger",
+                    "/peer",
+                    "/peer/node",
+                    "/transaction",
+                    "/tune",
+                ]
+                .map(|part| text(&format!("tools/hpb/src/command_line{part}.rs")))
+                .concat(),
                 members,
                 sources,
             }
@@ -457,7 +469,7 @@ mod canaries {
             ("`hpb devnet --virtual --seed 7 --final-fd 3`", 0),
             ("```\n$ hpb bench reconnect   # a storm\n```", 0),
             ("```\ntarget/release/hpb devnet --sessions 100\n```", 0),
-            ("```\nhpb peer trace\n```", 2),
+            ("```\nhpb fence mend\n```", 2),
             ("`hpb devnet --sedes 7`", 1),
         ];
         for (text, count) in table {

@@ -6,6 +6,7 @@ mod block;
 mod card;
 mod key;
 mod ledger;
+mod peer;
 mod transaction;
 mod tune;
 mod values;
@@ -28,6 +29,7 @@ pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
 pub(crate) use ledger::LedgerVerb;
+pub(crate) use peer::{Node, Peer, PeerSessions};
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
 use values::{rate, seeds};
@@ -101,6 +103,11 @@ pub(crate) enum Verb {
     Key {
         #[command(subcommand)]
         what: Key,
+    },
+    /// Look at the sessions of a running node or card, and at what is between them and their peers
+    Peer {
+        #[command(subcommand)]
+        what: Peer,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///

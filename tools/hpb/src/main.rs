@@ -14,6 +14,7 @@ mod failure;
 mod genesis;
 mod key;
 mod ledger;
+mod peer;
 mod producer;
 mod send;
 mod sim;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
         Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
         Ok(CommandLine { verb: Verb::Key { what } }) => key::run(what),
+        Ok(CommandLine { verb: Verb::Peer { what } }) => peer::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
         Ok(CommandLine { verb: Verb::Token { what } }) => token::run(what),

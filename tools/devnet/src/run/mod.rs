@@ -35,6 +35,7 @@ use crate::terminals::{Pace, TerminalsError};
 use crate::virtual_time::VirtualError;
 use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
 
+pub use folders::socket_of;
 pub(crate) use folders::{GENESIS_FILE, Held, hold, os_random, place_of, read_genesis, socket_path};
 pub use live::run_live;
 pub use network::Network;

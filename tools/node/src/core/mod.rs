@@ -403,7 +403,13 @@ impl<S: Store> Core<S> {
             }
             Message::Headers(headers) => self.sync.handle(self.now, SyncInput::Headers { session, headers }),
             Message::ChainPiece(piece) => self.sync.handle(self.now, SyncInput::Piece { session, piece }),
-            Message::Hello(_) | Message::Pong(_) | Message::Digest(_) | Message::TransactionStatus(_) => {}
+            Message::Hello(_)
+            | Message::Pong(_)
+            | Message::Digest(_)
+            | Message::TransactionStatus(_)
+            | Message::Question(_)
+            | Message::Answer(_)
+            | Message::Goodbye(_) => {}
         }
     }
 

@@ -1,0 +1,31 @@
+//! `hpb peer`, and how a running node is named.
+
+mod node;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub(crate) use node::PeerSessions;
+
+/// A running node or card of this host.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Node {
+    /// The data folder of a devnet that is running
+    #[arg(long, value_name = "DIR", default_value = "report/chain")]
+    pub(crate) data: PathBuf,
+
+    /// Which of its validators
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) validator: usize,
+
+    /// The control socket of a node or card, in place of a data folder
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["data", "validator"])]
+    pub(crate) control: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Peer {
+    /// The session table: state, round trip, congestion window, repeats, queue and bytes of each session
+    Sessions(PeerSessions),
+}
