@@ -282,6 +282,8 @@ pub enum EventKind {
     Unbanned,
     /// A mode register was set.
     Register,
+    /// The peer said why it is about to end a session.
+    Goodbye,
 }
 
 /// Something notable on one lane.
@@ -333,7 +335,7 @@ pub struct Network {
 /// Who is kept out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Banned {
-    /// Whoever calls from there: not even a SYN is answered.
+    /// Whoever calls from there: its SYN is met by a reset.
     Network(Network),
     /// Whoever proves to be this, wherever it calls from: it is told so, and the session ends.
     Identity(PublicKey),
@@ -412,7 +414,7 @@ crate::layout!(CounterRow { name, value });
 crate::layout!(CountersTold { lanes, rows: list(0..=COUNTERS_TOLD_MAX) });
 crate::layout!(RegisterRow { name, value, acted });
 crate::layout!(RegistersTold { lanes, rows: list(0..=REGISTERS_TOLD_MAX) });
-crate::tagged!(EventKind { 0 => Opened, 1 => Closed, 2 => Failed, 3 => Banned, 4 => Unbanned, 5 => Register });
+crate::tagged!(EventKind { 0 => Opened, 1 => Closed, 2 => Failed, 3 => Banned, 4 => Unbanned, 5 => Register, 6 => Goodbye });
 crate::layout!(EventRow { number, ago_ms, kind, session, remote, peer, reason });
 crate::layout!(EventsPage { lanes, lost, rows: list(0..=EVENTS_TOLD_MAX) });
 crate::layout!(Endpoint { address, port });
@@ -663,6 +665,7 @@ impl fmt::Display for EventKind {
             Self::Banned => "banned",
             Self::Unbanned => "unbanned",
             Self::Register => "register",
+            Self::Goodbye => "goodbye",
         })
     }
 }
