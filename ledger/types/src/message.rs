@@ -26,6 +26,9 @@ use diagnose::{Answer, Goodbye, Question};
 /// The version of the messages that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
 
+/// The oldest version of the messages that this code understands.
+pub const PROTOCOL_VERSION_OLDEST: u8 = 1;
+
 /// What a peer is to this node: a set of bits, unknown ones ignored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Roles(pub u8);

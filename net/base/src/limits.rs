@@ -246,6 +246,8 @@ pub const PROBE_LEN_MAX: usize = 16 << 10;
 /// Questions that one node answers in a second to peers without the diagnostics role, all together; the others are told
 /// that it is busy.
 pub const QUESTIONS_PER_SECOND_MAX: u32 = 2_000;
+/// Questions that wait at one node's or card's desk for its lanes' answers; one more is told to come again.
+pub const DESK_QUESTIONS_MAX: usize = 256;
 /// Rows of the session table in one answer.
 pub const SESSION_ROWS_MAX: usize = 256;
 /// Notable events in one answer.

@@ -21,7 +21,7 @@ use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_genesis::date::Date;
 use hpb_sim::scenario::Scenario;
-use hpb_types::SliceRef;
+use hpb_types::{PublicKey, SliceRef};
 
 pub(crate) use account::{Account, PolicyOptions};
 pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
@@ -32,7 +32,7 @@ pub(crate) use ledger::LedgerVerb;
 pub(crate) use peer::{Node, Peer, PeerSessions};
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
-use values::{rate, seeds};
+use values::{public_key, rate, seeds};
 
 /// A validator node with a software network card.
 #[derive(Parser, Debug)]
@@ -203,6 +203,11 @@ pub(crate) struct Devnet {
     /// Where the validators keep their data, to go on from; a folder that goes with the run if none is named
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+
+    /// Let whoever proves to have this identity look at the validators' cards from afar, end sessions and ban; once for
+    /// each
+    #[arg(long = "diagnostics", value_name = "KEY", value_parser = public_key)]
+    pub(crate) onlookers: Vec<PublicKey>,
 
     /// Where report.json and report.html go
     #[arg(long, value_name = "DIR", default_value = "report")]
