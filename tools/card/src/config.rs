@@ -1,6 +1,7 @@
 //! What a card is asked to be. It refuses what contradicts itself before a port is opened.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use hpb_base::Duration;
 use hpb_net::url::PortUrl;
@@ -40,6 +41,8 @@ pub struct CardConfig {
     pub cores: Vec<usize>,
     /// Never sleep when idle.
     pub spin: bool,
+    /// Where it takes questions about itself.
+    pub control: Option<PathBuf>,
 }
 
 /// Why a card cannot be as asked.
@@ -97,6 +100,7 @@ impl CardConfig {
             idle_timeout: None,
             cores: Vec::new(),
             spin: false,
+            control: None,
         }
     }
 

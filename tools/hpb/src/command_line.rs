@@ -29,7 +29,7 @@ pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
 pub(crate) use ledger::LedgerVerb;
-pub(crate) use peer::{Node, Peer, PeerSessions};
+pub(crate) use peer::{CardLook, CardVerb, Node, Peer, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
 use values::{public_key, rate, seeds};
@@ -55,8 +55,10 @@ pub(crate) enum Verb {
     /// Run the card by itself on a device of this host, with plain services that any program can talk to
     ///
     /// While it runs, lines on standard input are orders: `counters`, `table [ROWS]`, `set REGISTER VALUE` (the mode
-    /// registers of the original card, each a fault to inject), `quit`.
-    Card(Card),
+    /// registers of the original card, each a fault to inject), `quit`. `regs`, `stats` and `inject` are about a card that
+    /// runs: one that was given `--control`, or a devnet's validator's.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Card(Box<Card>),
     /// Measure the card, and the kernel's TCP beside it
     Bench {
         #[command(subcommand)]

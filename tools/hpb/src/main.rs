@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Account { what } }) => account::run(what),
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
         Ok(CommandLine { verb: Verb::Block { what } }) => block::run(what),
-        Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
+        Ok(CommandLine { verb: Verb::Card(options) }) => card::run(*options),
         Ok(CommandLine { verb: Verb::Completion { shell } }) => completion(shell),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),

@@ -1,6 +1,6 @@
 //! `hpb peer`: what a running node or card shows of its sessions.
 
-mod node;
+pub(crate) mod node;
 
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn run(what: Peer) -> Result<(), Failure> {
     match what {
         Peer::Sessions(options) => node::sessions(&options),
+        Peer::Events(options) => node::events(&options),
+        Peer::Disconnect(options) => node::disconnect(&options),
+        Peer::Ban(options) => node::ban(&options),
     }
 }
 

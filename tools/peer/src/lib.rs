@@ -3,7 +3,10 @@
 //! Verbs read through [`Asker`], whichever way the node is reached, and make texts and rows; nothing here prints, and
 //! nothing here holds a lane for longer than one page of answers.
 
+pub mod act;
 pub mod ask;
+pub mod card;
+pub mod events;
 pub mod local;
 pub mod sessions;
 

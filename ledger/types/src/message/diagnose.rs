@@ -651,7 +651,7 @@ impl fmt::Display for Banned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Network(network) => network.fmt(f),
-            Self::Identity(key) => key.fmt(f),
+            Self::Identity(key) => f.write_str(&key.to_hex()),
         }
     }
 }

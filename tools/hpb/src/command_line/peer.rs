@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use node::PeerSessions;
+pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
 
 /// A running node or card of this host.
 #[derive(Args, Clone, Debug)]
@@ -28,4 +28,10 @@ pub(crate) struct Node {
 pub(crate) enum Peer {
     /// The session table: state, round trip, congestion window, repeats, queue and bytes of each session
     Sessions(PeerSessions),
+    /// What was notable: sessions that opened and ended and why, goodbyes, bans
+    Events(PeerEvents),
+    /// End a session, and tell its peer that an operator did
+    Disconnect(PeerDisconnect),
+    /// Keep an address, a network or an identity out, and end what sessions there are with them
+    Ban(PeerBan),
 }
