@@ -56,6 +56,8 @@ mod checker {
                     "/key",
                     "/lab",
                     "/ledger",
+                    "/peer",
+                    "/peer/node",
                     "/transaction",
                     "/tune",
                 ]
@@ -468,7 +470,7 @@ mod canaries {
             ("`hpb devnet --virtual --seed 7 --final-fd 3`", 0),
             ("```\n$ hpb bench reconnect   # a storm\n```", 0),
             ("```\ntarget/release/hpb devnet --sessions 100\n```", 0),
-            ("```\nhpb peer trace\n```", 2),
+            ("```\nhpb fence mend\n```", 2),
             ("`hpb devnet --sedes 7`", 1),
         ];
         for (text, count) in table {

@@ -1,10 +1,12 @@
 //! What the host sees of a card: commands to submit, events to reap, the session table.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hpb_base::{Duration, Instant};
 use hpb_types::keys::PublicKey;
+use hpb_types::message::diagnose::{Goodbye, Parting};
 
 use crate::class::{Class, Priority};
 use crate::registers::Register;
@@ -105,6 +107,13 @@ pub enum Command {
         /// Which session.
         session: SessionId,
     },
+    /// Say why, then end a session after what waits for it was sent.
+    Part {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        goodbye: Goodbye,
+    },
     /// Set a mode register.
     SetRegister {
         /// Which.
@@ -135,6 +144,25 @@ pub enum CloseReason {
     NoRoom,
     /// The network says that the peer cannot be reached.
     Unreachable,
+    /// The peer was told goodbye, for this reason.
+    Parted(Parting),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("this side ended it"),
+            Self::Remote => f.write_str("the peer ended it, or did not answer"),
+            Self::Idle => f.write_str("no data came for too long"),
+            Self::HandshakeTimeout => f.write_str("the handshake took too long"),
+            Self::Handshake(error) => write!(f, "the handshake failed: {error}"),
+            Self::Broken(reason) => write!(f, "the peer broke a rule: {}", reason.name()),
+            Self::SlowPeer => f.write_str("the peer was too slow"),
+            Self::NoRoom => f.write_str("there was no room for it"),
+            Self::Unreachable => f.write_str("the network cannot reach the peer"),
+            Self::Parted(parting) => write!(f, "told goodbye: {parting}"),
+        }
+    }
 }
 
 /// What a lane tells its host. Bodies are borrowed from the batch.
@@ -251,6 +279,14 @@ pub struct SessionRow {
     pub class: Class,
     /// The peer's identity, once proven.
     pub peer: Option<PublicKey>,
+    /// Its bytes are records.
+    pub encrypted: bool,
+    /// Its handshake is over and it has not begun to end.
+    pub open: bool,
+    /// This side called.
+    pub called: bool,
+    /// When its SYN came or left.
+    pub began_at: Instant,
     /// An ACK was seen.
     pub ack_seen: bool,
     /// A FIN was seen.
@@ -283,6 +319,10 @@ pub struct SessionRow {
     pub in_flight_len: u32,
     /// Bytes that wait in the outbox.
     pub outbox_len: usize,
+    /// The smoothed round trip; `None` before the first is measured.
+    pub round_trip: Option<Duration>,
+    /// How far round trips vary.
+    pub round_trip_variation: Duration,
     /// What the session did so far.
     pub counters: SessionCounters,
 }

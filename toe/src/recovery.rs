@@ -118,6 +118,11 @@ impl Recovery {
         is_timeout
     }
 
+    /// How far round trips vary (RFC 6298's RTTVAR); zero before the first is measured.
+    pub fn variation(&self) -> Duration {
+        Duration::from_micros(self.variation_us.into())
+    }
+
     /// The smoothed round trip; `None` before the first is measured.
     pub fn round_trip(&self) -> Option<Duration> {
         self.has_sample.then(|| Duration::from_micros(self.smoothed_us.into()))

@@ -45,8 +45,10 @@ drops! {
     Unacceptable = "unacceptable",
     /// A session that came to its handshake while too many others are at theirs.
     HalfOpenFull = "half_open_full",
-    /// A SYN while the session table is full.
+    /// A SYN while the session table is full, or a session that was told so.
     TableFull = "table_full",
+    /// A call from a banned network, or a session with a banned identity.
+    Banned = "banned",
     /// A first handshake message whose MAC does not hold: a stranger, refused before any DH.
     Stranger = "stranger",
     /// A handshake that failed later on.

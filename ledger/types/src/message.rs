@@ -4,11 +4,14 @@
 //! roles that may send it (FORMAT.md, "Messages"). A body beyond its bound, of an unknown kind or not canonical is
 //! refused whole, before room is made for it.
 
+pub mod diagnose;
+
 use core::ops::BitOr;
 
 use hpb_base::limits::{
-    CHAIN_PIECE_LEN_MAX, CHAIN_PIECE_SLICES_MAX, DIGEST_SLICES_MAX, GOSSIP_LEN_MAX, GOSSIP_TRANSACTIONS_MAX,
-    HEADERS_LEN_MAX, SLICE_BYTES_MAX, SLICE_LEN_MAX, TRANSACTION_LEN_MAX, TRANSACTIONS_PER_SLICE_MAX,
+    ANSWER_LEN_MAX, CHAIN_PIECE_LEN_MAX, CHAIN_PIECE_SLICES_MAX, DIGEST_SLICES_MAX, GOSSIP_LEN_MAX,
+    GOSSIP_TRANSACTIONS_MAX, HEADERS_LEN_MAX, SLICE_BYTES_MAX, SLICE_LEN_MAX, TRANSACTION_LEN_MAX,
+    TRANSACTIONS_PER_SLICE_MAX,
 };
 
 use crate::codec::{Canonical, CodecError, Reader, Writer};
@@ -18,9 +21,13 @@ use crate::receipt::{Outcome, RejectReason};
 use crate::slice::{Slice, SliceRef};
 use crate::transaction::Transaction;
 use crate::units::{ChainId, Height, Slot};
+use diagnose::{Answer, Goodbye, Question};
 
 /// The version of the messages that this code speaks.
 pub const PROTOCOL_VERSION: u8 = 1;
+
+/// The oldest version of the messages that this code understands.
+pub const PROTOCOL_VERSION_OLDEST: u8 = 1;
 
 /// What a peer is to this node: a set of bits, unknown ones ignored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -214,6 +221,12 @@ pub enum Message {
     HeadersRequest(RangeRequest),
     /// Kind 15: final slices without their transactions.
     Headers(Box<Headers>),
+    /// Kind 16: something about the node is asked.
+    Question(Question),
+    /// Kind 17: what it says to that.
+    Answer(Box<Answer>),
+    /// Kind 18: why the session ends now.
+    Goodbye(Goodbye),
 }
 
 crate::layout!(Roles(bits));
@@ -331,6 +344,12 @@ pub mod kind {
     pub const HEADERS_REQUEST: u8 = 14;
     /// [`Message::Headers`](super::Message::Headers)
     pub const HEADERS: u8 = 15;
+    /// [`Message::Question`](super::Message::Question)
+    pub const QUESTION: u8 = 16;
+    /// [`Message::Answer`](super::Message::Answer)
+    pub const ANSWER: u8 = 17;
+    /// [`Message::Goodbye`](super::Message::Goodbye)
+    pub const GOODBYE: u8 = 18;
 }
 
 /// Bytes of the largest digest.
@@ -373,6 +392,9 @@ impl Message {
             Self::ChainPiece(_) => kind::CHAIN_PIECE,
             Self::HeadersRequest(_) => kind::HEADERS_REQUEST,
             Self::Headers(_) => kind::HEADERS,
+            Self::Question(_) => kind::QUESTION,
+            Self::Answer(_) => kind::ANSWER,
+            Self::Goodbye(_) => kind::GOODBYE,
         }
     }
 
@@ -392,6 +414,9 @@ impl Message {
             kind::CHAIN_REQUEST | kind::HEADERS_REQUEST => Some(RANGE_REQUEST_LEN),
             kind::CHAIN_PIECE => Some(CHAIN_PIECE_LEN_MAX),
             kind::HEADERS => Some(HEADERS_LEN_MAX),
+            kind::QUESTION => Some(Question::LEN_MAX),
+            kind::ANSWER => Some(ANSWER_LEN_MAX),
+            kind::GOODBYE => Some(Goodbye::LEN_MAX),
             _ => None,
         }
     }
@@ -399,7 +424,7 @@ impl Message {
     /// Whether a peer with `roles` may send messages of `kind`. Nobody may send a kind that there is not.
     pub fn may_send(roles: Roles, kind: u8) -> bool {
         let senders = match kind {
-            kind::HELLO | kind::PING | kind::PONG | kind::HEADERS_REQUEST => {
+            kind::HELLO | kind::PING | kind::PONG | kind::HEADERS_REQUEST | kind::QUESTION | kind::GOODBYE => {
                 Roles::VALIDATOR | Roles::TERMINAL | Roles::DIAGNOSTICS
             }
             kind::SUBMIT_TRANSACTION => Roles::TERMINAL,
@@ -411,7 +436,8 @@ impl Message {
             | kind::TRANSACTION_STATUS
             | kind::STANDING
             | kind::CHAIN_PIECE
-            | kind::HEADERS => Roles::VALIDATOR,
+            | kind::HEADERS
+            | kind::ANSWER => Roles::VALIDATOR,
             _ => Roles::default(),
         };
         roles.intersects(senders)
@@ -433,6 +459,9 @@ impl Message {
             Self::ChainRequest(request) | Self::HeadersRequest(request) => request.to_bytes(),
             Self::ChainPiece(piece) => piece.to_bytes(),
             Self::Headers(headers) => headers.to_bytes(),
+            Self::Question(question) => question.to_bytes(),
+            Self::Answer(answer) => answer.to_bytes(),
+            Self::Goodbye(goodbye) => goodbye.to_bytes(),
         }
     }
 
@@ -462,6 +491,9 @@ impl Message {
             kind::CHAIN_PIECE => Self::ChainPiece(Box::new(ChainPiece::from_bytes(body)?)),
             kind::HEADERS_REQUEST => Self::HeadersRequest(RangeRequest::from_bytes(body)?),
             kind::HEADERS => Self::Headers(Box::new(Headers::from_bytes(body)?)),
+            kind::QUESTION => Self::Question(Question::from_bytes(body)?),
+            kind::ANSWER => Self::Answer(Box::new(Answer::from_bytes(body)?)),
+            kind::GOODBYE => Self::Goodbye(Goodbye::from_bytes(body)?),
             _ => return Err(CodecError::Tag(kind)),
         })
     }

@@ -9,6 +9,11 @@ use crate::genesis::{
     DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisProducer, VestingPart, Weighting,
 };
 use crate::keys::{Hash, KeyPair, Signature};
+use crate::message::diagnose::{
+    Answer, Ask, Banned, Endpoint, EventKind, EventRow, EventsPage, Goodbye, Network, NodeInfo, Parting, PeerKey,
+    Question, SessionClass, SessionFilter, SessionName, SessionRow, SessionState, SessionsAsked, SessionsPage, Tell,
+    Text,
+};
 use crate::message::{
     ChainPiece, Digest, Gossip, Headers, Hello, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest, SliceStatus,
     Standing, Status, TransactionStatus,
@@ -299,6 +304,107 @@ pub(crate) fn chain_piece() -> ChainPiece {
 
 pub(crate) fn headers() -> Headers {
     Headers { request: 9, slices: vec![slice()], end: PieceEnd::Done }
+}
+
+pub(crate) fn session_name() -> SessionName {
+    SessionName { lane: 1, index: 77, generation: 3 }
+}
+
+pub(crate) fn network() -> Network {
+    Network::new([10, 1, 2, 3].into(), 24).expect("24 bits of 32")
+}
+
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint::of(([10, 1, 2, 3], 7_001).into())
+}
+
+pub(crate) fn sessions_asked() -> SessionsAsked {
+    let filter = SessionFilter { classes: 2, states: 16, near: network(), peer: PeerKey::Known(key(1).public()) };
+    SessionsAsked { lane: 1, from: 64, most: 256, filter }
+}
+
+pub(crate) fn session_row() -> SessionRow {
+    SessionRow {
+        session: session_name(),
+        remote: endpoint(),
+        local: Endpoint::of(([10, 9, 8, 7], 7_000).into()),
+        hardware: [2, 0, 0, 0, 0, 9],
+        state: SessionState::Established,
+        class: SessionClass::Terminal,
+        peer: PeerKey::Known(key(1).public()),
+        flags: SessionRow::ACK_SEEN | SessionRow::ENCRYPTED | SessionRow::OPEN,
+        window_scale: 7,
+        out_of_order: 4,
+        last_data_ms: 1_250,
+        initial_sequence: 0x0102_0304,
+        next_sequence: 0x0102_0405,
+        last_ack: 0x0708_090a,
+        peer_window: 501,
+        duplicate_acks_sent: 1,
+        duplicate_acks_received: 2,
+        local_window: 2_048,
+        congestion_window_len: 14_600,
+        in_flight_len: 1_460,
+        queue_len: 333,
+        round_trip_us: 812,
+        variation_us: 95,
+        retransmitted: 6,
+        rx_bytes: 10_000,
+        tx_bytes: 20_001,
+        rx_messages: 12,
+        tx_messages: 13,
+        shed_messages: 5,
+        age_ms: 86_400_000,
+    }
+}
+
+pub(crate) fn sessions_page() -> SessionsPage {
+    SessionsPage { lanes: 2, next: 78, held: 10_000, rows: vec![session_row()] }
+}
+
+pub(crate) fn events_page() -> EventsPage {
+    let row = EventRow {
+        number: 41,
+        ago_ms: 2_500,
+        kind: EventKind::Closed,
+        session: session_name(),
+        remote: endpoint(),
+        peer: PeerKey::Unknown,
+        reason: Text::new("idle"),
+    };
+    EventsPage { lanes: 2, lost: 8, rows: vec![row] }
+}
+
+pub(crate) fn node_info() -> NodeInfo {
+    NodeInfo {
+        software: Text::new("hpb 0.1.0"),
+        protocol: 1,
+        identity: PeerKey::Known(key(1).public()),
+        chain: chain(),
+        roles: Roles::TERMINAL | Roles::DIAGNOSTICS,
+        head: Height::new(7, 3),
+        final_slice: slice_ref(),
+        validators: 3,
+        terminals: 9_000,
+        mesh: 4,
+        uptime_ms: 65_000,
+    }
+}
+
+pub(crate) fn question() -> Question {
+    Question { number: 21, what: Ask::Sessions(sessions_asked()) }
+}
+
+pub(crate) fn ban() -> Ask {
+    Ask::Ban { who: Banned::Network(network()), seconds: 600 }
+}
+
+pub(crate) fn answer() -> Answer {
+    Answer { number: 21, what: Tell::Sessions(sessions_page()) }
+}
+
+pub(crate) fn goodbye() -> Goodbye {
+    Goodbye { reason: Parting::BANNED, detail: 599 }
 }
 
 /// The text of a data file; `None`, with a line that says so, where the data are absent. With `HPB_DATA` set they must

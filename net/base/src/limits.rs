@@ -239,6 +239,29 @@ pub const WORKERS_PER_EXECUTOR_MAX: usize = 4_096;
 pub const LOCAL_SESSIONS_MAX: usize = 64;
 /// Bytes that wait for one local program; one that lets more wait is closed.
 pub const LOCAL_OUTBOX_LEN_MAX: usize = 1 << 20;
+/// Bytes of the largest answer to a question about a node; a terminal's session carries it.
+pub const ANSWER_LEN_MAX: usize = 48 << 10;
+/// Bytes that one question sends, or asks for, to fill a path or measure it.
+pub const PROBE_LEN_MAX: usize = 16 << 10;
+/// Questions that one node answers in a second to peers without the diagnostics role, all together; the others are told
+/// that it is busy.
+pub const QUESTIONS_PER_SECOND_MAX: u32 = 2_000;
+/// Questions that wait at one node's or card's desk for its lanes' answers; one more is told to come again.
+pub const DESK_QUESTIONS_MAX: usize = 256;
+/// Rows of the session table in one answer.
+pub const SESSION_ROWS_MAX: usize = 256;
+/// Notable events in one answer.
+pub const EVENTS_TOLD_MAX: usize = 256;
+/// Notable events that one lane keeps for whoever asks; the oldest go first.
+pub const EVENTS_KEPT_MAX: usize = 4_096;
+/// Counters in one answer.
+pub const COUNTERS_TOLD_MAX: usize = 256;
+/// Mode registers in one answer.
+pub const REGISTERS_TOLD_MAX: usize = 64;
+/// Bytes of a name or a reason in an answer.
+pub const ANSWER_TEXT_LEN_MAX: usize = 64;
+/// Addresses, networks and identities that one lane bans at once.
+pub const BANS_MAX: usize = 256;
 /// Descriptors that one parked executor waits on; it looks at the rest as at ports that have none.
 pub const PARK_DESCRIPTORS_MAX: usize = 256;
 /// How long an executor may sleep while one of its ports has no descriptor to wait on, in microseconds.

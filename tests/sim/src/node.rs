@@ -164,6 +164,8 @@ impl Node {
             }),
             reporter: Some(Reporter { name: part.name, signer: Arc::clone(&part.account), fee_limit: Amount::ONE }),
             validators: others.map(|(_, other)| other.identity).collect(),
+            identity: None,
+            onlookers: Vec::new(),
             wall_at_zero: self.clock.wall_at_zero(now, WALL_AT_ZERO),
             commit_every: COMMIT_EVERY,
             silent_when_idle: false,

@@ -145,5 +145,6 @@ fn reason_name(reason: hpb_toe::CloseReason) -> &'static str {
         Reason::NoRoom => "no_room",
         Reason::Idle => "idle",
         Reason::Unreachable => "unreachable",
+        Reason::Parted(_) => "parted",
     }
 }

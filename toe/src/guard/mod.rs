@@ -4,8 +4,9 @@
 //!
 //! Sequence numbers that nobody can guess ([`numbers`], RFC 6528), SYN cookies when too many sessions are half open
 //! ([`cookie`], RFC 4987 section 3.6), the reset, SYN and ACK rules of RFC 5961 ([`verdict`]), TIME-WAIT without a
-//! session ([`time_wait`]), caps a source ([`sources`]) and rates (a token bucket).
+//! session ([`time_wait`]), caps a source ([`sources`]), bans ([`bans`]) and rates (a token bucket).
 
+pub mod bans;
 pub mod cookie;
 pub mod numbers;
 pub mod sources;
@@ -16,6 +17,7 @@ use hpb_base::limits::TIME_WAIT_MAX;
 use hpb_base::{Duration, Instant};
 
 use crate::rate::RateLimit;
+use bans::Bans;
 use cookie::Cookies;
 use sources::Sources;
 use time_wait::TimeWait;
@@ -63,6 +65,7 @@ pub(crate) struct Guard {
     pub(crate) cookies: Cookies,
     pub(crate) time_wait: TimeWait,
     pub(crate) sources: Sources,
+    pub(crate) bans: Bans,
     pub(crate) syns: RateLimit,
     pub(crate) resets: RateLimit,
 }
@@ -85,6 +88,7 @@ impl Guard {
                 config.sessions_per_prefix_max,
                 hash_key("hpb lane sources v1"),
             ),
+            bans: Bans::default(),
             syns: RateLimit::new(config.syns_per_second_max, config.syns_per_second_max, now),
             resets: RateLimit::new(config.resets_per_second_max, config.resets_per_second_max, now),
         }

@@ -28,6 +28,13 @@ impl Lane {
         if !self.addresses().any(|address| address == local.ip()) {
             return Err(Drop::NotOurs);
         }
+        if segment.has(SYN) && self.guard.bans.keeps_out(now, segment.flow.remote().ip()) {
+            // A reset tells a banned caller that it need not try on; its rate is bounded as that of other resets.
+            if !segment.has(RST) && self.guard.resets.take(now) && self.say(&Spoken::reset(segment), bursts) {
+                self.counters.resets += 1;
+            }
+            return Err(Drop::Banned);
+        }
         let mut reopened_after = None;
         match self.guard.time_wait.take(now, segment) {
             None => {}
@@ -151,6 +158,7 @@ impl Lane {
         if !self.guard.sources.add(flow.remote().ip()) {
             return Err(Drop::SourceFull);
         }
+        let is_farewell = encrypted && self.is_near_full();
         let Some(id) = self.vacate() else {
             self.guard.sources.remove(flow.remote().ip());
             return Err(Drop::TableFull);
@@ -170,6 +178,7 @@ impl Lane {
             mss_local: self.mss_local(&flow),
         };
         let session = self.slots[id.index as usize].session.insert(Session::new(start, socket));
+        session.is_farewell = is_farewell;
         session.serving = service.as_ref().map(Serving::new);
         Ok(id.index)
     }

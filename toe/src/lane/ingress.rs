@@ -5,7 +5,11 @@
 use hpb_base::Instant;
 use hpb_net::frame::{Bursts, Frame};
 use hpb_net::sys::prefetch;
+use hpb_types::Canonical as _;
+use hpb_types::message::diagnose::{EventKind, Goodbye};
+use hpb_types::message::kind::GOODBYE;
 
+use super::notable::{Detail, Notable};
 use super::session::{Phase, Session};
 use super::{Lane, mark};
 use crate::card::{CloseReason, EventBatch};
@@ -275,12 +279,18 @@ impl Lane {
                 Ok(())
             }
             Phase::Open => {
-                let mut count = 0;
-                let read = read(session, &mut self.events, &mut self.scratch.record, &mut count);
+                let mut heard = Heard::default();
+                let read = read(session, &mut self.events, &mut self.scratch.record, &mut heard);
                 // Those before one that breaks the framing were told too.
-                self.counters.rx_messages += u64::from(count);
-                session.counters.rx_messages += count;
-                self.stamping.opened(session, count);
+                self.counters.rx_messages += u64::from(heard.count);
+                session.counters.rx_messages += heard.count;
+                self.stamping.opened(session, heard.count);
+                if let Some(goodbye) = heard.goodbye {
+                    let (id, remote, peer) = (session.id, session.flow.remote(), session.peer);
+                    let (kind, detail) = (EventKind::Goodbye, Detail::Goodbye(goodbye));
+                    let notable = Notable { kind, session: Some(id), remote: Some(remote), peer, detail };
+                    self.notables.note(now, notable);
+                }
                 read
             }
             Phase::Ending(_) => {
@@ -322,14 +332,26 @@ impl Lane {
     }
 }
 
+/// What came of one session in one turn.
+#[derive(Default)]
+struct Heard {
+    /// Messages that were whole.
+    count: u32,
+    /// Why the peer is about to end the session, if it says so.
+    goodbye: Option<Goodbye>,
+}
+
 /// Takes what the socket holds; counts the messages that were whole.
-fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8], count: &mut u32) -> Result<(), Drop> {
+fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8], heard: &mut Heard) -> Result<(), Drop> {
     let (id, tag, body_len_max) = (session.id, session.tag, session.body_len_max as usize);
     let inbox = &mut session.inbox;
     let mut feed = |bytes: &[u8]| {
         inbox.feed(bytes, body_len_max, |kind, body| {
             events.push_message(id, tag, kind, body);
-            *count += 1;
+            heard.count += 1;
+            if kind == GOODBYE {
+                heard.goodbye = Goodbye::from_bytes(body).ok();
+            }
         })
     };
     let Some(channel) = &mut session.channel else {

@@ -11,11 +11,14 @@ mod edge;
 mod egress;
 mod holdings;
 mod ingress;
+mod notable;
 mod notices;
+mod part;
 mod session;
 mod shake;
 mod stamping;
 mod strays;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +33,9 @@ use hpb_base::limits::{
 use hpb_base::{Duration, Instant, Random};
 use hpb_net::frame::{Bursts, Frame};
 use hpb_net::port::Capabilities;
+use hpb_types::message::diagnose::EventKind;
 
-use crate::card::{CloseReason, Command, Event, EventBatch, SessionId, SessionRow};
+use crate::card::{CloseReason, Command, Event, EventBatch, SessionId};
 use crate::class::{Class, Priority};
 use crate::engine::{SocketOptions, Stack, TcpState};
 use crate::flow::FlowTable;
@@ -41,13 +45,14 @@ use crate::neighbor::{Neighbor, NeighborConfig, NeighborCounters, NeighborError}
 use crate::outbox::Queued;
 use crate::registers::{Register, Registers};
 use crate::secure::{CryptoJob, Identity, RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
-use crate::segment::{self, FlowKey, Spoken};
+use crate::segment::{FlowKey, Spoken};
 use crate::service::Service;
 use crate::stats::LaneCounters;
 use crate::wheel::Wheel;
 use broadcast::Broadcasts;
 use calls::Calls;
 pub use holdings::Holdings;
+use notable::{Detail, Notables};
 use session::{HalfOpen, Phase, Session};
 use stamping::Stamping;
 use strays::Strays;
@@ -214,6 +219,9 @@ pub struct Lane {
     looped: VecDeque<Frame>,
     strays: Strays,
     stamping: Stamping,
+    notables: Notables,
+    /// The first place whose session was not held against the latest ban; `None` if all were.
+    unswept: Option<usize>,
     random: Random,
     handshake_serial: u64,
     cell_at: Instant,
@@ -293,6 +301,8 @@ impl Lane {
             looped: VecDeque::new(),
             strays: Strays::default(),
             stamping: Stamping::default(),
+            notables: Notables::default(),
+            unswept: None,
             random: Random::new(key("hpb lane choices")[0]),
             handshake_serial: 0,
             cell_at: now,
@@ -320,7 +330,11 @@ impl Lane {
             Command::Broadcast { group, priority, message } => self.broadcast(group, priority, message),
             Command::Join { session, group } => self.join(session, group),
             Command::Close { session } => self.end(session.index, Some(session), CloseReason::Local),
-            Command::SetRegister { register, value } => self.registers.set(register, value),
+            Command::Part { session, goodbye } => self.farewell(session, goodbye),
+            Command::SetRegister { register, value } => {
+                self.registers.set(register, value);
+                self.note_register(register, value);
+            }
         }
     }
 
@@ -363,7 +377,8 @@ impl Lane {
     /// The second half of a turn: calls, broadcasts, and all that waits to be sent.
     pub fn transmit(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
         self.now = now;
-        let mut busy = self.dial(now);
+        let mut busy = self.sweep(now);
+        busy |= self.dial(now);
         busy |= self.spread();
         busy |= self.flush(now, bursts);
         let linked = self.linked.min(bursts.tx.len());
@@ -397,6 +412,7 @@ impl Lane {
             || self.strays.wait()
             || (!self.unread.is_empty() && !self.is_stuffed())
             || self.broadcasts.is_under_way()
+            || self.unswept.is_some()
             || self.calls.may_dial(self.config.calling_max);
         if at_once {
             return Some(self.now.max(self.cell_at));
@@ -519,19 +535,6 @@ impl Lane {
         self.wheel.armed()
     }
 
-    /// The session table from place `from` on, at most `most` rows: reading it in pieces never holds the lane long.
-    /// Returns the rows and where to go on; `None` at the end.
-    pub fn table(&self, from: u32, most: usize) -> (Vec<SessionRow>, Option<u32>) {
-        let mut rows = Vec::new();
-        for (index, slot) in self.slots.iter().enumerate().skip(from as usize) {
-            if rows.len() == most {
-                return (rows, Some(index as u32));
-            }
-            rows.extend(slot.session.as_ref().map(row));
-        }
-        (rows, None)
-    }
-
     fn is_stuffed(&self) -> bool {
         self.events.len() >= LANE_EVENTS_MAX || self.events.bytes_len() >= LANE_EVENT_BYTES_MAX
     }
@@ -569,7 +572,8 @@ impl Lane {
         if id.is_some_and(|id| id != session.id) || matches!(session.phase, Phase::Ending(_)) {
             return;
         }
-        let gently = matches!(reason, CloseReason::Local | CloseReason::Idle) && session.is_open();
+        let gently =
+            matches!(reason, CloseReason::Local | CloseReason::Idle | CloseReason::Parted(_)) && session.is_open();
         session.phase = Phase::Ending(reason);
         if !gently && session.socket.state() != TcpState::Opening {
             session.socket.abort();
@@ -600,6 +604,10 @@ impl Lane {
             self.calls.lost(call, &self.config, &mut self.random, &mut self.wheel, self.now, session.was_open);
         }
         self.counters.closed += 1;
+        if session.was_open || session.half_open != HalfOpen::Answering {
+            let kind = if session.was_open { EventKind::Closed } else { EventKind::Failed };
+            self.note_session(kind, &session, Detail::Closed(reason));
+        }
         let (id, tag, was_open) = (session.id, session.tag, session.was_open);
         self.events.push(Event::Closed { session: id, tag, reason, was_open });
     }
@@ -659,34 +667,5 @@ fn body_len_max(class: Class) -> u32 {
     match class {
         Class::Validator | Class::Uplink => MESSAGE_LEN_MAX as u32,
         Class::Terminal | Class::Stream => TERMINAL_MESSAGE_LEN_MAX as u32,
-    }
-}
-
-fn row(session: &Session) -> SessionRow {
-    let edge = &session.edge;
-    SessionRow {
-        id: session.id,
-        remote: session.flow.remote(),
-        local: session.flow.local(),
-        state: session.socket.state_name(),
-        class: session.class,
-        peer: session.peer,
-        ack_seen: edge.flags_seen & segment::ACK != 0,
-        fin_seen: edge.flags_seen & segment::FIN != 0,
-        rst_seen: edge.flags_seen & segment::RST != 0,
-        window_scale: edge.window_scale,
-        out_of_order_count: edge.out_of_order_count,
-        last_data_at: edge.last_data_at,
-        initial_sequence: edge.initial_sequence,
-        next_sequence: edge.next_sequence,
-        last_ack: edge.last_ack.wrapping_add(edge.offset.unwrap_or(0)),
-        peer_window: edge.peer_window,
-        duplicate_acks_sent: edge.duplicate_acks_sent,
-        duplicate_acks_received: edge.duplicate_acks_received,
-        local_window: edge.local_window,
-        congestion_window_len: edge.congestion.window_len(),
-        in_flight_len: edge.scoreboard.flight_len(),
-        outbox_len: session.outbox.len(),
-        counters: session.counters,
     }
 }

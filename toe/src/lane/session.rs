@@ -79,6 +79,8 @@ pub(super) struct Session {
     pub(super) encrypted: bool,
     pub(super) was_open: bool,
     pub(super) half_open: HalfOpen,
+    /// It came when there was no room for more: it is told so once its handshake is over.
+    pub(super) is_farewell: bool,
     /// The plain service that answers it; `None` for a session of messages.
     pub(super) serving: Option<Serving>,
 }
@@ -129,6 +131,7 @@ impl Session {
             call: call.map(|(index, _)| index),
             encrypted,
             was_open: false,
+            is_farewell: false,
             serving: None,
             half_open: if call.is_some() { HalfOpen::No } else { HalfOpen::Answering },
         }
@@ -168,6 +171,11 @@ impl Session {
             window: self.edge.local_window.min((expected.receive_window >> self.edge.local_scale) as u16),
             mss: None,
         }
+    }
+
+    /// Whether its peer reads messages: a plain service's reads a stream of bytes.
+    pub(super) fn speaks_messages(&self) -> bool {
+        self.is_open() && self.serving.is_none() && self.class != Class::Stream
     }
 
     pub(super) fn is_open(&self) -> bool {

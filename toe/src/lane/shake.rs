@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use hpb_base::Instant;
 use hpb_base::limits::CRYPTO_JOBS_MAX;
+use hpb_types::message::diagnose::EventKind;
 
+use super::notable::{Detail, Notable};
 use super::session::{HalfOpen, Phase, Shake};
 use super::{Lane, live, mark};
 use crate::card::{CloseReason, Event};
@@ -123,7 +125,16 @@ impl Lane {
                 session.peer = Some(peer);
                 self.counters.handshakes += 1;
                 self.counters.diffie_hellmans += u64::from(operations);
-                self.open(now, id.index);
+                match self.unwelcome(now, id) {
+                    // It is open for one word, and nobody hears of it.
+                    Some(goodbye) => {
+                        if let Some(session) = live(&mut self.slots, id) {
+                            session.phase = Phase::Open;
+                        }
+                        self.farewell(id, goodbye);
+                    }
+                    None => self.open(now, id.index),
+                }
             }
         }
         if let Some(session) = live(&mut self.slots, id) {
@@ -150,6 +161,7 @@ impl Lane {
             tag: session.tag,
             took: now.since(session.began_at),
         };
+        let (id, remote, peer) = (session.id, session.flow.remote(), session.peer);
         let (class, from) = (session.class, std::mem::replace(&mut session.half_open, HalfOpen::No));
         if let Some(call) = session.call {
             self.calls.settled();
@@ -157,6 +169,9 @@ impl Lane {
         }
         self.count_half_open(class, from, HalfOpen::No);
         self.events.push(event);
+        let notable =
+            Notable { kind: EventKind::Opened, session: Some(id), remote: Some(remote), peer, detail: Detail::None };
+        self.notables.note(now, notable);
     }
 
     fn handshake_seed(&mut self) -> [u8; 32] {

@@ -18,6 +18,7 @@ use crate::stats::Drop as Reason;
 
 mod faults;
 mod messages;
+mod parting;
 mod recovery;
 mod sessions;
 mod stamps;

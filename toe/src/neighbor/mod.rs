@@ -295,6 +295,12 @@ impl Neighbor {
         self.table.confirm(now, hop);
     }
 
+    /// The hardware address of the neighbour that brings packets to a flow's other end, where it is known.
+    pub fn hardware_of(&self, flow: &FlowKey) -> Option<[u8; 6]> {
+        let hop = self.routes.next_hop(flow.remote).ok()?;
+        self.table.hardware(hop)
+    }
+
     /// When to come back without a frame: questions to repeat, leases to renew, frames that wait for room; `None` if
     /// never.
     pub fn wake_at(&self) -> Option<Instant> {

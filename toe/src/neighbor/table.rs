@@ -321,6 +321,11 @@ impl Table {
         Some(if is_over { State::Stale } else { entry.state })
     }
 
+    /// The hardware address last known of a neighbour.
+    pub(super) fn hardware(&self, address: u128) -> Option<HardwareAddress> {
+        Some(self.entries[self.find(address)? as usize].hardware)
+    }
+
     fn find(&self, address: u128) -> Option<u32> {
         self.index.find(self.hash(address), |index| self.entries[index as usize].address == address)
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use hpb_base::Instant;
 use hpb_net::capture::Way;
 use hpb_net::frame::{Bursts, Frame};
+use hpb_types::message::diagnose::Banned;
 
 use crate::card::{Command, EventBatch, SessionId};
 use crate::class::Priority;
@@ -194,6 +195,79 @@ impl TapedLane {
             tape.idle = None;
             tape.put(&Entry::End(End::of(&self.lane)));
         }
+    }
+}
+
+/// What an operator may do to a running lane, whether it is taped or not; what only looks at it needs no more than the
+/// lane itself.
+pub trait Operated: AsRef<Lane> {
+    /// As [`Lane::handle`].
+    fn handle(&mut self, now: Instant, command: Command);
+
+    /// As [`Lane::disconnect`].
+    fn disconnect(&mut self, id: SessionId) -> bool;
+
+    /// As [`Lane::ban`].
+    fn ban(&mut self, now: Instant, who: Banned, seconds: u32) -> bool;
+
+    /// As [`Lane::unban`].
+    fn unban(&mut self, now: Instant, who: &Banned) -> bool;
+}
+
+impl AsRef<Lane> for Lane {
+    fn as_ref(&self) -> &Lane {
+        self
+    }
+}
+
+impl AsRef<Lane> for TapedLane {
+    fn as_ref(&self) -> &Lane {
+        &self.lane
+    }
+}
+
+impl Operated for Lane {
+    fn handle(&mut self, now: Instant, command: Command) {
+        Self::handle(self, now, command);
+    }
+
+    fn disconnect(&mut self, id: SessionId) -> bool {
+        Self::disconnect(self, id)
+    }
+
+    fn ban(&mut self, now: Instant, who: Banned, seconds: u32) -> bool {
+        Self::ban(self, now, who, seconds)
+    }
+
+    fn unban(&mut self, now: Instant, who: &Banned) -> bool {
+        Self::unban(self, now, who)
+    }
+}
+
+impl Operated for TapedLane {
+    fn handle(&mut self, now: Instant, command: Command) {
+        Self::handle(self, now, command);
+    }
+
+    fn disconnect(&mut self, id: SessionId) -> bool {
+        if let Some(tape) = &mut self.tape {
+            tape.put(&Entry::Disconnect { session: id });
+        }
+        self.lane.disconnect(id)
+    }
+
+    fn ban(&mut self, now: Instant, who: Banned, seconds: u32) -> bool {
+        if let Some(tape) = &mut self.tape {
+            tape.put(&Entry::Ban { at_ns: now.as_nanos(), who, seconds });
+        }
+        self.lane.ban(now, who, seconds)
+    }
+
+    fn unban(&mut self, now: Instant, who: &Banned) -> bool {
+        if let Some(tape) = &mut self.tape {
+            tape.put(&Entry::Unban { at_ns: now.as_nanos(), who: *who });
+        }
+        self.lane.unban(now, who)
     }
 }
 

@@ -119,6 +119,16 @@ impl Replay {
                 let result = self.results.remove(&session).ok_or(ReplayError::Missing("a handshake step's result"))?;
                 self.lane.finish_job(Instant::from_nanos(at_ns), result);
             }
+            Entry::Disconnect { session } => {
+                // That it was not there, or found no room, is as it was.
+                let _ = self.lane.disconnect(session);
+            }
+            Entry::Ban { at_ns, who, seconds } => {
+                let _ = self.lane.ban(Instant::from_nanos(at_ns), who, seconds);
+            }
+            Entry::Unban { at_ns, who } => {
+                let _ = self.lane.unban(Instant::from_nanos(at_ns), &who);
+            }
             Entry::End(then) => {
                 let now = End::of(&self.lane);
                 if now != then {

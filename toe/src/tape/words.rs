@@ -7,6 +7,7 @@ use hpb_base::limits::{BURST_LEN_MAX, MESSAGE_LEN_MAX};
 use hpb_base::{Duration, Instant};
 use hpb_net::port::{Capabilities, Medium};
 use hpb_types::codec::{Canonical, CodecError, Reader, Writer};
+use hpb_types::message::diagnose::Banned;
 use hpb_types::{layout, tagged};
 
 use crate::card::{Call, Command, Group, SessionId};
@@ -107,6 +108,27 @@ pub enum Entry {
         at_ns: u64,
         /// Whose it is.
         session: SessionId,
+    },
+    /// An operator ended a session.
+    Disconnect {
+        /// Which.
+        session: SessionId,
+    },
+    /// An operator keeps somebody out.
+    Ban {
+        /// The instant, in nanoseconds.
+        at_ns: u64,
+        /// Whom.
+        who: Banned,
+        /// For how long.
+        seconds: u32,
+    },
+    /// An operator lets somebody in again.
+    Unban {
+        /// The instant, in nanoseconds.
+        at_ns: u64,
+        /// Whom.
+        who: Banned,
     },
     /// The tape ends.
     End(End),
@@ -307,6 +329,9 @@ impl Canonical for Entry {
             Self::TakeJob => 6,
             Self::FinishJob { .. } => 7,
             Self::End(_) => 8,
+            Self::Disconnect { .. } => 9,
+            Self::Ban { .. } => 10,
+            Self::Unban { .. } => 11,
         };
         writer.put(&tag);
         match self {
@@ -336,6 +361,16 @@ impl Canonical for Entry {
                 writer.put(session);
             }
             Self::End(end) => writer.put(end),
+            Self::Disconnect { session } => writer.put(session),
+            Self::Ban { at_ns, who, seconds } => {
+                writer.put(at_ns);
+                writer.put(who);
+                writer.put(seconds);
+            }
+            Self::Unban { at_ns, who } => {
+                writer.put(at_ns);
+                writer.put(who);
+            }
         }
     }
 
@@ -355,6 +390,9 @@ impl Canonical for Entry {
             6 => Self::TakeJob,
             7 => Self::FinishJob { at_ns: reader.take()?, session: reader.take()? },
             8 => Self::End(reader.take()?),
+            9 => Self::Disconnect { session: reader.take()? },
+            10 => Self::Ban { at_ns: reader.take()?, who: reader.take()?, seconds: reader.take()? },
+            11 => Self::Unban { at_ns: reader.take()?, who: reader.take()? },
             tag => return Err(CodecError::Tag(tag)),
         })
     }
@@ -373,6 +411,7 @@ impl Canonical for Command {
             Self::Join { .. } => 5,
             Self::Close { .. } => 6,
             Self::SetRegister { .. } => 7,
+            Self::Part { .. } => 8,
         };
         writer.put(&tag);
         match self {
@@ -405,6 +444,10 @@ impl Canonical for Command {
                 writer.put(&(*register as u8));
                 writer.put(value);
             }
+            Self::Part { session, goodbye } => {
+                writer.put(session);
+                writer.put(goodbye);
+            }
         }
     }
 
@@ -422,6 +465,7 @@ impl Canonical for Command {
                 let register = Register::ALL.get(usize::from(number)).copied().ok_or(CodecError::Tag(number))?;
                 Self::SetRegister { register, value: reader.take()? }
             }
+            8 => Self::Part { session: reader.take()?, goodbye: reader.take()? },
             tag => return Err(CodecError::Tag(tag)),
         })
     }

@@ -1,6 +1,7 @@
 //! What a card is asked to be. It refuses what contradicts itself before a port is opened.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use hpb_base::Duration;
 use hpb_net::url::PortUrl;
@@ -43,6 +44,8 @@ pub struct CardConfig {
     pub spin: bool,
     /// Its frames and its lane's calls are kept.
     pub capture: Option<CaptureConfig>,
+    /// Where it takes questions about itself.
+    pub control: Option<PathBuf>,
 }
 
 /// Why a card cannot be as asked.
@@ -104,6 +107,7 @@ impl CardConfig {
             cores: Vec::new(),
             spin: false,
             capture: None,
+            control: None,
         }
     }
 

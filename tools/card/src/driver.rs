@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 use hpb_net::{Port, PortCounters};
+use hpb_node::diagnose::LaneDesk;
 use hpb_node::runtime::{Activity, Clock, Receiver, Sender, Worker};
 use hpb_node::workers::Publisher;
 use hpb_toe::neighbor::NeighborCounters;
@@ -115,6 +116,7 @@ pub(crate) struct Driver {
     /// Whether the load's calls have been placed: that needs an address.
     called: bool,
     orders: mpsc::Receiver<(Register, u32)>,
+    desk: Option<LaneDesk>,
     publisher: Publisher<LaneView>,
     has_descriptors: bool,
 }
@@ -139,9 +141,16 @@ impl Driver {
             load,
             called: false,
             orders,
+            desk: None,
             publisher,
             has_descriptors,
         }
+    }
+
+    /// Has it answer the questions of a desk.
+    pub(crate) fn answering(mut self, desk: Option<LaneDesk>) -> Self {
+        self.desk = desk;
+        self
     }
 
     fn place_calls(&mut self, now: Instant) {
@@ -185,7 +194,7 @@ impl Worker for Driver {
             self.publisher.touch();
         }
         self.place_calls(now);
-        let mut busy = false;
+        let mut busy = self.desk.as_mut().is_some_and(|desk| desk.serve(now, &mut self.lane, &self.port.counters()));
         for _ in 0..BURSTS_PER_TURN {
             let mut moved = self.port.rx_burst(now, &mut self.bursts) > 0;
             if let Some(lane) = self.lane.untaped_mut() {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use hpb_base::Instant;
+use hpb_node::diagnose::counters;
 use serde::Serialize;
 
 use crate::capture::CaptureReport;
@@ -206,55 +207,8 @@ impl Report {
 
 /// The counters of a lane by name.
 fn named(view: &LaneView) -> Vec<(String, u64)> {
-    let card = &view.counters;
-    let port = &view.port;
-    let mut named: Vec<(String, u64)> = [
-        ("segments received", card.rx_segments),
-        ("segments sent", card.tx_segments),
-        ("segments sent again", card.retransmitted),
-        ("probes", card.probes),
-        ("segments out of order", card.out_of_order),
-        ("sessions opened", card.opened),
-        ("sessions closed", card.closed),
-        ("SYNs", card.syns),
-        ("cookies sent", card.cookies_sent),
-        ("cookies taken", card.cookies_taken),
-        ("waits cut short by a new SYN", card.reopened),
-        ("challenge ACKs", card.challenges),
-        ("resets", card.resets),
-        ("strays sent", card.strays_sent),
-        ("strays taken", card.strays_taken),
-        ("strays lost", view.strays_lost),
-        ("frames received", port.rx_frames),
-        ("frames sent", port.tx_frames),
-        ("frames that waited for the port", port.tx_full),
-        ("frames the port refused", port.tx_refused),
-        ("frames the port lost", port.rx_dropped),
-        ("frames malformed for the port", port.rx_malformed),
-        ("large frames cut", port.rx_split),
-        ("frames to the host", port.host_frames),
-        ("frames lost to the host", port.host_dropped),
-    ]
-    .map(|(name, count)| (name.to_owned(), count))
-    .to_vec();
-    named.extend(card.drops.iter().map(|(reason, count)| (format!("dropped: {}", reason.name()), count)));
-    let link = &view.neighbor;
-    named.extend(
-        [
-            ("asked for neighbours", link.asked),
-            ("answered for the card", link.answered),
-            ("announced", link.announced),
-            ("echoed", link.echoed),
-            ("ports refused", link.refused),
-            ("packets that waited for a neighbour", link.waited),
-            ("ICMP errors about sessions", link.noticed),
-            ("neighbours evicted", link.evicted),
-            ("address conflicts", link.conflicts),
-            ("leases", link.leases),
-        ]
-        .map(|(name, count)| (format!("link: {name}"), count)),
-    );
-    named.extend(link.drops.iter().map(|(reason, count)| (format!("link dropped: {}", reason.name()), count)));
+    let mut named = counters::named(&view.counters, &view.port, &view.neighbor);
+    named.push(("strays lost".to_owned(), view.strays_lost));
     named
 }
 

@@ -5,11 +5,12 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use hpb_net::{OpenError, OpenOptions, Port};
+use hpb_node::diagnose::{LaneDesk, LaneEnds};
 use hpb_node::runtime::{
     Clock, IdlePolicy, MakeError, Options, RunError, RuntimeBuilder, StartError, StopFlag, cores_allowed,
 };
 use hpb_node::topology::{Executor, Kind, Link, Role, Seat, Topology, TopologyError, WhenFull};
-use hpb_node::workers::{Publisher, Readout};
+use hpb_node::workers::{ApiLinks, ApiWorker, LocalSocket, Publisher, Readout};
 use hpb_toe::tape::{TapeHead, TapedLane};
 use hpb_toe::{Command, Lane, LaneConfig, LaneError, Sharing, Stray};
 
@@ -24,6 +25,8 @@ use crate::report::Report;
 const FRAMES: usize = 16_384;
 /// Frames and words under way from one lane to another.
 const STRAY_LINK_DEPTH: usize = 1_024;
+/// Questions about one lane, and its answers.
+const DESK_LINK_DEPTH: usize = 16;
 
 /// Why a card did not come up, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +98,23 @@ pub fn start_on(
         cores: vec![*core],
         seats: vec![Seat { node: 0, role: Role::Lane(lane) }],
     });
-    let topology = Topology::from_rows(1, executors.collect(), links(ports.len()))?;
+    let mut executors: Vec<Executor> = executors.collect();
+    let mut all_links = links(ports.len());
+    let socket = match &config.control {
+        None => None,
+        Some(path) => {
+            // It waits for programs of this host nearly always: it shares the last lane's core.
+            executors.push(Executor {
+                name: Role::Api.to_string(),
+                kind: Kind::Service,
+                cores: cores.last().copied().into_iter().collect(),
+                seats: vec![Seat { node: 0, role: Role::Api }],
+            });
+            all_links.extend(desk_links(ports.len()));
+            Some(LocalSocket::bind(path).map_err(|error| CardError::Host("opening the control socket", error))?)
+        }
+    };
+    let topology = Topology::from_rows(1, executors, all_links)?;
     let idle = if config.spin { IdlePolicy::Spin } else { IdlePolicy::default() };
     let clock = Clock::start();
     let options = Options { idle, ..Options::default() };
@@ -107,17 +126,31 @@ pub fn start_on(
     let siblings = siblings(&mut builder, lanes)?;
     let mut begun = begun;
     let config = Arc::new(config.clone());
+    let mut desks: Vec<Option<LaneDesk>> = (0..lanes).map(|_| None).collect();
+    if let Some(socket) = socket {
+        let mut ends = Vec::new();
+        for (number, desk) in desks.iter_mut().enumerate() {
+            let (questions, lane_questions) = builder.link(0, &format!("api_lane{number}"))?;
+            let (lane_answers, answers) = builder.link(0, &format!("lane{number}_api"))?;
+            ends.push(LaneEnds { questions, answers });
+            *desk = Some(LaneDesk::new((number, lanes), lane_questions, lane_answers));
+        }
+        let links = ApiLinks { chain: None, lanes: ends };
+        builder.worker(0, Role::Api, move |_| Ok(ApiWorker::new(Some(socket), links)))?;
+    }
+    let mut desks = desks.into_iter();
     for (number, (port, siblings)) in ports.into_iter().zip(siblings).enumerate() {
         let (publisher, view) = Publisher::new(LaneView::default());
         let (control, orders) = Control::new(builder.waker(0, Role::Lane(number))?);
         let (config, steering) = (Arc::clone(&config), Arc::clone(&steering));
         let begun = begun.take();
+        let desk = desks.next().flatten();
         builder.worker(0, Role::Lane(number), move |context| {
             let clock = context.clock();
             let sharing = Sharing { steering, lane: number, lanes };
             let lane = lane(&config, &*port, secret, sharing, clock, begun)?;
             let load = config.load.map(|load| Load::new(load, number, lanes));
-            Ok(Driver::new(lane, port, FRAMES, siblings, load, orders, publisher))
+            Ok(Driver::new(lane, port, FRAMES, siblings, load, orders, publisher).answering(desk))
         })?;
         views.push(view);
         controls.push(control);
@@ -171,6 +204,19 @@ fn links(lanes: usize) -> Vec<Link> {
         when_full: WhenFull::CountedDrop,
     };
     pairs(lanes).map(row).collect()
+}
+
+/// The links of the desk with each lane.
+fn desk_links(lanes: usize) -> impl Iterator<Item = Link> {
+    let row = |producer: Role, consumer: Role, item: &str| Link {
+        name: format!("{producer}_{consumer}"),
+        producer,
+        consumer,
+        depth: DESK_LINK_DEPTH,
+        item: item.to_owned(),
+        when_full: WhenFull::BackPressure,
+    };
+    (0..lanes).map(Role::Lane).flat_map(move |lane| [row(Role::Api, lane, "question"), row(lane, Role::Api, "answer")])
 }
 
 /// The ends of those links, lane by lane.

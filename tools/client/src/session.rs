@@ -56,17 +56,26 @@ impl NodeSession {
     /// # Errors
     /// Nobody listens, or not what should.
     pub fn open(path: &Path, chain: ChainId, patience: Duration) -> Result<(Self, Hello), SessionError> {
-        let stream = UnixStream::connect(path)
-            .map_err(|error| SessionError::NoNode { path: path.display().to_string(), error })?;
-        let limit = |result: io::Result<()>| result.map_err(SessionError::Broken);
-        limit(stream.set_read_timeout(Some(patience)))?;
-        limit(stream.set_write_timeout(Some(patience)))?;
-        let mut session = Self { stream, assembler: Assembler::default(), heard: VecDeque::new() };
+        let mut session = Self::connect(path, patience)?;
         match session.hear()? {
             Message::Hello(hello) if hello.chain == chain => Ok((session, hello)),
             Message::Hello(hello) => Err(SessionError::OtherChain(hello.chain)),
             _ => Err(SessionError::Malformed),
         }
+    }
+
+    /// Opens a session with whoever listens at `path`, whatever its chain, and if it has none: a node or a bare card.
+    /// Each word is waited for as long as `patience`.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub fn connect(path: &Path, patience: Duration) -> Result<Self, SessionError> {
+        let stream = UnixStream::connect(path)
+            .map_err(|error| SessionError::NoNode { path: path.display().to_string(), error })?;
+        let limit = |result: io::Result<()>| result.map_err(SessionError::Broken);
+        limit(stream.set_read_timeout(Some(patience)))?;
+        limit(stream.set_write_timeout(Some(patience)))?;
+        Ok(Self { stream, assembler: Assembler::default(), heard: VecDeque::new() })
     }
 
     /// Says something to the node.

@@ -22,7 +22,10 @@ const LINES_MAX: usize = 16;
 /// A page's largest length in bytes.
 const PAGE_LEN_MAX: u64 = 64 << 20;
 
-pub(crate) fn run(options: Card) -> Result<(), Failure> {
+pub(crate) fn run(mut options: Card) -> Result<(), Failure> {
+    if let Some(what) = options.what.take() {
+        return crate::peer::node::card(what);
+    }
     let (seconds, json) = (options.seconds, options.json);
     let config = config(options)?;
     let stop = StopFlag::new().map_err(Failure::work)?;
@@ -120,7 +123,9 @@ fn config(options: Card) -> Result<CardConfig, Failure> {
         sessions_per_source_max: options.source_sessions_max.unwrap_or(u32::MAX),
         ..GuardConfig::default()
     };
+    let Some(port) = options.port else { return Err(Failure::input("a card needs --port")) };
     Ok(CardConfig {
+        control: options.control,
         addresses: options.addresses,
         gateways: options.gateways,
         dhcp: options.dhcp,
@@ -137,7 +142,7 @@ fn config(options: Card) -> Result<CardConfig, Failure> {
         capture: options
             .capture
             .map(|path| CaptureConfig { path, len_max: options.capture_mib.saturating_mul(1 << 20) }),
-        ..CardConfig::new(options.port)
+        ..CardConfig::new(port)
     })
 }
 

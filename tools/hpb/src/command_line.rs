@@ -7,6 +7,7 @@ mod card;
 mod key;
 mod lab;
 mod ledger;
+mod peer;
 mod transaction;
 mod tune;
 mod values;
@@ -21,7 +22,7 @@ use hpb_devnet::run::Network;
 use hpb_devnet::terminals::Pace;
 use hpb_genesis::date::Date;
 use hpb_sim::scenario::Scenario;
-use hpb_types::SliceRef;
+use hpb_types::{PublicKey, SliceRef};
 
 pub(crate) use account::{Account, PolicyOptions};
 pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Ports, Reconnect, Sessions, Sync};
@@ -30,9 +31,10 @@ pub(crate) use card::Card;
 pub(crate) use key::Key;
 pub(crate) use lab::{Lab, LabReplay, LabRun, Noise, Repeat, Sockperf};
 pub(crate) use ledger::LedgerVerb;
+pub(crate) use peer::{CardLook, CardVerb, Node, Peer, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
-use values::{rate, seeds};
+use values::{public_key, rate, seeds};
 
 /// A validator node with a software network card.
 #[derive(Parser, Debug)]
@@ -55,8 +57,10 @@ pub(crate) enum Verb {
     /// Run the card by itself on a device of this host, with plain services that any program can talk to
     ///
     /// While it runs, lines on standard input are orders: `counters`, `table [ROWS]`, `set REGISTER VALUE` (the mode
-    /// registers of the original card, each a fault to inject), `quit`.
-    Card(Card),
+    /// registers of the original card, each a fault to inject), `quit`. `regs`, `stats` and `inject` are about a card that
+    /// runs: one that was given `--control`, or a devnet's validator's.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Card(Box<Card>),
     /// Measure the card, and the kernel's TCP beside it
     Bench {
         #[command(subcommand)]
@@ -108,6 +112,11 @@ pub(crate) enum Verb {
     Key {
         #[command(subcommand)]
         what: Key,
+    },
+    /// Look at the sessions of a running node or card, and at what is between them and their peers
+    Peer {
+        #[command(subcommand)]
+        what: Peer,
     },
     /// Tell who produces on a devnet's chain, who does not, and why
     ///
@@ -203,6 +212,11 @@ pub(crate) struct Devnet {
     /// Where the validators keep their data, to go on from; a folder that goes with the run if none is named
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+
+    /// Let whoever proves to have this identity look at the validators' cards from afar, end sessions and ban; once for
+    /// each
+    #[arg(long = "diagnostics", value_name = "KEY", value_parser = public_key)]
+    pub(crate) onlookers: Vec<PublicKey>,
 
     /// Where report.json and report.html go
     #[arg(long, value_name = "DIR", default_value = "report")]

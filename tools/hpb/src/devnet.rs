@@ -45,6 +45,7 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         seed: options.seed,
         network: options.port,
         checkpoint: options.checkpoint,
+        onlookers: options.onlookers,
         keeps_index: !options.no_index,
     };
     let outcome = if options.virtual_time { run_virtual(&arguments) } else { run_live(&arguments, options.final_fd) };

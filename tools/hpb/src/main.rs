@@ -15,6 +15,7 @@ mod genesis;
 mod key;
 mod lab;
 mod ledger;
+mod peer;
 mod producer;
 mod send;
 mod sim;
@@ -37,13 +38,14 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Account { what } }) => account::run(what),
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),
         Ok(CommandLine { verb: Verb::Block { what } }) => block::run(what),
-        Ok(CommandLine { verb: Verb::Card(options) }) => card::run(options),
+        Ok(CommandLine { verb: Verb::Card(options) }) => card::run(*options),
         Ok(CommandLine { verb: Verb::Completion { shell } }) => completion(shell),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
         Ok(CommandLine { verb: Verb::Lab { what } }) => lab::run(what),
         Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
         Ok(CommandLine { verb: Verb::Key { what } }) => key::run(what),
+        Ok(CommandLine { verb: Verb::Peer { what } }) => peer::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),
         Ok(CommandLine { verb: Verb::Token { what } }) => token::run(what),

@@ -2,6 +2,7 @@
 
 use hpb_base::limits::{MESSAGE_LEN_MAX, TERMINAL_MESSAGE_LEN_MAX};
 
+use super::diagnose::{Ask, Filling};
 use super::*;
 use crate::samples;
 
@@ -23,6 +24,9 @@ pub(crate) fn one_of_each() -> Vec<Message> {
         Message::ChainPiece(Box::new(samples::chain_piece())),
         Message::HeadersRequest(samples::range_request()),
         Message::Headers(Box::new(samples::headers())),
+        Message::Question(samples::question()),
+        Message::Answer(Box::new(samples::answer())),
+        Message::Goodbye(samples::goodbye()),
     ]
 }
 
@@ -71,6 +75,8 @@ fn bounds_fit_the_largest_values() {
         Message::Standing(samples::standing()),
         Message::ChainRequest(samples::range_request()),
         Message::HeadersRequest(samples::range_request()),
+        Message::Question(Question { number: 1, what: Ask::Absorb(Filling::zeros(u32::MAX)) }),
+        Message::Goodbye(samples::goodbye()),
     ];
     for message in largest {
         assert_eq!(Some(message.encode().len()), Message::len_max(message.kind()));

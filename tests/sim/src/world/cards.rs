@@ -89,7 +89,10 @@ impl World {
     /// What a core commands its card; a liar's own words take the place of what it broadcasts.
     pub(super) fn command_card(&mut self, index: usize, command: Command) {
         match &command {
-            Command::Send { session, .. } | Command::Join { session, .. } | Command::Close { session }
+            Command::Send { session, .. }
+            | Command::Join { session, .. }
+            | Command::Close { session }
+            | Command::Part { session, .. }
                 if *session == USERS =>
             {
                 return;

@@ -475,7 +475,7 @@ impl World {
                 let link = self.link(index, session.index as usize);
                 self.links[link].joined = group == Some(Group::Validators) && self.links[link].open;
             }
-            Output::Card(Command::Close { session }) if session != USERS => {
+            Output::Card(Command::Close { session } | Command::Part { session, .. }) if session != USERS => {
                 let peer = session.index as usize;
                 let link = self.link(index, peer);
                 if self.links[link].open && self.links[link].generation == session.generation {
@@ -484,7 +484,7 @@ impl World {
                     self.break_session(peer, index);
                 }
             }
-            Output::Card(_) => {}
+            Output::Card(_) | Output::Ask { .. } => {}
             Output::Verify(request) => {
                 let Some(verdict) = self.nodes[index].verify.judge(request).map(Box::new) else { return };
                 self.audit(index, &verdict);

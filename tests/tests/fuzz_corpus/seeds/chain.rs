@@ -19,6 +19,10 @@ use hpb_ledger::system::{
     Proposal, ProposalArguments, ProposeArguments, SetPermissionArguments, SetRoleArguments, Terms,
 };
 use hpb_ledger::token::{ReleaseArguments, TransferArguments, Vesting};
+use hpb_types::message::diagnose::{
+    Answer, Ask, Banned, Endpoint, EventKind, EventRow, EventsPage, Filling, Goodbye, Network, Parting, PeerKey,
+    Question, SessionFilter, SessionName, SessionsAsked, Tell, Text,
+};
 use hpb_types::{
     AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
     Confirm, ConfirmBody, Digest, Domain, DposParameters, EngineChoice, Epoch, Event, Evidence, Fault, Fees, Genesis,
@@ -335,6 +339,29 @@ fn update() -> UpdateArguments {
     UpdateArguments { producer: BOB, keys, about: String::new() }
 }
 
+fn sessions_asked() -> SessionsAsked {
+    let filter = SessionFilter { classes: 1, peer: PeerKey::Known(keys(1).public()), ..SessionFilter::ALL };
+    SessionsAsked { lane: 0, from: 64, most: 256, filter }
+}
+
+fn ban() -> Ask {
+    let network = Network::new([10, 1, 2, 3].into(), 24).unwrap();
+    Ask::Ban { who: Banned::Network(network), seconds: 600 }
+}
+
+fn events() -> Tell {
+    let row = EventRow {
+        number: 7,
+        ago_ms: 20,
+        kind: EventKind::Closed,
+        session: SessionName { lane: 0, index: 5, generation: 1 },
+        remote: Endpoint::of(([10, 1, 2, 3], 99).into()),
+        peer: PeerKey::Unknown,
+        reason: Text::new("idle"),
+    };
+    Tell::Events(EventsPage { lanes: 1, lost: 0, rows: vec![row] })
+}
+
 pub(super) fn message() -> Vec<Vec<u8>> {
     let messages = [
         Message::Hello(hello()),
@@ -347,6 +374,12 @@ pub(super) fn message() -> Vec<Vec<u8>> {
         Message::SliceRequest(request()),
         Message::Ping(7),
         Message::Pong(7),
+        Message::Question(Question { number: 3, what: Ask::Sessions(sessions_asked()) }),
+        Message::Question(Question { number: 4, what: Ask::Absorb(Filling::zeros(9)) }),
+        Message::Question(Question { number: 5, what: ban() }),
+        Message::Answer(Box::new(Answer { number: 3, what: events() })),
+        Message::Answer(Box::new(Answer { number: 4, what: Tell::Absorbed(9) })),
+        Message::Goodbye(Goodbye { reason: Parting::BANNED, detail: 599 }),
     ];
     messages.iter().map(|message| [&[message.kind()], message.encode().as_slice()].concat()).collect()
 }

@@ -1,6 +1,7 @@
 //! Foreign bytes, segments of no session, and faults made on purpose.
 
 use super::*;
+use crate::segment;
 
 #[test]
 fn any_bytes_cost_at_most_their_own_session() {

@@ -156,6 +156,8 @@ impl Node {
             producer: own,
             reporter: None,
             validators: (0..VALIDATORS).map(|other| keys(4, other).public()).collect(),
+            identity: None,
+            onlookers: Vec::new(),
             wall_at_zero: WALL_AT_ZERO,
             commit_every: Duration::from_secs(1),
             silent_when_idle: false,
@@ -180,6 +182,8 @@ impl Node {
                 hpb_ledger::Store::commit(&mut self.disk, &batch).map_err(failed)?;
                 vec![(now + DISK, Input::Committed { commit })]
             }
+            // Nobody asks.
+            Output::Ask { .. } => Vec::new(),
             Output::Stop(why) => return Err(failed(why)),
             Output::Card(command) => return Ok(Answered::Card(command)),
         }))
@@ -298,7 +302,7 @@ impl Chain {
                 match node.serve(now, output)? {
                     Answered::Later(inputs) => flying.send_all(0, inputs),
                     Answered::Card(Command::Send { session, message, .. }) => asked.push((session, message)),
-                    Answered::Card(Command::Close { session }) => {
+                    Answered::Card(Command::Close { session } | Command::Part { session, .. }) => {
                         return Err(failed(format!("peer {} was closed", session.index)));
                     }
                     Answered::Card(_) => {}

@@ -203,6 +203,17 @@ pub(crate) fn socket_path(path: &Path, name: &AccountName) -> PathBuf {
     path.join(name.as_str()).join(SOCKET_FILE)
 }
 
+/// Where validator `validator` of a devnet with the data folder `data` takes sessions of programs of this host, while it
+/// runs.
+///
+/// # Errors
+/// No such folder, none of a devnet, or one without that validator.
+pub fn socket_of(data: &Path, validator: usize) -> Result<PathBuf, DevnetError> {
+    let genesis = read_genesis(data)?;
+    place_of(data, &genesis, validator)?;
+    Ok(socket_path(data, &genesis.producers[validator].name))
+}
+
 impl Drop for RunFolder {
     fn drop(&mut self) {
         if self.temporary {

@@ -328,6 +328,8 @@ fn workers(
                 producer: Some(plan.producer(index)),
                 reporter: plan.reporter(index),
                 validators: plan.peers_of(index),
+                identity: Some(own.identity.public()),
+                onlookers: arguments.onlookers.clone(),
                 wall_at_zero,
                 commit_every: COMMIT_EVERY,
                 silent_when_idle: false,

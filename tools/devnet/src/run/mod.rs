@@ -23,8 +23,8 @@ use hpb_node::core::RecoverError;
 use hpb_node::runtime::{LimitError, RunError, StartError};
 use hpb_node::topology::{Role, TopologyError};
 use hpb_sandbox::SandboxError;
-use hpb_types::SliceRef;
 use hpb_types::genesis::SLOT_DELTAS_MIN;
+use hpb_types::{PublicKey, SliceRef};
 
 use hpb_base::Duration;
 use hpb_base::limits::{PRODUCERS_MAX, SLICES_PER_SLOT_MAX};
@@ -35,6 +35,7 @@ use crate::terminals::{Pace, TerminalsError};
 use crate::virtual_time::VirtualError;
 use crate::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workload, WorkloadError};
 
+pub use folders::socket_of;
 pub(crate) use folders::{GENESIS_FILE, Held, hold, os_random, place_of, read_genesis, socket_path};
 pub use live::run_live;
 pub use network::Network;
@@ -88,6 +89,8 @@ pub struct Arguments {
     pub network: Network,
     /// A slice that every validator's chain must hold; one whose log contradicts it does not start.
     pub checkpoint: Option<SliceRef>,
+    /// Identities that may look at the validators' cards from afar, end sessions and ban.
+    pub onlookers: Vec<PublicKey>,
     /// Whether the validators keep an index of history beside their states.
     pub keeps_index: bool,
 }

@@ -55,6 +55,7 @@ impl Trace {
             Input::Synced { number } => self.note(now, 9, &number.to_le_bytes()),
             Input::Committed { commit } => self.note(now, 10, &commit.to_le_bytes()),
             Input::Served(served) => self.note(now, 18, &served.message),
+            Input::Answered { session, .. } => self.note(now, 20, &session.index.to_le_bytes()),
             Input::DigestInterval(interval) => self.note(now, 11, &interval.as_nanos().to_le_bytes()),
         }
     }
@@ -72,6 +73,7 @@ impl Trace {
             }
             Output::Read(_) => self.note(now, 19, &[]),
             Output::Commit(batch) => self.note(now, 16, &batch.point.slice.id.0),
+            Output::Ask { session, .. } => self.note(now, 21, &session.index.to_le_bytes()),
             Output::Stop(reason) => self.note(now, 17, reason.as_bytes()),
         }
     }

@@ -14,6 +14,7 @@ use hpb_node::proof::ContentProof;
 use hpb_node::verify::Verify;
 use hpb_node::workers::digest_of;
 use hpb_toe::{Class, Command, EventBatch, Lane};
+use hpb_types::message::diagnose::{Answer, Refusal, Tell};
 use hpb_types::{Genesis, Hash};
 
 use super::{FRAMES, Trace, VirtualError, WALL_AT_ZERO};
@@ -75,6 +76,8 @@ impl Validator {
             producer: Some(plan.producer(index)),
             reporter: plan.reporter(index),
             validators: plan.peers_of(index),
+            identity: Some(own.identity.public()),
+            onlookers: Vec::new(),
             wall_at_zero: WALL_AT_ZERO,
             commit_every: COMMIT_EVERY,
             silent_when_idle: false,
@@ -190,6 +193,12 @@ impl Validator {
                     Ok(()) => self.answer(now + COMMIT, Input::Committed { commit }),
                     Err(error) => self.stopped = Some(error.to_string()),
                 }
+            }
+            Output::Ask { session, question } => {
+                // No desk stands beside a card on virtual time.
+                let what = Tell::Refused(Refusal::NotHere);
+                let answer = Box::new(Answer { number: question.number, what });
+                self.core.handle(now, Input::Answered { session, answer });
             }
             Output::Stop(reason) => self.stopped = Some(reason),
         }

@@ -7,14 +7,22 @@ use clap::Args;
 use hpb_net::PortUrl;
 use hpb_toe::registers::Register;
 
+use super::CardVerb;
 use super::values::{address, port_url, register};
 
 /// Options of `hpb card`.
 #[derive(Args, Debug)]
 pub(crate) struct Card {
     /// Where its frames go: `packet:eth1`, `tap:hpb0`, `xdp:eth1?queues=2`, `dpdk:--vdev=...`
-    #[arg(long, value_name = "URL", value_parser = port_url)]
-    pub(crate) port: PortUrl,
+    #[arg(long, value_name = "URL", value_parser = port_url, required = true)]
+    pub(crate) port: Option<PortUrl>,
+
+    #[command(subcommand)]
+    pub(crate) what: Option<CardVerb>,
+
+    /// Take questions of `hpb peer` and `hpb card` at this Unix socket, which is for this user alone
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 
     /// An address of the card's own, not one of the host's; at most one IPv4 and one IPv6 address
     #[arg(long = "address", value_name = "ADDRESS/PREFIX", value_parser = address)]

@@ -12,7 +12,9 @@ use hpb_ledger::account::{Authority, WeightedAccount, WeightedKey, WeightedWait}
 use hpb_ledger::authority::delegation::{ActionPattern, Window};
 use hpb_ledger::history::{Kind, KindError, Place, PlaceError};
 use hpb_net::PortUrl;
+use hpb_peer::sessions::Column;
 use hpb_toe::registers::Register;
+use hpb_types::message::diagnose::{Banned, Network, SessionClass, SessionState};
 use hpb_types::name::NAME_LEN_MAX;
 use hpb_types::{AccountName, Amount, AmountError, Authorisation, Hash, PublicKey};
 
@@ -49,6 +51,40 @@ pub(super) fn authorisation(text: &str) -> Result<Authorisation, String> {
 
 pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
     PublicKey::from_hex(text).map_err(|error| format!("a key is 64 hexadecimal digits: {error}"))
+}
+
+/// An address, or a network as ADDRESS/BITS.
+pub(super) fn network(text: &str) -> Result<Network, String> {
+    match hpb_peer::act::banned(text)? {
+        Banned::Network(network) => Ok(network),
+        Banned::Identity(_) => Err(format!("`{text}` is no address and no network")),
+    }
+}
+
+/// Who is to be banned.
+pub(super) fn banned(text: &str) -> Result<Banned, String> {
+    hpb_peer::act::banned(text)
+}
+
+/// A column of the session table.
+pub(super) fn column(text: &str) -> Result<Column, String> {
+    let names = || Column::ALL.map(Column::name).join(", ");
+    Column::by_name(text).ok_or_else(|| format!("the columns are {}", names()))
+}
+
+/// A class of sessions.
+pub(super) fn session_class(text: &str) -> Result<SessionClass, String> {
+    let names = || SessionClass::ALL.map(SessionClass::name).join(", ");
+    SessionClass::ALL
+        .into_iter()
+        .find(|class| class.name() == text)
+        .ok_or_else(|| format!("the classes are {}", names()))
+}
+
+/// A TCP state.
+pub(super) fn session_state(text: &str) -> Result<SessionState, String> {
+    let names = || SessionState::ALL.map(SessionState::name).join(", ");
+    SessionState::by_name(text).ok_or_else(|| format!("the states are {}", names()))
 }
 
 /// A key, a permission, or several parts with weights: `2 of KEY, NAME@PERMISSION*2, wait:SECONDS`.

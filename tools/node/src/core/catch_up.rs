@@ -10,6 +10,7 @@ use hpb_consensus::dpos::Input as EngineInput;
 use hpb_consensus::{DropReason, Verified};
 use hpb_ledger::{Checked, Store};
 use hpb_toe::{Command, Group, Priority, SessionId};
+use hpb_types::message::diagnose::{Goodbye, Parting};
 use hpb_types::message::{Message, Standing};
 use hpb_types::{Slice, SliceRef, Slot};
 
@@ -58,7 +59,7 @@ impl<S: Store> Core<S> {
                         ?fault,
                         "a peer's final slices are not what they should be"
                     );
-                    self.outputs.push_back(Output::Card(Command::Close { session }));
+                    self.part(session, Goodbye::because(Parting::BROKEN));
                 }
             }
         }

@@ -7,6 +7,7 @@ use hpb_ledger::FinalBatch;
 use hpb_ledger::chainlog::LogBatch;
 use hpb_toe::{Class, Command, Event, SessionId};
 use hpb_types::PublicKey;
+use hpb_types::message::diagnose::{Answer, Question};
 
 use crate::serve::{Read, Served};
 use crate::verify::{Request, Verdict};
@@ -50,6 +51,13 @@ pub enum Input {
     },
     /// A piece of a peer's request was read from the log.
     Served(Box<Served>),
+    /// What the card's desk says to a peer's question.
+    Answered {
+        /// Who asked.
+        session: SessionId,
+        /// The answer.
+        answer: Box<Answer>,
+    },
     /// Digests must be at least this far apart: sending one costs too much otherwise.
     DigestInterval(Duration),
 }
@@ -71,6 +79,13 @@ pub enum Output {
     Read(Box<Read>),
     /// Commit this to the store, with sync, then say [`Input::Committed`].
     Commit(Box<FinalBatch>),
+    /// A peer that may asks about the card: for its desk, which answers by [`Input::Answered`].
+    Ask {
+        /// Who asks.
+        session: SessionId,
+        /// What.
+        question: Box<Question>,
+    },
     /// The node must stop: going on could harm the chain or the data.
     Stop(String),
 }

@@ -8,6 +8,7 @@ mod above;
 mod audit;
 mod catch_up;
 mod chain;
+mod diagnose;
 mod digest;
 mod fetch;
 mod history;
@@ -36,7 +37,8 @@ use hpb_ledger::chainlog::LogBatch;
 use hpb_ledger::{Checked, FinalBatch, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
-use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
+use hpb_types::message::diagnose::{Goodbye, Parting};
+use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, Roles};
 use hpb_types::{
     Certificate, ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot,
 };
@@ -57,6 +59,7 @@ pub use sync::{Fault, SyncStats};
 use crate::engine::ChainEngine;
 use crate::serve::Wanted;
 use crate::verify::{Origin, Request, Verdict};
+use diagnose::Questions;
 use digest::Digests;
 use fetch::Fetches;
 use journal::Journal;
@@ -86,6 +89,10 @@ pub struct CoreConfig {
     pub reporter: Option<Reporter>,
     /// The node identities of the other validators.
     pub validators: Vec<PublicKey>,
+    /// Its own identity on the network, told to whoever asks; `None` for a card without one.
+    pub identity: Option<PublicKey>,
+    /// The identities of those who may look at its card, end sessions and ban: operators' tools.
+    pub onlookers: Vec<PublicKey>,
     /// What the wall clock shows at [`Instant::ZERO`].
     pub wall_at_zero: UnixMillis,
     /// How long final states gather before they are committed to the store: 1 to 5 s.
@@ -150,6 +157,10 @@ pub struct Core<S> {
     /// The schedules that the tally was told of, by the first slot of each.
     terms: BTreeMap<Slot, Arc<Schedule>>,
     peers: Peers,
+    questions: Questions,
+    identity: Option<PublicKey>,
+    wall_at_zero: UnixMillis,
+    started_at: Instant,
     senders: Senders,
     bodies: Bodies,
     finals_kept: VecDeque<Hash>,
@@ -193,8 +204,17 @@ pub struct Core<S> {
 impl<S: Store> Core<S> {
     /// A core on what was recovered, started at `now`.
     pub fn new(config: CoreConfig, recovered: Recovered<S>, now: Instant) -> Self {
-        let CoreConfig { genesis, producer, reporter, validators, wall_at_zero, commit_every, silent_when_idle } =
-            config;
+        let CoreConfig {
+            genesis,
+            producer,
+            reporter,
+            validators,
+            identity,
+            onlookers,
+            wall_at_zero,
+            commit_every,
+            silent_when_idle,
+        } = config;
         let chain = genesis.chain_id();
         let Recovered { ledger, anchor, memory, finals, unfinal, kept_from, checkpoint, .. } = recovered;
         let tip = anchor.tip();
@@ -212,7 +232,11 @@ impl<S: Store> Core<S> {
             ledger,
             mempool: Mempool::new(chain, MempoolLimits::default()),
             pending_told: false,
-            peers: Peers::new(validators),
+            peers: Peers::new(validators, onlookers),
+            questions: Questions::default(),
+            identity,
+            wall_at_zero,
+            started_at: now,
             senders: Senders::default(),
             bodies: BTreeMap::new(),
             finals_kept: VecDeque::new(),
@@ -323,7 +347,11 @@ impl<S: Store> Core<S> {
     }
 
     fn opened(&mut self, session: SessionId, peer: Option<PublicKey>, class: Class) {
-        if let Some(group) = self.peers.open(session, peer, class) {
+        let (group, replaced) = self.peers.open(session, peer, class);
+        if let Some(replaced) = replaced {
+            self.part(replaced, Goodbye::because(Parting::DUPLICATE_IDENTITY));
+        }
+        if let Some(group) = group {
             self.outputs.push_back(Output::Card(Command::Join { session, group: Some(group) }));
         }
         let hello = Hello {
@@ -354,8 +382,7 @@ impl<S: Store> Core<S> {
             }
             _ => {
                 self.stats.bad_messages += 1;
-                self.outputs.push_back(Output::Card(Command::Close { session }));
-                return;
+                return self.part(session, Goodbye::because(Parting::BROKEN));
             }
         };
         match message {
@@ -403,8 +430,29 @@ impl<S: Store> Core<S> {
             }
             Message::Headers(headers) => self.sync.handle(self.now, SyncInput::Headers { session, headers }),
             Message::ChainPiece(piece) => self.sync.handle(self.now, SyncInput::Piece { session, piece }),
-            Message::Hello(_) | Message::Pong(_) | Message::Digest(_) | Message::TransactionStatus(_) => {}
+            Message::Hello(hello) => self.hello(session, &hello),
+            Message::Question(question) => self.question(session, question),
+            Message::Pong(_)
+            | Message::Digest(_)
+            | Message::TransactionStatus(_)
+            | Message::Answer(_)
+            | Message::Goodbye(_) => {}
         }
+    }
+
+    /// Whoever is of another chain, or speaks what is not understood any more, is told so and parted from.
+    fn hello(&mut self, session: SessionId, hello: &Hello) {
+        if hello.version < PROTOCOL_VERSION_OLDEST {
+            let detail = PROTOCOL_VERSION_OLDEST.into();
+            self.part(session, Goodbye { reason: Parting::VERSION_TOO_OLD, detail });
+        } else if hello.chain != self.chain {
+            self.part(session, Goodbye::because(Parting::WRONG_CHAIN));
+        }
+    }
+
+    /// Ends a session and has it told why.
+    fn part(&mut self, session: SessionId, goodbye: Goodbye) {
+        self.outputs.push_back(Output::Card(Command::Part { session, goodbye }));
     }
 
     /// Asks for a verdict; false if too many are out.
@@ -498,6 +546,7 @@ impl<S: Store> Machine for Core<S> {
             Input::Synced { number } => self.synced(now, number),
             Input::Served(served) => self.served(*served),
             Input::Committed { commit } => self.ledger.committed(commit),
+            Input::Answered { session, answer } => self.answered(session, *answer),
             Input::DigestInterval(interval) => self.digests.set_interval(interval.max(self.slice_interval)),
         }
     }

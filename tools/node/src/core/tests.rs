@@ -6,6 +6,7 @@ mod disk;
 mod headers;
 mod history;
 mod proofs;
+mod questions;
 mod rooted;
 mod slices;
 mod users;
@@ -28,6 +29,8 @@ use crate::verify::Verify;
 const WALL_AT_ZERO: u64 = 1_700_000_000_000;
 const DELAY: Duration = Duration::from_millis(5);
 const SYNC: Duration = Duration::from_micros(300);
+/// Who may ask about the card.
+const ONLOOKER: PublicKey = PublicKey([77; 32]);
 const TERMINAL: SessionId = SessionId { index: 999, generation: 0 };
 
 struct Node {
@@ -179,6 +182,8 @@ impl World {
             producer: Some(Producer::new(own, Arc::new(keys(1, index)), beacon(index))),
             reporter: None,
             validators: (0..self.nodes.len()).map(|other| keys(4, other).public()).collect(),
+            identity: None,
+            onlookers: vec![ONLOOKER],
             wall_at_zero: UnixMillis(WALL_AT_ZERO),
             commit_every: Duration::from_secs(1),
             silent_when_idle: false,
@@ -253,13 +258,13 @@ impl World {
                     self.hear(&message);
                 }
             }
-            Output::Card(Command::Close { session: with }) => {
+            Output::Card(Command::Close { session: with } | Command::Part { session: with, .. }) => {
                 let other = with.index as usize;
                 self.closed.push((index, other));
                 self.give(index, Input::Closed { session: with });
                 self.give(other, Input::Closed { session: session(index) });
             }
-            Output::Card(_) => {}
+            Output::Card(_) | Output::Ask { .. } => {}
             Output::Verify(request) => {
                 let verdicts = self.nodes[index].as_mut().unwrap().verify.judge(vec![request]);
                 for verdict in verdicts {

@@ -24,6 +24,8 @@ const STRAY_LINK_DEPTH: usize = 1_024;
 const BATCH_LINK_DEPTH: usize = 1_024;
 /// Change sets that are final and not yet in the store.
 const STORE_LINK_DEPTH: usize = 256;
+/// Questions about one lane, and its answers. An asker that finds no room is told to ask again.
+const DESK_LINK_DEPTH: usize = 16;
 /// Events for subscribers; one who is slow reads them again by id.
 const API_LINK_DEPTH: usize = 4_096;
 
@@ -187,6 +189,8 @@ pub(super) fn links(demand: &Demand) -> Vec<Link> {
     for lane in (0..lanes).map(Role::Lane) {
         add(lane, Role::Chain, LANE_LINK_DEPTH, "card event", wait);
         add(Role::Chain, lane, LANE_LINK_DEPTH, "card command", wait);
+        add(Role::Api, lane, DESK_LINK_DEPTH, "question", wait);
+        add(lane, Role::Api, DESK_LINK_DEPTH, "answer", wait);
         for other in (0..lanes).map(Role::Lane).filter(|&other| other != lane) {
             add(lane, other, STRAY_LINK_DEPTH, "stray frame", drop);
         }

@@ -1,5 +1,6 @@
-//! Programs of this host at the node's local socket: each connection is a session with the core, as a terminal's on the
-//! card is, in the same messages, without encryption. The file system guards the socket.
+//! Programs of this host at the control socket of a node or card: each connection is a session with the core, as a
+//! terminal's on the card is, in the same messages, without encryption. The file system guards the socket. Questions about
+//! the card go to its desk, which is here too; a bare card has no core, and answers nothing else.
 //!
 //! A connection that says what cannot be followed, or does not read what it is told, is closed. It refuses to hold up the
 //! core: what finds no room is dropped, and counted by the link.
@@ -16,10 +17,13 @@ use hpb_base::limits::{LOCAL_OUTBOX_LEN_MAX, LOCAL_SESSIONS_MAX, TERMINAL_MESSAG
 use hpb_base::{Duration, Instant};
 use hpb_toe::framing::Assembler;
 use hpb_toe::{Class, Command, Group, SessionId};
+use hpb_types::message::diagnose::{Answer, Question, Refusal, Tell};
+use hpb_types::message::{Message, kind};
 
 use super::lane::{LOCAL_LANE, outside};
 use super::outlet::Outlet;
-use crate::core::Input;
+use crate::core::{Input, framed};
+use crate::diagnose::{Asked, Desk, LaneEnds};
 use crate::runtime::{Activity, Receiver, Sender, Worker};
 
 /// Bytes read from one connection in one turn.
@@ -85,12 +89,25 @@ impl Drop for LocalSocket {
     }
 }
 
-/// The links of the local socket.
+/// What the chain says to the control socket's worker.
+pub enum ToApi {
+    /// For sessions of programs of this host, in the words of a card.
+    Card(Command),
+    /// For the desk: a peer that may asks about the card.
+    Ask {
+        /// Who asks.
+        session: SessionId,
+        /// What.
+        question: Box<Question>,
+    },
+}
+
+/// The links of the control socket.
 pub struct ApiLinks {
-    /// To the chain.
-    pub inputs: Sender<Input>,
-    /// From the chain.
-    pub commands: Receiver<Command>,
+    /// To the chain and from it; none for a bare card.
+    pub chain: Option<(Sender<Input>, Receiver<ToApi>)>,
+    /// With each lane, by number.
+    pub lanes: Vec<LaneEnds>,
 }
 
 struct Connection {
@@ -104,8 +121,8 @@ struct Connection {
 /// The worker. See the module.
 pub struct ApiWorker {
     socket: Option<LocalSocket>,
-    inputs: Outlet<Input>,
-    commands: Receiver<Command>,
+    chain: Option<(Outlet<Input>, Receiver<ToApi>)>,
+    desk: Desk,
     /// By the number of the connection since the start.
     connections: BTreeMap<u64, Connection>,
     next: u64,
@@ -116,11 +133,11 @@ pub struct ApiWorker {
 impl ApiWorker {
     /// A worker that takes connections from `socket`; without one it takes none, and lets go of what the chain says.
     pub fn new(socket: Option<LocalSocket>, links: ApiLinks) -> Self {
-        let ApiLinks { inputs, commands } = links;
+        let ApiLinks { chain, lanes } = links;
         let mut worker = Self {
             socket,
-            inputs: Outlet::new(inputs),
-            commands,
+            chain: chain.map(|(inputs, told)| (Outlet::new(inputs), told)),
+            desk: Desk::new(lanes),
             connections: BTreeMap::new(),
             next: 0,
             descriptors: Vec::new(),
@@ -158,9 +175,17 @@ impl ApiWorker {
                 is_over: false,
             };
             self.connections.insert(number, connection);
-            self.inputs.put(Input::Opened { session: session(number), peer: None, class: Class::Terminal });
+            if let Some((inputs, _)) = &mut self.chain {
+                inputs.put(Input::Opened { session: session(number), peer: None, class: Class::Terminal });
+            }
         }
         any
+    }
+
+    fn tell_chain(&mut self, input: Input) {
+        if let Some((inputs, _)) = &mut self.chain {
+            inputs.put(input);
+        }
     }
 
     fn read(&mut self) -> bool {
@@ -168,18 +193,21 @@ impl ApiWorker {
         let mut buffer = [0; READ_LEN];
         for (number, connection) in &mut self.connections {
             // What was said waits for room, so that whoever says it waits too.
-            if !self.inputs.is_clear() || connection.is_over {
+            let is_clear = self.chain.as_ref().is_none_or(|(inputs, _)| inputs.is_clear());
+            if !is_clear || connection.is_over {
                 continue;
             }
             match connection.stream.read(&mut buffer) {
                 Ok(0) => connection.is_over = true,
                 Ok(len) => {
-                    let inputs = &mut self.inputs;
-                    let session = session(*number);
+                    let mut said = Vec::new();
                     let fed = connection.assembler.feed(&buffer[..len], TERMINAL_MESSAGE_LEN_MAX, |kind, body| {
-                        inputs.put(Input::Message { session, kind, body: body.to_vec() });
+                        said.push((kind, body.to_vec()));
                     });
                     connection.is_over = fed.is_err();
+                    for (kind, body) in said {
+                        connection.hear(*number, (kind, body), &mut self.desk, &mut self.chain);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -193,8 +221,17 @@ impl ApiWorker {
     /// Puts what the core says into the connections' outboxes.
     fn take_commands(&mut self) -> bool {
         let mut any = false;
-        while let Some(command) = self.commands.pop() {
+        while let Some(told) = self.chain.as_mut().and_then(|(_, told)| told.pop()) {
             any = true;
+            let command = match told {
+                ToApi::Card(command) => command,
+                ToApi::Ask { session, question } => {
+                    if let Some(answer) = self.desk.ask(Asked::Remote(session), *question) {
+                        self.tell_chain(Input::Answered { session, answer: Box::new(answer) });
+                    }
+                    continue;
+                }
+            };
             match command {
                 Command::Send { session, message, .. } => {
                     if let Some(connection) = self.connections.get_mut(&number_of(session)) {
@@ -217,11 +254,35 @@ impl ApiWorker {
                         connection.is_over = true;
                     }
                 }
+                Command::Part { session, goodbye } => {
+                    if let Some(connection) = self.connections.get_mut(&number_of(session)) {
+                        connection.say(&framed(&Message::Goodbye(goodbye)));
+                        connection.write();
+                        connection.is_over = true;
+                    }
+                }
                 Command::Broadcast { .. }
                 | Command::Listen { .. }
                 | Command::Serve { .. }
                 | Command::Open(_)
                 | Command::SetRegister { .. } => {}
+            }
+        }
+        any
+    }
+
+    /// Passes on what the lanes answered.
+    fn take_answers(&mut self) -> bool {
+        let mut any = false;
+        while let Some((asked, answer)) = self.desk.take() {
+            any = true;
+            match asked {
+                Asked::Local(number) => {
+                    if let Some(connection) = self.connections.get_mut(&number) {
+                        connection.say(&framed(&Message::Answer(Box::new(answer))));
+                    }
+                }
+                Asked::Remote(session) => self.tell_chain(Input::Answered { session, answer: Box::new(answer) }),
             }
         }
         any
@@ -233,7 +294,7 @@ impl ApiWorker {
             self.connections.iter().filter(|(_, connection)| connection.is_over).map(|(number, _)| *number).collect();
         for number in &over {
             self.connections.remove(number);
-            self.inputs.put(Input::Closed { session: session(*number) });
+            self.tell_chain(Input::Closed { session: session(*number) });
         }
         !over.is_empty()
     }
@@ -251,7 +312,37 @@ fn number_of(session: SessionId) -> u64 {
     u64::from(session.index) % INDICES + u64::from(session.generation) * INDICES
 }
 
+/// What cannot be asked of a bare card, and what it does not understand.
+fn not_here(number: u64) -> Message {
+    Message::Answer(Box::new(Answer { number, what: Tell::Refused(Refusal::NotHere) }))
+}
+
 impl Connection {
+    /// Takes one message: a question about the card to the desk, anything else to the chain.
+    fn hear(
+        &mut self,
+        number: u64,
+        (kind, body): (u8, Vec<u8>),
+        desk: &mut Desk,
+        chain: &mut Option<(Outlet<Input>, Receiver<ToApi>)>,
+    ) {
+        // All else is the chain's to read, once.
+        let question = match Message::decode(kind, if kind == kind::QUESTION { &body } else { &[] }) {
+            Ok(Message::Question(question)) => Some(question),
+            _ => None,
+        };
+        match (question, chain) {
+            (Some(question), _) if !question.what.is_for_all() => {
+                if let Some(answer) = desk.ask(Asked::Local(number), question) {
+                    self.say(&framed(&Message::Answer(Box::new(answer))));
+                }
+            }
+            (_, Some((inputs, _))) => inputs.put(Input::Message { session: session(number), kind, body }),
+            (Some(question), None) => self.say(&framed(&not_here(question.number))),
+            (None, None) => self.is_over = true,
+        }
+    }
+
     fn say(&mut self, message: &[u8]) {
         if self.unsent.len() + message.len() > LOCAL_OUTBOX_LEN_MAX {
             self.is_over = true;
@@ -280,7 +371,9 @@ impl Connection {
 
 impl Worker for ApiWorker {
     fn turn(&mut self, now: Instant) -> Activity {
-        let mut busy = self.inputs.flush() | self.take_commands();
+        let mut busy = self.chain.as_mut().is_some_and(|(inputs, _)| inputs.flush());
+        busy |= self.take_commands();
+        busy |= self.take_answers();
         let mut changed = self.accept();
         busy |= self.read();
         for connection in self.connections.values_mut() {

@@ -15,6 +15,7 @@ use hpb_toe::{Command, Group, SessionId};
 use hpb_types::{Hash, SliceRef};
 
 use super::Fail;
+use super::api::ToApi;
 use super::disk::LogEntry;
 use super::lane::{LOCAL_LANE, lane_of};
 use super::outlet::Outlet;
@@ -81,7 +82,7 @@ pub struct ChainLinks {
     /// From each lane and back, by its number.
     pub lanes: Vec<(Receiver<Input>, Sender<Command>)>,
     /// From the local socket and back.
-    pub local: (Receiver<Input>, Sender<Command>),
+    pub local: (Receiver<Input>, Sender<ToApi>),
     /// To each verifier and back, by its number; at least one.
     pub verifiers: Vec<(Sender<Request>, Receiver<Input>)>,
     /// To the log.
@@ -128,7 +129,7 @@ pub struct ChainWorker<S> {
     core: Core<S>,
     lanes: Vec<LaneSide>,
     /// Sessions of programs of this host, which hold nobody up: what finds no room there is dropped.
-    local: (Receiver<Input>, Sender<Command>),
+    local: (Receiver<Input>, Sender<ToApi>),
     verifiers: Vec<VerifySide>,
     log: Outlet<LogEntry>,
     synced: Receiver<Input>,
@@ -227,6 +228,7 @@ impl<S: Store> ChainWorker<S> {
                 Output::Log { number, batch } => self.log.put(LogEntry::Write { number, batch }),
                 Output::Read(read) => self.log.put(LogEntry::Read(read)),
                 Output::Commit(batch) => self.store.put(batch),
+                Output::Ask { session, question } => self.tell_local(ToApi::Ask { session, question }),
                 Output::Stop(text) => {
                     self.stopped = true;
                     (self.fail)(text);
@@ -288,9 +290,10 @@ impl<S: Store> ChainWorker<S> {
 
     fn command(&mut self, command: Command) {
         let number = match &command {
-            Command::Send { session, .. } | Command::Join { session, .. } | Command::Close { session } => {
-                Some(lane_of(*session))
-            }
+            Command::Send { session, .. }
+            | Command::Join { session, .. }
+            | Command::Close { session }
+            | Command::Part { session, .. } => Some(lane_of(*session)),
             Command::Open(call) => Some(call.tag as usize % self.lanes.len().max(1)),
             Command::Listen { .. }
             | Command::Serve { .. }
@@ -298,7 +301,7 @@ impl<S: Store> ChainWorker<S> {
             | Command::SetRegister { .. } => None,
         };
         if number == Some(LOCAL_LANE) {
-            self.tell_local(command);
+            self.tell_local(ToApi::Card(command));
             return;
         }
         if let Some(number) = number {
@@ -310,12 +313,12 @@ impl<S: Store> ChainWorker<S> {
         for lane in &mut self.lanes {
             lane.commands.put(command.clone());
         }
-        self.tell_local(command);
+        self.tell_local(ToApi::Card(command));
     }
 
-    fn tell_local(&mut self, command: Command) {
+    fn tell_local(&mut self, told: ToApi) {
         // The link counts what it drops.
-        let _ = self.local.1.try_send(command);
+        let _ = self.local.1.try_send(told);
     }
 
     fn readout(&self) -> ChainReadout {

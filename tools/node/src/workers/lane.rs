@@ -20,6 +20,7 @@ use super::outlet::Outlet;
 use super::pace::Pace;
 use super::readout::Publisher;
 use crate::core::Input;
+use crate::diagnose::LaneDesk;
 use crate::runtime::{Activity, Receiver, Sender, Worker};
 
 /// Commands of one turn: about 2 µs each where they seal a message.
@@ -60,9 +61,10 @@ fn event_outside(lane: usize, event: Event<'_>) -> Event<'_> {
 
 fn command_inside(mut command: Command) -> Command {
     match &mut command {
-        Command::Send { session, .. } | Command::Join { session, .. } | Command::Close { session } => {
-            *session = inside(*session);
-        }
+        Command::Send { session, .. }
+        | Command::Join { session, .. }
+        | Command::Close { session }
+        | Command::Part { session, .. } => *session = inside(*session),
         Command::Listen { .. }
         | Command::Serve { .. }
         | Command::Open(_)
@@ -105,6 +107,8 @@ pub struct LaneLinks {
     pub inputs: Sender<Input>,
     /// To each of its verifiers and back; at least one.
     pub verifiers: Vec<(Sender<CryptoJob>, Receiver<CryptoResult>)>,
+    /// Its side of the desk, where there is one.
+    pub desk: Option<LaneDesk>,
 }
 
 /// The machine and device of one lane.
@@ -136,6 +140,7 @@ pub struct LaneWorker<P> {
     inputs: Outlet<Input>,
     verifiers: Vec<(Sender<CryptoJob>, Receiver<CryptoResult>)>,
     next_verifier: usize,
+    desk: Option<LaneDesk>,
     batch: EventBatch,
     pace: Pace,
     publisher: Publisher<LaneReadout>,
@@ -144,11 +149,11 @@ pub struct LaneWorker<P> {
 impl<P: Port> LaneWorker<P> {
     /// A worker that shows itself by `publisher`.
     pub fn new(setup: LaneSetup<P>, links: LaneLinks, publisher: Publisher<LaneReadout>) -> Self {
-        let LaneLinks { number, commands, inputs, verifiers } = links;
+        let LaneLinks { number, commands, inputs, verifiers, desk } = links;
         assert!(number < LANES_MAX && !verifiers.is_empty(), "lane {number} of {LANES_MAX} without a verifier");
         let pace = Pace::new(setup.slice_interval);
         let (inputs, batch) = (Outlet::new(inputs), EventBatch::default());
-        Self { setup, number, commands, inputs, verifiers, next_verifier: 0, batch, pace, publisher }
+        Self { setup, number, commands, inputs, verifiers, next_verifier: 0, desk, batch, pace, publisher }
     }
 
     /// Gives the lane what the chain asks for; how many there were, and how many messages to validators they make.
@@ -245,6 +250,9 @@ impl<P: Port> Worker for LaneWorker<P> {
         let cpu_before = self.pace.is_serving().then(|| (self.setup.thread_cpu)());
         let mut busy = commands > 0;
         busy |= self.take_results(now);
+        if let Some(desk) = &mut self.desk {
+            busy |= desk.serve(now, &mut self.setup.lane, &self.setup.port.counters());
+        }
         let messages_before = self.setup.lane.counters().tx_messages;
         for _ in 0..BURSTS_PER_TURN {
             let LaneSetup { lane, port, bursts, .. } = &mut self.setup;

@@ -27,7 +27,7 @@ use hpb_net::frame::Bursts;
 use hpb_net::wire::WirePort;
 use hpb_toe::{Command, Lane, LaneConfig};
 
-pub use api::{ApiLinks, ApiWorker, LocalSocket};
+pub use api::{ApiLinks, ApiWorker, LocalSocket, ToApi};
 pub use chain::{ChainLinks, ChainReadout, ChainWorker, Closing, DigestSent, digest_of};
 pub use disk::{LogEntry, LogReadout, LogWorker, StoreReadout, StoreWorker};
 pub use lane::{LaneLinks, LaneReadout, LaneSetup, LaneWorker};
@@ -35,6 +35,7 @@ pub use readout::{Publisher, Readout};
 pub use verify::{VerifyLinks, VerifyReadout, VerifyWorker};
 
 use crate::core::{Core, CoreConfig, Input, Outgoing, Recovered};
+use crate::diagnose::{LaneDesk, LaneEnds};
 use crate::runtime::{Clock, Context, Crew, Receiver, RuntimeBuilder, Sender, StartError};
 use crate::topology::{Role, Seat};
 use crate::verify::Verify;
@@ -104,11 +105,15 @@ struct Ends {
 impl Ends {
     /// Makes the links of node `index` as the table names them.
     fn take(builder: &mut RuntimeBuilder, index: usize) -> Result<Self, StartError> {
-        let (mut lanes, mut chain_lanes) = (Vec::new(), Vec::new());
+        let (mut lanes, mut chain_lanes, mut desk_lanes) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..builder.topology().lanes() {
             let (inputs, chain_inputs) = between(builder, index, Role::Lane(number), Role::Chain)?;
             let (chain_commands, commands) = between(builder, index, Role::Chain, Role::Lane(number))?;
-            lanes.push(LaneLinks { number, commands, inputs, verifiers: Vec::new() });
+            let (questions, lane_questions) = between(builder, index, Role::Api, Role::Lane(number))?;
+            let (lane_answers, answers) = between(builder, index, Role::Lane(number), Role::Api)?;
+            let desk = LaneDesk::new((number, builder.topology().lanes()), lane_questions, lane_answers);
+            desk_lanes.push(LaneEnds { questions, answers });
+            lanes.push(LaneLinks { number, commands, inputs, verifiers: Vec::new(), desk: Some(desk) });
             chain_lanes.push((chain_inputs, chain_commands));
         }
         let (mut verifiers, mut chain_verifiers) = (Vec::new(), Vec::new());
@@ -134,7 +139,7 @@ impl Ends {
         let (store_answers, committed) = between(builder, index, Role::Store, Role::Chain)?;
         let (api_inputs, local_inputs) = between(builder, index, Role::Api, Role::Chain)?;
         let (local_commands, api_commands) = between(builder, index, Role::Chain, Role::Api)?;
-        let api = ApiLinks { inputs: api_inputs, commands: api_commands };
+        let api = ApiLinks { chain: Some((api_inputs, api_commands)), lanes: desk_lanes };
         let chain = ChainLinks {
             local: (local_inputs, local_commands),
             lanes: chain_lanes,

@@ -161,7 +161,7 @@ struct Alone {
     second_inputs: Sender<Input>,
     /// What the second lane was told.
     second_told: Vec<Command>,
-    local: (Sender<Input>, Receiver<Command>),
+    local: (Sender<Input>, Receiver<super::ToApi>),
     requests: Receiver<Request>,
     _verdicts: Sender<Input>,
     entries: Receiver<LogEntry>,

@@ -203,7 +203,7 @@ fn links_and_places_are_the_tables_and_are_handed_out_once() {
     builder.link::<u8>(0, "chain_api").unwrap();
     assert!(matches!(builder.link::<u8>(0, "chain_api"), Err(StartError::LinkTaken { .. })));
     assert!(matches!(builder.link::<u8>(1, "chain_api"), Err(StartError::NoLink { .. })));
-    assert!(matches!(builder.link::<u8>(0, "api_lane0"), Err(StartError::NoLink { .. })));
+    assert!(matches!(builder.link::<u8>(0, "api_log"), Err(StartError::NoLink { .. })));
     assert!(matches!(builder.parker(0, Role::Lane(9)), Err(StartError::NoSeat { .. })));
     let workers = (0..=WORKERS_PER_EXECUTOR_MAX)
         .try_for_each(|_| builder.worker(0, Role::Api, |_| Ok(Turning(|| Activity::Idle))));

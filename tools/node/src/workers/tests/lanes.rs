@@ -62,8 +62,13 @@ impl Pair {
             let (lane_inputs, inputs) = small(inputs_depth);
             let (jobs, far_jobs) = small(1);
             let (far_results, results) = small(1);
-            let links =
-                LaneLinks { number, commands: lane_commands, inputs: lane_inputs, verifiers: vec![(jobs, results)] };
+            let links = LaneLinks {
+                number,
+                commands: lane_commands,
+                inputs: lane_inputs,
+                verifiers: vec![(jobs, results)],
+                desk: None,
+            };
             let (publisher, _) = Publisher::new(LaneReadout::default());
             lanes.push(LaneWorker::new(setup, links, publisher));
             all_commands.push(commands);

@@ -10,13 +10,13 @@ use hpb_toe::Priority;
 use hpb_toe::framing::{framed, header};
 
 use super::*;
-use crate::workers::{ApiLinks, ApiWorker, LocalSocket};
+use crate::workers::{ApiLinks, ApiWorker, LocalSocket, ToApi};
 
 /// The worker with the chain played by the test.
 struct Local {
     worker: ApiWorker,
     inputs: Receiver<Input>,
-    commands: Sender<Command>,
+    commands: Sender<ToApi>,
     folder: tempfile::TempDir,
 }
 
@@ -26,7 +26,8 @@ impl Local {
         let socket = LocalSocket::bind(&folder.path().join("node.sock")).unwrap();
         let (inputs_out, inputs) = small(64);
         let (commands, commands_in) = small(64);
-        let worker = ApiWorker::new(Some(socket), ApiLinks { inputs: inputs_out, commands: commands_in });
+        let worker =
+            ApiWorker::new(Some(socket), ApiLinks { chain: Some((inputs_out, commands_in)), lanes: Vec::new() });
         Self { worker, inputs, commands, folder }
     }
 
@@ -49,7 +50,7 @@ impl Local {
     }
 
     fn tell(&mut self, command: Command) {
-        assert!(self.commands.try_send(command).is_ok());
+        assert!(self.commands.try_send(ToApi::Card(command)).is_ok());
         self.turn();
     }
 
@@ -176,9 +177,12 @@ fn the_chain_answers_local_sessions_and_is_held_up_by_none() {
     let session = lane::outside(lane::LOCAL_LANE, SessionId { index: 3, generation: 0 });
     alone.local.0.try_send(Input::Opened { session, peer: None, class: Class::Terminal }).unwrap();
     alone.run(1..2_000);
-    let told: Vec<Command> = std::iter::from_fn(|| alone.local.1.pop()).collect();
+    let told: Vec<ToApi> = std::iter::from_fn(|| alone.local.1.pop()).collect();
     assert!(
-        matches!(told[..], [Command::Join { .. }, Command::Send { session: to, .. }] if to == session),
+        matches!(
+            told[..],
+            [ToApi::Card(Command::Join { .. }), ToApi::Card(Command::Send { session: to, .. })] if to == session
+        ),
         "all there is room for"
     );
     assert!(alone.slices().len() > 20, "nobody reads there, and the chain goes on");

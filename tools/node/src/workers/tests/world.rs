@@ -151,6 +151,8 @@ pub(super) fn core_config(genesis: &Genesis, index: usize) -> CoreConfig {
         producer: Some(Producer::new(producer_name(index), Arc::new(keys(1, index)), beacon(index))),
         reporter: None,
         validators: (0..genesis.producers.len()).map(|other| identity(genesis, other).public()).collect(),
+        identity: Some(identity(genesis, index).public()),
+        onlookers: Vec::new(),
         wall_at_zero: UnixMillis(WALL_AT_ZERO),
         commit_every: Duration::from_secs(1),
         silent_when_idle: false,

@@ -1,0 +1,156 @@
+//! Verbs of `hpb peer` and `hpb card` that look at a running node or card from its inside.
+
+use clap::{Args, Subcommand};
+use hpb_peer::sessions::Column;
+use hpb_types::PublicKey;
+use hpb_types::message::diagnose::{Banned, Network, SessionClass, SessionName, SessionState};
+
+use super::Node;
+use crate::command_line::values::{banned, column, network, public_key, session_class, session_state};
+
+/// How what is found is shown.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Shown {
+    /// Print JSON instead of text; with --watch one line each time
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Look again every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "S", num_args = 0..=1, default_missing_value = "1",
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) watch: Option<u64>,
+}
+
+/// Options of `hpb peer sessions`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  hpb peer sessions --data chain --sort queue --limit 20\n  hpb peer sessions --data chain \
+                  --class validator --json\n  hpb peer sessions --control /run/card.sock --table"
+)]
+pub(crate) struct PeerSessions {
+    #[command(flatten)]
+    pub(crate) node: Node,
+
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+
+    /// Only sessions of this class: validator, terminal, uplink, stream
+    #[arg(long, value_name = "CLASS", value_parser = session_class)]
+    pub(crate) class: Option<SessionClass>,
+
+    /// Only sessions in this TCP state, as in ESTABLISHED
+    #[arg(long, value_name = "STATE", value_parser = session_state)]
+    pub(crate) state: Option<SessionState>,
+
+    /// Only sessions with this address, or with addresses of this network
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
+    pub(crate) near: Option<Network>,
+
+    /// Only sessions with whoever has this identity
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    pub(crate) identity: Option<PublicKey>,
+
+    /// Sort by this column; amounts with the largest first
+    #[arg(long, value_name = "COLUMN", default_value = "session", value_parser = column)]
+    pub(crate) sort: Column,
+
+    /// The other way round
+    #[arg(long)]
+    pub(crate) reverse: bool,
+
+    /// So many rows at most
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+
+    /// The layout of the original card's session table
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) table: bool,
+}
+
+/// Options of `hpb peer events`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  hpb peer events --data chain --watch")]
+pub(crate) struct PeerEvents {
+    #[command(flatten)]
+    pub(crate) node: Node,
+
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+}
+
+/// Options of `hpb peer disconnect`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  hpb peer disconnect 0.17.0 --data chain")]
+pub(crate) struct PeerDisconnect {
+    /// The session, as `hpb peer sessions` names it
+    #[arg(value_name = "SESSION")]
+    pub(crate) session: SessionName,
+
+    #[command(flatten)]
+    pub(crate) node: Node,
+}
+
+/// Options of `hpb peer ban`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  hpb peer ban 10.1.2.0/24 --seconds 600 --data chain\n  hpb peer ban --list --data chain"
+)]
+pub(crate) struct PeerBan {
+    /// An address, a network, or an identity in hexadecimal digits
+    #[arg(value_name = "WHO", value_parser = banned, required_unless_present = "list")]
+    pub(crate) who: Option<Banned>,
+
+    /// For how long; without it until the process ends
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seconds: u32,
+
+    /// Let them in again
+    #[arg(long, conflicts_with = "seconds")]
+    pub(crate) lift: bool,
+
+    /// Tell who is banned
+    #[arg(long, conflicts_with_all = ["who", "seconds", "lift"])]
+    pub(crate) list: bool,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) node: Node,
+}
+
+/// Verbs of `hpb card` about one that runs.
+#[derive(Subcommand, Debug)]
+pub(crate) enum CardVerb {
+    /// The mode registers of a running card: each a fault to inject
+    #[command(after_help = "Example:\n  hpb card regs --data chain --validator 1")]
+    Regs(CardLook),
+    /// The counters of a running card's lanes
+    #[command(after_help = "Example:\n  hpb card stats --control /run/card.sock --json")]
+    Stats(CardLook),
+    /// Set a mode register of a running card, on all its lanes
+    #[command(after_help = "Example:\n  hpb card inject cfg_toe_mode_ins_err 1000 --data chain")]
+    Inject {
+        /// The register
+        #[arg(value_name = "REGISTER")]
+        register: String,
+
+        /// Its value; 0 behaves
+        #[arg(value_name = "VALUE")]
+        value: u32,
+
+        #[command(flatten)]
+        node: Node,
+    },
+}
+
+/// A running card, and how it is shown.
+#[derive(Args, Debug)]
+pub(crate) struct CardLook {
+    #[command(flatten)]
+    pub(crate) node: Node,
+
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+}

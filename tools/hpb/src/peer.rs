@@ -1,0 +1,40 @@
+//! `hpb peer`: what a running node or card shows of its sessions.
+
+pub(crate) mod node;
+
+use std::time::Duration;
+
+use hpb_devnet::run::socket_of;
+use hpb_peer::{AskError, LocalAsker};
+
+use crate::command_line::{Node, Peer};
+use crate::failure::Failure;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(what: Peer) -> Result<(), Failure> {
+    match what {
+        Peer::Sessions(options) => node::sessions(&options),
+        Peer::Events(options) => node::events(&options),
+        Peer::Disconnect(options) => node::disconnect(&options),
+        Peer::Ban(options) => node::ban(&options),
+    }
+}
+
+/// Opens the control socket of a running node or card.
+pub(crate) fn reach(node: &Node) -> Result<LocalAsker, Failure> {
+    let path = match &node.control {
+        Some(path) => path.clone(),
+        None => socket_of(&node.data, node.validator).map_err(Failure::input)?,
+    };
+    LocalAsker::open(&path, PATIENCE).map_err(Failure::work)
+}
+
+/// A question that is refused cannot be done; any other failure came on the way.
+pub(crate) fn failed(error: AskError) -> Failure {
+    match error {
+        AskError::Refused(_) => Failure::input(error),
+        _ => Failure::work(error),
+    }
+}
