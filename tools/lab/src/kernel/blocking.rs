@@ -1,8 +1,9 @@
 //! One session by blocking calls. Whoever reads sleeps until something comes. A closed loop writes and then reads, on one
 //! thread; an open loop must not wait for answers, so there one thread writes and another reads.
 //!
-//! The client of a closed loop and the server are held on their cores. The two threads of an open loop's client are not:
-//! on one core the one that waits for the next moment would keep the other from its answer.
+//! The client of a closed loop and the server are held on their cores. Of the two threads of an open loop's client the
+//! one that writes has the client's core, since it spins until the next moment, and the one that reads shares the
+//! server's: both of these sleep most of the time.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -55,7 +56,7 @@ pub(super) fn carry(
             let asked = cores::run_on(run.cores.client, || ask(client, &mut book, scenario, times));
             asked.map_err(failed("holding the client on its core")).flatten()
         } else {
-            write_and_read(client, &mut book, scenario, times)
+            write_and_read(client, &mut book, run, times)
         };
         // A server that still waits is told that nothing more comes; one that failed has closed already.
         let _ = client.shutdown(Shutdown::Both);
@@ -72,17 +73,24 @@ pub(super) fn carry(
 }
 
 /// The open loop's client: one thread writes, and where answers come another one reads them.
-fn write_and_read(stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Window) -> Read {
-    let came = AtomicU64::new(0);
-    if scenario.load.pattern != Pattern::RequestReply {
-        return Ok((Vec::new(), write(stream, book, scenario, window, None)?));
-    }
+fn write_and_read(stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &Window) -> Read {
+    let (came, scenario) = (AtomicU64::new(0), run.scenario);
+    let is_answered = scenario.load.pattern == Pattern::RequestReply;
+    let server_core = run.cores.server;
     let (written, answers) = thread::scope(|scope| {
-        let reading = scope.spawn(|| read(stream, scenario, window, &came));
-        (write(stream, book, scenario, window, Some(&came)), reading.join())
+        let reading = is_answered.then(|| {
+            scope.spawn(|| {
+                cores::pin(server_core).map_err(failed("holding the reader on its core"))?;
+                read(stream, scenario, window, &came)
+            })
+        });
+        let came = is_answered.then_some(&came);
+        let written = cores::run_on(run.cores.client, || write(stream, book, scenario, window, came));
+        (written, reading.map_or(Ok(Ok((Vec::new(), 0))), thread::ScopedJoinHandle::join))
     });
     let (arrivals, cpu_ns) = answers.map_err(|_| TargetError::Failed("the reader panicked".to_owned()))??;
-    Ok((arrivals, cpu_ns + written?))
+    let written_ns = written.map_err(failed("holding the writer on its core")).flatten()?;
+    Ok((arrivals, cpu_ns + written_ns))
 }
 
 /// The closed loop: writes, reads, and again.

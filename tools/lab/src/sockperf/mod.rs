@@ -5,8 +5,8 @@
 //! and whole round trips are taken from that. It counts from the moment at which a message did leave, so that what a late
 //! sender costs is not in it: beside it stands the lab's `service` time, which counts alike, and the lab's latency from
 //! the intended moment is told as what sockperf does not say. Both tools read by blocking calls. In `ping-pong` each
-//! side is held on its core; in `under-load` sockperf's client has two threads, one that spins until the next message and
-//! one that reads, and so has the lab's, and neither client is held.
+//! side is held on its core; in `under-load` both clients have a thread that spins until the next message, which has the
+//! client's core, and one that reads, which shares the server's.
 
 mod log;
 mod report;

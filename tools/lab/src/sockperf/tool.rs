@@ -30,6 +30,8 @@ pub(super) fn run(options: &Options, mode: Mode, cores: Cores) -> Result<Run, So
         .stdin(Stdio::null());
     if mode == Mode::UnderLoad {
         command.args(["--mps", &options.per_s.to_string(), "--reply-every", "1"]);
+        let (sender, receiver) = (cores.client.to_string(), cores.server.to_string());
+        command.args(["--sender-affinity", &sender, "--receiver-affinity", &receiver]);
     }
     let held = (mode == Mode::PingPong).then_some(cores.client);
     let output = inside(&stage.client, held, || command.output())?.map_err(CrossCheckError::Io)?;
