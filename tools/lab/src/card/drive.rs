@@ -135,7 +135,9 @@ impl Drive<'_> {
             if cpu_ns.is_none() && now >= end {
                 cpu_ns = Some(self.busy_ns);
             }
-            if now >= end + *drain || (now >= end && self.traffic.is_settled()) {
+            // What was meant to leave before the end leaves, however late this thread comes to it.
+            let is_over = now >= end && schedule.next_at().is_none() && self.traffic.is_settled();
+            if is_over || now >= end + *drain {
                 break;
             }
             while let Some((_, change)) = changes.next_if(|(at, _)| *at <= now) {
@@ -161,6 +163,10 @@ impl Drive<'_> {
                 [begin, end, end + *drain].into_iter().find(|at| *at > now),
             ];
             self.pass(stalled_until, others.into_iter());
+        }
+        // What the drain left no time for was meant to leave all the same: it counts, and is lost.
+        while let Some(due) = schedule.take_due(end) {
+            self.traffic.fire(due, end, &mut self.world);
         }
         let ((lost_before, sent_again_before), cpu_before) = before.unwrap_or_default();
         let (lost, sent_again) = self.world.losses();
