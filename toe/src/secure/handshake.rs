@@ -161,7 +161,7 @@ impl CryptoJob {
     }
 }
 
-fn call(identity: Arc<Identity>, responder: PublicKey, seed: [u8; 32]) -> Result<Step, HandshakeError> {
+pub(super) fn call(identity: Arc<Identity>, responder: PublicKey, seed: [u8; 32]) -> Result<Step, HandshakeError> {
     let mut memory = HandshakeMemory::new(identity, responder, seed, true)?;
     let mut reply = vec![0; HANDSHAKE_LEN_MAX];
     let at = 2 + 1 + MAC_LEN;
@@ -175,7 +175,7 @@ fn call(identity: Arc<Identity>, responder: PublicKey, seed: [u8; 32]) -> Result
     Ok(Step { reply, next: Next::Await(memory) })
 }
 
-fn answer(identity: Arc<Identity>, message: &[u8], seed: [u8; 32]) -> Result<Step, HandshakeError> {
+pub(super) fn answer(identity: Arc<Identity>, message: &[u8], seed: [u8; 32]) -> Result<Step, HandshakeError> {
     let responder = identity.public;
     let mut memory = HandshakeMemory::new(identity, responder, seed, false)?;
     let noise_message = message.get(1 + MAC_LEN..).ok_or(HandshakeError::Noise)?;
@@ -220,7 +220,7 @@ impl HandshakeMemory {
         Ok(reply)
     }
 
-    fn proceed(mut self, message: &[u8]) -> Result<Step, HandshakeError> {
+    pub(super) fn proceed(mut self, message: &[u8]) -> Result<Step, HandshakeError> {
         let payload = self.read(message)?;
         let peer = self.identity.check(&payload, self.noise.get_remote_static())?;
         let mut reply = Vec::new();

@@ -7,6 +7,7 @@
 mod handshake;
 mod record;
 mod resolver;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use handshake::{CryptoJob, CryptoResult, HandshakeError, HandshakeMemory, Id
 pub(crate) use handshake::{Next, Step, Task, message_1_is_for_us};
 pub(crate) use record::Channel;
 pub use record::{RECORD_OVERHEAD_LEN, RECORD_PLAIN_LEN_MAX};
+pub use stream::{Progress, StreamError, StreamSession};
 
 /// Bytes of the longest handshake message with its length in front.
 pub const HANDSHAKE_LEN_MAX: usize = 512;

@@ -6,7 +6,7 @@ use hpb_types::keys::{Hash, PublicKey};
 use hpb_types::units::ChainId;
 
 use super::handshake::{HandshakeError, Identity, Next, Step, Task, message_1_is_for_us};
-use super::{Channel, CryptoJob};
+use super::{Channel, CryptoJob, Progress, StreamError, StreamSession};
 use crate::card::SessionId;
 
 const CHAIN: ChainId = ChainId(Hash([7; 32]));
@@ -123,4 +123,65 @@ fn one_seed_one_transcript() {
     let call = |seed| run(Task::Call { identity: identity(1), responder: identity(2).public(), seed }).unwrap().reply;
     assert_eq!(call([5; 32]), call([5; 32]));
     assert_ne!(call([5; 32]), call([6; 32]));
+}
+
+/// What each of two ends heard.
+type Heard = [Vec<(u8, Vec<u8>)>; 2];
+
+/// Carries bytes between two ends in pieces of `cut` bytes until neither has anything to say; what each heard.
+fn carry(near: &mut StreamSession, far: &mut StreamSession, first: Vec<u8>, cut: usize) -> Result<Heard, StreamError> {
+    let (mut to_far, mut to_near) = (first, Vec::new());
+    let mut heard = Heard::default();
+    while !to_far.is_empty() || !to_near.is_empty() {
+        for piece in std::mem::take(&mut to_far).chunks(cut) {
+            far.feed(piece, &mut to_near, |kind, body| heard[1].push((kind, body.to_vec())))?;
+        }
+        for piece in std::mem::take(&mut to_near).chunks(cut) {
+            near.feed(piece, &mut to_far, |kind, body| heard[0].push((kind, body.to_vec())))?;
+        }
+    }
+    Ok(heard)
+}
+
+#[test]
+fn two_ends_of_a_stream_talk_whatever_the_cuts() {
+    for cut in [1, 7, 100, 10_000] {
+        let (a, b) = (identity(1), identity(2));
+        let (mut near, first) = StreamSession::call(Arc::clone(&a), b.public(), [1; 32], 5_000).unwrap();
+        let mut far = StreamSession::answer(Arc::clone(&b), [2; 32], 5_000);
+        assert_eq!(near.say(1, &[], &mut Vec::new()), Err(StreamError::Early));
+        carry(&mut near, &mut far, first, cut).unwrap();
+        assert_eq!((near.peer(), far.peer()), (Some(b.public()), Some(a.public())));
+        assert_eq!((near.progress(), far.progress()), (Some(Progress::Open), Some(Progress::Open)));
+        let mut said = Vec::new();
+        near.say(3, &[9; 4_000], &mut said).unwrap();
+        near.say(4, b"short", &mut said).unwrap();
+        let heard = carry(&mut near, &mut far, said, cut).unwrap();
+        assert_eq!(heard[1], [(3, vec![9; 4_000]), (4, b"short".to_vec())]);
+    }
+}
+
+#[test]
+fn a_caller_tells_a_wrong_key_from_a_wrong_chain() {
+    let (a, b, c) = (identity(1), identity(2), identity(3));
+    let (mut near, first) = StreamSession::call(Arc::clone(&a), c.public(), [1; 32], 100).unwrap();
+    let mut far = StreamSession::answer(Arc::clone(&b), [2; 32], 100);
+    assert_eq!(carry(&mut near, &mut far, first, 100), Err(StreamError::Stranger), "before any message 2");
+    assert_eq!((near.progress(), far.progress()), (Some(Progress::First), None));
+
+    let elsewhere = Arc::new(Identity::new([1; 32], ChainId(Hash([8; 32]))));
+    let (mut near, first) = StreamSession::call(elsewhere, b.public(), [1; 32], 100).unwrap();
+    let mut far = StreamSession::answer(b, [2; 32], 100);
+    let failed = carry(&mut near, &mut far, first, 100);
+    assert_eq!(failed, Err(StreamError::Handshake(HandshakeError::Noise)));
+    assert_eq!((near.progress(), far.progress()), (None, Some(Progress::Last)), "at message 2, which came");
+}
+
+#[test]
+fn a_stream_of_anything_else_ends_at_once_and_never_panics() {
+    for bytes in [&b"HTTP/1.1 400 Bad Request\r\n"[..], &[0, 0], &[0xFF; 600]] {
+        let (mut near, _) = StreamSession::call(identity(1), identity(2).public(), [1; 32], 100).unwrap();
+        assert!(near.feed(bytes, &mut Vec::new(), |_, _| ()).is_err());
+        assert!(near.feed(&[1, 0, 0], &mut Vec::new(), |_, _| ()).is_err(), "nor goes on");
+    }
 }
