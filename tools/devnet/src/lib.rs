@@ -10,6 +10,7 @@ mod byzantine;
 pub mod chain_view;
 pub mod history;
 pub mod index;
+pub mod peers;
 pub mod plan;
 pub mod producers;
 pub mod proof;

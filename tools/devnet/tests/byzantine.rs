@@ -35,6 +35,8 @@ fn arguments(validators: usize, byzantine: usize) -> Arguments {
         network: Network::Wire,
         checkpoint: None,
         keeps_index: true,
+        reach: None,
+        clock_offset: None,
     }
 }
 

@@ -32,6 +32,8 @@ fn arguments() -> Arguments {
         data: None,
         checkpoint: None,
         keeps_index: true,
+        reach: None,
+        clock_offset: None,
         report: PathBuf::from("never written"),
         capture: None,
         seed: 5,

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use hpb_devnet::plan::EngineKind;
-use hpb_devnet::run::Network;
+use hpb_devnet::run::{Network, Reach};
 use hpb_devnet::terminals::Pace;
 use hpb_genesis::date::Date;
 use hpb_sim::scenario::Scenario;
@@ -34,7 +34,7 @@ pub(crate) use ledger::LedgerVerb;
 pub(crate) use peer::{CardLook, CardVerb, Node, Peer, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
-use values::{public_key, rate, seeds};
+use values::{clock_offset, public_key, rate, seeds};
 
 /// A validator node with a software network card.
 #[derive(Parser, Debug)]
@@ -240,6 +240,21 @@ pub(crate) struct Devnet {
         hide_default_value = true
     )]
     pub(crate) port: Network,
+
+    /// Give this host an interface on the cards' network, with this address and prefix (10.0.255.1/16), and say how each
+    /// validator is called, in DIR/peers.json too: for `hpb peer` and any other program. It goes with the run (root)
+    #[arg(long, value_name = "ADDRESS/BITS", conflicts_with = "virtual_time")]
+    pub(crate) reach: Option<Reach>,
+
+    /// Put a validator's clock off, as `5000@2` or `-5000@2`: what the others and `hpb peer clock` make of it
+    #[arg(
+        long,
+        value_name = "MS@VALIDATOR",
+        value_parser = clock_offset,
+        allow_hyphen_values = true,
+        conflicts_with = "virtual_time"
+    )]
+    pub(crate) clock_offset_ms: Option<(usize, i64)>,
 
     /// A slice that you know to be final, as `slot.index:id`, by another way than the chain's own word: no validator
     /// takes a chain without it, and none starts on a log without it

@@ -23,6 +23,10 @@ const CORE_TPS: u64 = 2_000;
 const VALIDATORS: usize = 4;
 
 pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
+    if options.reach.is_some() && !hpb_sandbox::is_root() {
+        let reason = "--reach gives this host an interface: run it as root";
+        return Err(Failure::input(reason));
+    }
     if options.port != Network::Wire {
         // Before any thread: an ordinary user gets a network of his own in a user namespace of his own.
         hpb_sandbox::become_root().map_err(Failure::input)?;
@@ -44,6 +48,8 @@ pub(crate) fn run(options: Devnet) -> Result<(), Failure> {
         capture: options.capture,
         seed: options.seed,
         network: options.port,
+        reach: options.reach,
+        clock_offset: options.clock_offset_ms,
         checkpoint: options.checkpoint,
         onlookers: options.onlookers,
         keeps_index: !options.no_index,

@@ -57,6 +57,15 @@ impl Host {
         Ok(host)
     }
 
+    /// The host that this thread is in now.
+    ///
+    /// # Errors
+    /// [`SandboxError::Namespace`] if the kernel does not show it.
+    pub fn here() -> Result<Self, SandboxError> {
+        let namespace = sys::namespace().map_err(|error| SandboxError::Namespace("opening a namespace", error))?;
+        Ok(Self { namespace })
+    }
+
     /// Runs `work` on this thread inside the host: sockets that it opens belong there for good.
     ///
     /// # Errors

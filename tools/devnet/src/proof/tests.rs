@@ -36,6 +36,8 @@ fn proofs(validators: usize, byzantine: usize, engine: EngineKind) -> (Genesis, 
         network: Network::Wire,
         checkpoint: None,
         keeps_index: true,
+        reach: None,
+        clock_offset: None,
     };
     let prepared = arguments.prepare().unwrap();
     let plan = arguments.plan(&prepared, WALL_AT_ZERO.0 + 1_500).unwrap();

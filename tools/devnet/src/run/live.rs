@@ -30,6 +30,7 @@ use super::host;
 use super::network::{Joined, Network};
 use super::summary::{Ends, liars_of};
 use super::{Arguments, DevnetError, Outcome, Prepared};
+use crate::peers::{PEERS_FILE, Peers, PeersFile};
 use crate::plan::{MESH_PORT, Plan, TERMINAL_PORT, mesh_call};
 use crate::producers;
 use crate::report::Report;
@@ -80,6 +81,8 @@ struct Stage {
     folder: RunFolder,
     /// The cards' network goes with the run too.
     _hosts: Vec<hpb_sandbox::Host>,
+    /// So does the file that says how to call them.
+    _peers: Option<PeersFile>,
 }
 
 /// When what happened.
@@ -101,7 +104,8 @@ pub fn run_live(arguments: &Arguments, final_fd: Option<i32>) -> Result<Outcome,
     let prepared = arguments.prepare()?;
     let stage = Stage::set(arguments, &prepared)?;
     let played = stage.play(arguments, &mut recorder)?;
-    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, folder, _hosts, .. } = stage;
+    let Stage { plan, started_ms, cores, log_io, nodes, cards, memory_before, running, folder, _hosts, _peers, .. } =
+        stage;
     running.stop();
     let runtime = running.backend().to_string();
     let executors = running.join()?;
@@ -170,7 +174,11 @@ impl Stage {
         demand.verifiers = Some(1);
         let topology = Topology::lay_out(&demand)?;
         let mut builder = RuntimeBuilder::new(topology, Options::default(), clock.clone(), stop.clone())?;
-        let Joined { ports, announced, hosts } = arguments.network.join(&plan, &builder)?;
+        if let Some((reach, expected)) = arguments.reach.and_then(|reach| Some((reach, reach.unfit(&plan)?))) {
+            return Err(DevnetError::Argument { option: "reach", value: reach.to_string(), expected });
+        }
+        let Joined { ports, announced, hosts } = arguments.network.join(&plan, &builder, arguments.reach)?;
+        let peers = arguments.reach.map(|_| show_peers(&plan, &folder.path)).transpose()?;
         let log_io = LogIo::detect();
         let (nodes, cards) =
             workers(arguments, prepared, &plan, &mut builder, (ports, announced), &folder, fresh, &log_io)?;
@@ -193,6 +201,7 @@ impl Stage {
             running,
             folder,
             _hosts: hosts,
+            _peers: peers,
         })
     }
 
@@ -330,7 +339,7 @@ fn workers(
                 validators: plan.peers_of(index),
                 identity: Some(own.identity.public()),
                 onlookers: arguments.onlookers.clone(),
-                wall_at_zero,
+                wall_at_zero: off_by(wall_at_zero, arguments, index),
                 commit_every: COMMIT_EVERY,
                 silent_when_idle: false,
             },
@@ -366,6 +375,29 @@ fn workers(
         })?;
     }
     Ok((nodes, cards))
+}
+
+/// What validator `index` takes the wall clock to show at zero.
+fn off_by(wall_at_zero: UnixMillis, arguments: &Arguments, index: usize) -> UnixMillis {
+    match arguments.clock_offset {
+        Some((number, offset_ms)) if number == index => UnixMillis(wall_at_zero.0.saturating_add_signed(offset_ms)),
+        _ => wall_at_zero,
+    }
+}
+
+/// Says how programs of this host call the validators, there and in a file for them.
+fn show_peers(plan: &Plan, folder: &Path) -> Result<PeersFile, DevnetError> {
+    let peers = Peers::of(plan);
+    let file = peers.write(folder).map_err(|error| DevnetError::Io {
+        action: "writing",
+        path: folder.join(PEERS_FILE).display().to_string(),
+        error,
+    })?;
+    for row in &peers.validators {
+        eprintln!("{} at {}, key {}", row.name, row.mesh, row.key.to_hex());
+    }
+    eprintln!("all of them in {}", file.path().display());
+    Ok(file)
 }
 
 fn capture_failed(path: &Path) -> impl FnOnce(io::Error) -> DevnetError {

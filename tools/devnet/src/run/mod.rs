@@ -6,6 +6,7 @@ mod host;
 mod live;
 mod network;
 mod offline;
+mod reach;
 mod summary;
 
 use std::io;
@@ -40,6 +41,7 @@ pub(crate) use folders::{GENESIS_FILE, Held, hold, os_random, place_of, read_gen
 pub use live::run_live;
 pub use network::Network;
 pub use offline::run_virtual;
+pub use reach::Reach;
 pub use summary::Outcome;
 
 /// The fewest slots of an epoch: room to fix a schedule and prove it final.
@@ -48,6 +50,9 @@ const EPOCH_SLOTS_MIN: u64 = 4;
 const TRANSFERS_UNKNOWN: u64 = 20_000_000;
 /// How many runs one data folder's accounts can pay.
 const RUNS_ENDOWED: u64 = 64;
+
+/// How far a validator's clock may be put off, in milliseconds: an hour.
+const CLOCK_OFFSET_MS_MAX: u64 = 3_600_000;
 
 /// How long terminals submit at most, in seconds.
 pub const SECONDS_MAX: u32 = 86_400;
@@ -87,6 +92,10 @@ pub struct Arguments {
     pub seed: u64,
     /// What the cards are joined by.
     pub network: Network,
+    /// How programs of this host reach the cards, if they are to.
+    pub reach: Option<Reach>,
+    /// A validator whose clock is off, and by how many milliseconds: what others make of it.
+    pub clock_offset: Option<(usize, i64)>,
     /// A slice that every validator's chain must hold; one whose log contradicts it does not start.
     pub checkpoint: Option<SliceRef>,
     /// Identities that may look at the validators' cards from afar, end sessions and ban.
@@ -274,6 +283,22 @@ impl Arguments {
         }
         if self.delay_ms > 0 && self.network != Network::Wire {
             return refuse("delay-ms", &self.delay_ms, "0 beside --port: only the wire can delay".to_owned());
+        }
+        if let Some(reach) = self.reach.filter(|_| self.network == Network::Wire) {
+            return refuse(
+                "reach",
+                &reach,
+                "beside --port packet: or tap: alone: the wire is in the process".to_owned(),
+            );
+        }
+        if let Some((number, offset_ms)) = self.clock_offset {
+            let given = format!("{offset_ms}@{number}");
+            if number >= self.validators {
+                return refuse("clock-offset-ms", &given, format!("a validator of 0 to {}", self.validators - 1));
+            }
+            if offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX {
+                return refuse("clock-offset-ms", &given, format!("at most {CLOCK_OFFSET_MS_MAX} milliseconds"));
+            }
         }
         let slice_min = self.slot_ms.div_ceil(SLICES_PER_SLOT_MAX).max(5);
         if !(slice_min..=self.slot_ms / 2).contains(&self.slice_ms) {

@@ -13,10 +13,12 @@ use hpb_node::workers::wake_wire;
 use hpb_sandbox::{Host, cable};
 
 use super::DevnetError;
+use super::reach::Reach;
 use crate::plan::Plan;
 
 /// Cards on one bridge of the kernel (`BR_MAX_PORTS` is 1,024).
 const BRIDGE_PORTS_MAX: usize = 1_000;
+const BRIDGE: &str = "bridge0";
 
 /// Which of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,10 +69,15 @@ pub(super) struct Joined {
 
 impl Network {
     /// Lays it out for a plan's cards.
-    pub(super) fn join(self, plan: &Plan, builder: &RuntimeBuilder) -> Result<Joined, DevnetError> {
+    pub(super) fn join(
+        self,
+        plan: &Plan,
+        builder: &RuntimeBuilder,
+        reach: Option<Reach>,
+    ) -> Result<Joined, DevnetError> {
         match self {
             Self::Wire => wire(plan, builder),
-            Self::Packet | Self::Tap => self.bridge(plan),
+            Self::Packet | Self::Tap => self.bridge(plan, reach),
         }
     }
 
@@ -82,10 +89,10 @@ impl Network {
         }
     }
 
-    fn bridge(self, plan: &Plan) -> Result<Joined, DevnetError> {
+    fn bridge(self, plan: &Plan, reach: Option<Reach>) -> Result<Joined, DevnetError> {
         let (switch, cards) = (Host::new()?, Host::new()?);
-        switch.ip("link add bridge0 type bridge")?;
-        switch.ip("link set bridge0 up")?;
+        switch.ip(&format!("link add {BRIDGE} type bridge"))?;
+        switch.ip(&format!("link set {BRIDGE} up"))?;
         let mut ports = Vec::new();
         for (number, address) in plan.addresses().enumerate() {
             let options = OpenOptions { addresses: vec![address], ..OpenOptions::default() };
@@ -99,8 +106,11 @@ impl Network {
                 let url = PortUrl::Tap { interface: outlet.clone(), queues: 1 };
                 switch.run(|| hpb_net::open(&url, &options))?
             };
-            switch.ip(&format!("link set {outlet} master bridge0"))?;
+            switch.ip(&format!("link set {outlet} master {BRIDGE}"))?;
             ports.extend(opened?);
+        }
+        if let Some(reach) = reach {
+            reach.lay(&switch, BRIDGE)?;
         }
         Ok(Joined { ports, announced: false, hosts: vec![switch, cards] })
     }

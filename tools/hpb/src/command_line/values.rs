@@ -37,6 +37,12 @@ pub(super) fn register(text: &str) -> Result<(Register, u32), String> {
     })
 }
 
+/// A validator's number and how far its clock is off, in milliseconds: `5000@2`.
+pub(super) fn clock_offset(text: &str) -> Result<(usize, i64), String> {
+    let parts = text.split_once('@').and_then(|(offset, number)| Some((number.parse().ok()?, offset.parse().ok()?)));
+    parts.ok_or_else(|| "expected milliseconds and a validator's number, as 5000@2".to_owned())
+}
+
 pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let ends = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
     ends.ok_or_else(|| "seeds are FIRST..END, as in 0..1000".to_owned())
