@@ -44,12 +44,12 @@ impl fmt::Display for Reach {
 
 impl Reach {
     /// Whether the prefix holds an address.
-    fn holds(&self, address: Ipv4Addr) -> bool {
+    fn holds(self, address: Ipv4Addr) -> bool {
         (self.address.to_bits() ^ address.to_bits()) >> (32 - u32::from(self.prefix_len)) == 0
     }
 
     /// What is wrong with it beside a plan's cards, if anything.
-    pub(super) fn unfit(&self, plan: &Plan) -> Option<String> {
+    pub(super) fn unfit(self, plan: &Plan) -> Option<String> {
         if plan.addresses().any(|address| address == IpAddr::V4(self.address)) {
             return Some(format!("an address of its own: {} is a card's", self.address));
         }
@@ -61,7 +61,7 @@ impl Reach {
     }
 
     /// Lays the cable from the bridge's host into this thread's namespace.
-    pub(super) fn lay(&self, switch: &Host, bridge: &str) -> Result<(), SandboxError> {
+    pub(super) fn lay(self, switch: &Host, bridge: &str) -> Result<(), SandboxError> {
         let here = Host::here()?;
         cable((switch, OUTLET), (&here, INTERFACE), 1)?;
         switch.ip(&format!("link set {OUTLET} master {bridge}"))?;
