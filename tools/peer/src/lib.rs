@@ -8,6 +8,7 @@ pub mod ask;
 pub mod card;
 pub mod events;
 pub mod local;
+pub mod probe;
 pub mod sessions;
 
 pub use ask::{AskError, Asker};
