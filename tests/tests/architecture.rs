@@ -58,6 +58,7 @@ mod checker {
                     "/ledger",
                     "/peer",
                     "/peer/node",
+                    "/peer/probe",
                     "/transaction",
                     "/tune",
                 ]

@@ -92,6 +92,11 @@ impl KeyFile {
         &self.keys
     }
 
+    /// The secret that both follow from.
+    pub fn seed(&self) -> [u8; 32] {
+        self.seed
+    }
+
     /// Its public half.
     pub fn public(&self) -> PublicKey {
         self.keys.public()

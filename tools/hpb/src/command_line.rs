@@ -31,7 +31,10 @@ pub(crate) use card::Card;
 pub(crate) use key::Key;
 pub(crate) use lab::{Lab, LabReplay, LabRun, Noise, Repeat, Sockperf};
 pub(crate) use ledger::LedgerVerb;
-pub(crate) use peer::{CardLook, CardVerb, Node, Peer, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
+pub(crate) use peer::{
+    Called, CardLook, CardVerb, Node, Peer, PeerBan, PeerBandwidth, PeerClock, PeerDisconnect, PeerDoctor, PeerEvents,
+    PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerSessions, PeerTrace, Shown,
+};
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
 use values::{clock_offset, public_key, rate, seeds};

@@ -1,6 +1,7 @@
 //! `hpb peer`: what a running node or card shows of its sessions.
 
 pub(crate) mod node;
+mod probe;
 
 use std::time::Duration;
 
@@ -15,10 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(what: Peer) -> Result<(), Failure> {
     match what {
+        Peer::Bandwidth(options) => probe::bandwidth(&options),
+        Peer::Clock(options) => probe::clock(&options),
+        Peer::Doctor(options) => probe::doctor(&options),
+        Peer::Handshake(options) => probe::handshake(&options),
+        Peer::Info(options) => probe::info(&options),
+        Peer::PathMtu(options) => probe::path_mtu(&options),
+        Peer::Ping(options) => probe::ping(&options),
         Peer::Sessions(options) => node::sessions(&options),
         Peer::Events(options) => node::events(&options),
         Peer::Disconnect(options) => node::disconnect(&options),
         Peer::Ban(options) => node::ban(&options),
+        Peer::Trace(options) => probe::trace(&options),
     }
 }
 

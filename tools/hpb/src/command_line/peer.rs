@@ -1,12 +1,16 @@
 //! `hpb peer`, and how a running node is named.
 
 mod node;
+mod probe;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
+pub(crate) use probe::{
+    Called, PeerBandwidth, PeerClock, PeerDoctor, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerTrace,
+};
 
 /// A running node or card of this host.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +30,23 @@ pub(crate) struct Node {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Peer {
+    /// How much a session with a peer carries each way, and what had to be sent again
+    Bandwidth(PeerBandwidth),
+    /// How far a peer's clock is off, and how fast it drifts
+    Clock(PeerClock),
+    /// Look at a peer in every way: the most likely cause of trouble, what speaks for it, and the next step
+    ///
+    /// Exit code 0: nothing is wrong; 1: something is; 2: it could not be looked at. The other verbs that look at a peer
+    /// from the outside do the same.
+    Doctor(PeerDoctor),
+    /// Each phase of a session's beginning with its time, what was agreed, and why it failed
+    Handshake(PeerHandshake),
+    /// Who a peer is: identity, version, chain, head, roles, clock
+    Info(PeerInfo),
+    /// How large a packet gets through each way, and whether larger ones vanish
+    PathMtu(PeerPathMtu),
+    /// Round trips by messages of a session, or by connections to any TCP service
+    Ping(PeerPing),
     /// The session table: state, round trip, congestion window, repeats, queue and bytes of each session
     Sessions(PeerSessions),
     /// What was notable: sessions that opened and ended and why, goodbyes, bans
@@ -34,4 +55,6 @@ pub(crate) enum Peer {
     Disconnect(PeerDisconnect),
     /// Keep an address, a network or an identity out, and end what sessions there are with them
     Ban(PeerBan),
+    /// The routers on the way to a peer's port, by SYNs whose hops are used up there
+    Trace(PeerTrace),
 }
