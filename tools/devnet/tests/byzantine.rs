@@ -35,6 +35,7 @@ fn arguments(validators: usize, byzantine: usize) -> Arguments {
         network: Network::Wire,
         checkpoint: None,
         keeps_index: true,
+        onlookers: Vec::new(),
         reach: None,
         clock_offset: None,
     }

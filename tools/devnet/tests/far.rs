@@ -32,6 +32,7 @@ fn arguments() -> Arguments {
         data: None,
         checkpoint: None,
         keeps_index: true,
+        onlookers: Vec::new(),
         reach: None,
         clock_offset: None,
         report: PathBuf::from("never written"),

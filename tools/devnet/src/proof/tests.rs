@@ -36,6 +36,7 @@ fn proofs(validators: usize, byzantine: usize, engine: EngineKind) -> (Genesis, 
         network: Network::Wire,
         checkpoint: None,
         keeps_index: true,
+        onlookers: Vec::new(),
         reach: None,
         clock_offset: None,
     };

@@ -38,7 +38,7 @@ use hpb_ledger::{Checked, FinalBatch, Ledger, Mempool, MempoolLimits, Store};
 use hpb_toe::tally::Tally;
 use hpb_toe::{Class, Command, Group, Priority, SessionId};
 use hpb_types::message::diagnose::{Goodbye, Parting};
-use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, Roles};
+use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, Roles, kind};
 use hpb_types::{
     Certificate, ChainId, Epoch, Genesis, Hash, Outcome, PublicKey, RejectReason, Schedule, Slice, SliceRef, Slot,
 };
@@ -373,10 +373,11 @@ impl<S: Store> Core<S> {
 
     fn message(&mut self, session: SessionId, kind: u8, body: &[u8]) {
         let Some(roles) = self.peers.roles(session) else { return };
-        let may = Message::may_send(roles, kind) || kind == hpb_types::message::kind::HELLO;
+        // Who has no role may say who it is, and ask what is for all: that is how a stranger finds out why it is one.
+        let may = Message::may_send(roles, kind) || matches!(kind, kind::HELLO | kind::PING | kind::QUESTION);
         let message = match Message::decode(kind, body) {
             Ok(message) if may => message,
-            Err(_) if may && kind == hpb_types::message::kind::SUBMIT_TRANSACTION => {
+            Err(_) if may && kind == kind::SUBMIT_TRANSACTION => {
                 // Named by the hash of what came: there is no transaction to name.
                 return self.reject(session, Hash::of(body), RejectReason::Malformed);
             }

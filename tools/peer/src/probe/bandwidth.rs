@@ -19,6 +19,8 @@ use super::text::{Paint, counted, line, micros, rate, share};
 
 /// Questions that are out at a time.
 const IN_FLIGHT: usize = 16;
+/// How long nothing is asked of a peer that says that it is busy.
+const BUSY_REST: Duration = Duration::from_millis(2);
 /// Longest that one direction may take.
 pub const SECONDS_MAX: u64 = 60;
 
@@ -114,6 +116,9 @@ pub fn flow(session: &mut Session, direction: Direction, measure: &Measure) -> F
             {
                 moved_ns = heard.at_ns;
                 flow.count(&answer.what);
+                if matches!(answer.what, Tell::Refused(Refusal::Busy)) {
+                    super::rest(BUSY_REST);
+                }
             }
             Ok(())
         })();

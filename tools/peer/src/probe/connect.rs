@@ -1,7 +1,7 @@
 //! One TCP connection to a peer's port by the kernel: what came of its SYN, and when.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -162,7 +162,9 @@ fn settled(socket: &OwnedFd) -> TcpOutcome {
 }
 
 fn of_error(error: &io::Error, reported: Option<Reported>) -> TcpOutcome {
+    // What this host itself says comes as if from its own address.
     let by = reported.filter(|reported| reported.by_icmp).and_then(|reported| reported.offender);
+    let by = by.filter(|by| UdpSocket::bind((*by, 0)).is_err());
     if let (Some(reported), Some(by)) = (reported, by) {
         if TIME_EXCEEDED.contains(&reported.kind) && !(by.is_ipv4() && reported.kind == 3) {
             return TcpOutcome::Expired { by };

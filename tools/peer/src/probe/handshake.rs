@@ -250,7 +250,7 @@ fn judged(target: &Target, hello: &Hello) -> Option<Failure> {
         return Some(Failure::VersionTooOld { version: hello.version });
     }
     let is_other = chain_of(target).is_some_and(|chain| chain != hello.chain);
-    is_other.then(|| Failure::HelloChain { chain: hello.chain.to_string() })
+    is_other.then(|| Failure::HelloChain { chain: hello.chain.0.to_hex() })
 }
 
 /// The first bytes of something foreign, as text.
@@ -294,7 +294,7 @@ impl HelloSeen {
     fn of(hello: &Hello) -> Self {
         Self {
             version: hello.version,
-            chain: hello.chain.to_string(),
+            chain: hello.chain.0.to_hex(),
             roles: role_names(hello.roles),
             head_slot: hello.head.slot.0,
             final_slot: hello.final_slice.height.slot.0,

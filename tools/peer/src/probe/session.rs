@@ -145,7 +145,7 @@ impl Session {
             ended: None,
             number: 0,
         };
-        session.turn(Duration::ZERO)?;
+        session.flush();
         Ok(session)
     }
 

@@ -83,8 +83,11 @@ fn unreachable(seen: &Observations) -> Vec<Finding> {
     match &seen.tcp.outcome {
         TcpOutcome::Unreachable { by: Some(by), reason } => {
             let evidence = vec![format!("{by} says: {reason}")];
-            let cause = if reason.contains("rule") { Cause::SynBlocked } else { Cause::HostDown };
-            vec![finding(cause, Certain, evidence, format!("ask whoever runs {by} to let it through"))]
+            if reason.contains("rule") {
+                let next = format!("ask whoever runs {by} to let it through");
+                return vec![finding(Cause::SynBlocked, Certain, evidence, next)];
+            }
+            vec![finding(Cause::HostDown, Certain, evidence, "see whether the host is up, and its address right")]
         }
         TcpOutcome::Unreachable { by: None, reason } => {
             let cause = match seen.host.neighbor {
