@@ -30,6 +30,9 @@ fn arguments(seed: u64) -> Arguments {
         network: Network::Wire,
         checkpoint: None,
         keeps_index: true,
+        onlookers: Vec::new(),
+        reach: None,
+        clock_offset: None,
     }
 }
 

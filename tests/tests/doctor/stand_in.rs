@@ -53,6 +53,7 @@ impl StandIn {
         });
     }
 
+    #[allow(clippy::disallowed_methods, reason = "one that reads slowly takes real time")]
     fn serve(self, mut stream: TcpStream) {
         let mut session = StreamSession::answer(Arc::new(self.identity()), [9; 32], 1 << 20);
         let mut buffer = vec![0; if self.reads_slowly { 2_000 } else { 64 << 10 }];

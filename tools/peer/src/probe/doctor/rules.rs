@@ -20,6 +20,8 @@ use Certainty::{Certain, Likely, Possible};
 const LOST_MIN: u64 = 3;
 /// The share of them, one in so many.
 const LOST_ONE_IN: u64 = 100;
+/// Of a slow reader's segments fewer than one in so many come again because its window is full.
+const FULL_ONE_IN: u64 = 10;
 /// Pings in a hundred that may be late on a path without loss.
 const LATE_PERCENT_MAX: u32 = 5;
 /// A reader that takes less than this, in bytes a second, while its window is full most of the time, is slow: a chain at its
@@ -308,7 +310,9 @@ fn lossy(seen: &Observations) -> Vec<Finding> {
         return Vec::new();
     }
     let is_lossy = |lost: u64, of: u64| lost >= LOST_MIN && lost * LOST_ONE_IN >= of;
-    let up = seen.up.as_ref().filter(|flow| is_lossy(flow.retransmitted, flow.segments));
+    // A full window takes no segments, so that some come again: that alone is no loss.
+    let is_full = |flow: &Flow| is_slow(flow) && flow.retransmitted * FULL_ONE_IN < flow.segments;
+    let up = seen.up.as_ref().filter(|flow| is_lossy(flow.retransmitted, flow.segments) && !is_full(flow));
     let down = seen.down.as_ref().filter(|flow| is_lossy(flow.out_of_order, flow.segments));
     let late = seen.rounds.as_ref().filter(|rounds| rounds.lost() * 100 > rounds.sent * LATE_PERCENT_MAX);
     let mut evidence = Vec::new();
@@ -344,12 +348,14 @@ fn lossy(seen: &Observations) -> Vec<Finding> {
     vec![finding(Cause::Loss, certainty, evidence, next)]
 }
 
+/// Whether a peer's window was full most of the time, and little was taken.
+fn is_slow(flow: &Flow) -> bool {
+    let waited = flow.window_limited_us >= BUSY_US_MIN && flow.window_limited_us * 2 > flow.busy_us;
+    waited && flow.bytes_per_s() < SLOW_BYTES_PER_S
+}
+
 fn slow_reader(seen: &Observations) -> Vec<Finding> {
-    let is_slow = |flow: &&Flow| {
-        let waited = flow.window_limited_us >= BUSY_US_MIN && flow.window_limited_us * 2 > flow.busy_us;
-        waited && flow.bytes_per_s() < SLOW_BYTES_PER_S
-    };
-    let Some(up) = seen.up.as_ref().filter(is_slow) else { return Vec::new() };
+    let Some(up) = seen.up.as_ref().filter(|flow| is_slow(flow)) else { return Vec::new() };
     if !black_hole(seen).is_empty() {
         return Vec::new();
     }

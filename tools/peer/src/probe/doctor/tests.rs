@@ -253,6 +253,8 @@ fn a_reader_is_slow_whose_window_is_full_and_who_takes_little() {
     };
     let seen = Observations { up: Some(slow.clone()), ..healthy() };
     assert_eq!(first(&seen), (Cause::SlowReader, Certainty::Certain));
+    let again = Flow { retransmitted: 4, segments: 245, ..slow.clone() };
+    assert_eq!(causes(&Observations { up: Some(again), ..healthy() }), [Cause::SlowReader], "a full window is no loss");
     let narrow = Flow { window_limited_us: 0, ..slow };
     assert_eq!(diagnose(&Observations { up: Some(narrow), ..healthy() }), [], "a slow path is no slow reader");
 }
