@@ -64,6 +64,9 @@ impl Chain {
             seed: 11,
             network: Network::Wire,
             keeps_index: true,
+            onlookers: Vec::new(),
+            reach: None,
+            clock_offset: None,
         };
         run_live(&arguments, None).unwrap();
         let genesis = Genesis::from_bytes(&fs::read(data.join("genesis")).unwrap()).unwrap();
