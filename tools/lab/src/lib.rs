@@ -7,4 +7,5 @@
 pub mod measure;
 pub mod record;
 pub mod scenario;
+pub mod stats;
 pub mod target;
