@@ -6,6 +6,7 @@
 
 pub mod measure;
 pub mod record;
+pub mod report;
 pub mod scenario;
 pub mod stats;
 pub mod target;
