@@ -4,12 +4,15 @@
 mod csv;
 pub(crate) mod figures;
 mod hgrm;
+mod html;
+mod picture;
 mod terminal;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+pub use picture::Kind;
 pub use terminal::{Style, terminal};
 
 use crate::record::{self, Record};
@@ -17,6 +20,8 @@ use figures::Shown;
 
 /// The figures in a report folder.
 pub const JSON_FILE: &str = "result.json";
+/// The page in a report folder.
+pub const HTML_FILE: &str = "report.html";
 
 /// Why a report was not written.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +45,7 @@ pub enum ReportError {
 /// If the folder can't be made, a file can't be written, or a figure is not a number of JSON.
 pub fn write(folder: &Path, record: &Record) -> Result<Vec<PathBuf>, ReportError> {
     let shown = Shown::new(record);
-    let mut files = vec![(JSON_FILE.to_owned(), record::text(record)?)];
+    let mut files = vec![(JSON_FILE.to_owned(), record::text(record)?), (HTML_FILE.to_owned(), html::page(&shown))];
     for (target, name) in shown.targets.iter().zip(file_names(&shown)) {
         files.push((format!("{name}.hgrm"), hgrm::hgrm(&target.latency)));
     }
@@ -50,6 +55,27 @@ pub fn write(folder: &Path, record: &Record) -> Result<Vec<PathBuf>, ReportError
         files.push(("hops.csv".to_owned(), csv::hops(&shown)));
     }
     write_files(folder, &files)
+}
+
+/// Writes pictures of these kinds as files of their own, and the page; of kinds that the record has nothing for, none.
+///
+/// # Errors
+/// If the folder can't be made or a file can't be written.
+pub fn plot(folder: &Path, record: &Record, kinds: &[Kind]) -> Result<Vec<PathBuf>, ReportError> {
+    let shown = Shown::new(record);
+    let mut files = vec![(HTML_FILE.to_owned(), html::page(&shown))];
+    let pictures = kinds.iter().filter_map(|kind| kind.picture(&shown));
+    files.extend(pictures.map(|picture| (format!("{}.svg", picture.kind.name()), picture.file())));
+    write_files(folder, &files)
+}
+
+/// Writes the page alone.
+///
+/// # Errors
+/// If the folder can't be made or the file can't be written.
+pub fn write_page(folder: &Path, record: &Record) -> Result<PathBuf, ReportError> {
+    write_files(folder, &[(HTML_FILE.to_owned(), html::page(&Shown::new(record)))])?;
+    Ok(folder.join(HTML_FILE))
 }
 
 /// Writes files of these names and texts into a folder, which is made if need be.
@@ -107,10 +133,22 @@ mod tests {
             fs::read_dir(&nested).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names.len(), paths.len());
-        for name in ["card.hgrm", "hops.csv", "kernel.hgrm", "percentiles.csv", "result.json", "series.csv"] {
+        for name in
+            ["card.hgrm", "hops.csv", "kernel.hgrm", "percentiles.csv", "report.html", "result.json", "series.csv"]
+        {
             assert!(names.iter().any(|other| other == name), "{name}: {names:?}");
         }
         assert!(record::read(&nested).unwrap().targets == sample::record().targets);
+    }
+
+    #[test]
+    fn pictures_are_written_where_there_is_something_to_draw() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = plot(folder.path(), &sample::small(), &Kind::ALL).unwrap();
+        let names: Vec<String> =
+            paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+        assert_eq!(names, ["report.html", "percentiles.svg", "distribution.svg", "series.svg", "heat.svg"]);
+        assert!(fs::read_to_string(&paths[1]).unwrap().starts_with("<svg xmlns="));
     }
 
     #[test]
