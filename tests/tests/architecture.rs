@@ -47,9 +47,20 @@ mod checker {
                 made: text(".gitignore").lines().filter_map(|line| line.strip_prefix('/')).map(str::to_owned).collect(),
                 limits: text("net/base/src/limits.rs"),
                 makefile: text("Makefile"),
-                command_line: ["", "/account", "/bench", "/block", "/card", "/key", "/ledger", "/transaction", "/tune"]
-                    .map(|part| text(&format!("tools/hpb/src/command_line{part}.rs")))
-                    .concat(),
+                command_line: [
+                    "",
+                    "/account",
+                    "/bench",
+                    "/block",
+                    "/card",
+                    "/key",
+                    "/lab",
+                    "/ledger",
+                    "/transaction",
+                    "/tune",
+                ]
+                .map(|part| text(&format!("tools/hpb/src/command_line{part}.rs")))
+                .concat(),
                 members,
                 sources,
             }

@@ -8,6 +8,8 @@ use std::collections::BinaryHeap;
 use hpb_base::limits::WIRE_DELAYED_MAX;
 use hpb_base::{Duration, Instant, Random};
 
+use super::burst_loss::{BurstLoss, Chain};
+use super::jitter::Jitter;
 use crate::frame::{Frame, FramePool};
 
 /// The impairments of one direction. The default is a perfect link. Shares are in parts per million of frames.
@@ -15,10 +17,12 @@ use crate::frame::{Frame, FramePool};
 pub struct LinkConfig {
     /// The time that every frame takes.
     pub delay: Duration,
-    /// Up to this much more, drawn uniformly. Frames stay in order but for `reorder_ppm`.
-    pub jitter: Duration,
-    /// Frames lost.
+    /// What it takes beyond that. Frames stay in order but for `reorder_ppm`: none comes before an earlier one.
+    pub jitter: Jitter,
+    /// Frames lost, each by itself.
     pub loss_ppm: u32,
+    /// Frames lost in bursts, beside those.
+    pub burst_loss: Option<BurstLoss>,
     /// Frames held back by `reorder_delay`, so that later ones pass them.
     pub reorder_ppm: u32,
     /// How long a reordered frame is held back.
@@ -40,7 +44,7 @@ pub struct LinkConfig {
 pub struct LinkCounters {
     /// Frames that arrived, copies included.
     pub delivered: u64,
-    /// Frames lost by `loss_ppm` or `cut`.
+    /// Frames lost by `loss_ppm`, `burst_loss` or `cut`.
     pub lost: u64,
     /// Frames lost because the queue was full.
     pub overflowed: u64,
@@ -50,6 +54,16 @@ pub struct LinkCounters {
     pub duplicated: u64,
     /// Frames damaged.
     pub corrupted: u64,
+}
+
+/// What a direction did to a frame that came out of it: the time between the two is what the link applied, the rate's
+/// queue included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// When it was sent.
+    pub sent_at: Instant,
+    /// When it was due; whoever takes it later has added the rest.
+    pub due_at: Instant,
 }
 
 /// What became of a frame that a direction was given.
@@ -64,6 +78,7 @@ pub enum Verdict {
 pub struct Impairment {
     config: LinkConfig,
     random: Random,
+    chain: Chain,
     delayed: BinaryHeap<Reverse<Delayed>>,
     sequence: u64,
     line_free_at: Instant,
@@ -72,6 +87,7 @@ pub struct Impairment {
 }
 
 struct Delayed {
+    sent_at: Instant,
     due_at: Instant,
     sequence: u64,
     frame: Frame,
@@ -83,6 +99,7 @@ impl Impairment {
         Self {
             config,
             random: Random::stream(seed, stream),
+            chain: Chain::new(seed, stream),
             delayed: BinaryHeap::new(),
             sequence: 0,
             line_free_at: Instant::ZERO,
@@ -120,11 +137,11 @@ impl Impairment {
     /// frame, so that one setting does not shift the dice of another.
     pub fn admit(&mut self, sent_at: Instant, mut frame: Frame, pool: &mut FramePool) -> Verdict {
         let config = self.config;
-        let lost = self.random.chance(config.loss_ppm) | config.cut;
+        let lost = self.random.chance(config.loss_ppm) | self.chain.loses(config.burst_loss) | config.cut;
         let reordered = self.random.chance(config.reorder_ppm);
         let duplicated = self.random.chance(config.duplicate_ppm);
         let corrupted = self.random.chance(config.corrupt_ppm);
-        let jitter = self.random.below(config.jitter.as_nanos().saturating_add(1).max(1));
+        let jitter = config.jitter.quantile(self.random.next_u64());
         if lost {
             self.counters.lost += 1;
             return Verdict::Dropped(frame);
@@ -142,7 +159,7 @@ impl Impairment {
             frame.bytes_mut()[bit / 8] ^= 1 << (bit % 8);
             self.counters.corrupted += 1;
         }
-        let in_order_at = (passed_at + config.delay + Duration::from_nanos(jitter)).max(self.last_due_at);
+        let in_order_at = (passed_at + config.delay + jitter).max(self.last_due_at);
         let due_at = if reordered {
             self.counters.reordered += 1;
             in_order_at + config.reorder_delay
@@ -153,20 +170,25 @@ impl Impairment {
         if duplicated && let Some(mut copy) = pool.take() {
             copy.copy_from(frame.bytes());
             self.counters.duplicated += 1;
-            self.hold(due_at, copy);
+            self.hold(sent_at, due_at, copy);
         }
-        self.hold(due_at, frame);
+        self.hold(sent_at, due_at, frame);
         Verdict::Kept
     }
 
     /// The next frame that is due.
     pub fn take_due(&mut self, now: Instant) -> Option<Frame> {
+        self.take_applied(now).map(|(_, frame)| frame)
+    }
+
+    /// The next frame that is due, and what was done to it.
+    pub fn take_applied(&mut self, now: Instant) -> Option<(Applied, Frame)> {
         if self.due_at()? > now {
             return None;
         }
-        let Reverse(delayed) = self.delayed.pop()?;
+        let Reverse(Delayed { sent_at, due_at, frame, .. }) = self.delayed.pop()?;
         self.counters.delivered += 1;
-        Some(delayed.frame)
+        Some((Applied { sent_at, due_at }, frame))
     }
 
     /// When the last bit of a frame leaves a line of `rate_bits_per_s`; `None` if its queue is full.
@@ -186,8 +208,8 @@ impl Impairment {
         Some(self.line_free_at)
     }
 
-    fn hold(&mut self, due_at: Instant, frame: Frame) {
-        self.delayed.push(Reverse(Delayed { due_at, sequence: self.sequence, frame }));
+    fn hold(&mut self, sent_at: Instant, due_at: Instant, frame: Frame) {
+        self.delayed.push(Reverse(Delayed { sent_at, due_at, sequence: self.sequence, frame }));
         self.sequence += 1;
     }
 }

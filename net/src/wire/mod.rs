@@ -5,7 +5,9 @@
 //! impairments as it takes frames off the ring, from a random stream of that link alone: what happens to the n-th
 //! frame of a link depends on the seed and n, never on how threads interleave.
 
+mod burst_loss;
 mod impairment;
+mod jitter;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +18,9 @@ use hpb_base::limits::{BURST_LEN_MAX, WIRE_LINK_DEPTH, WIRE_PORTS_MAX};
 use hpb_base::{Instant, Wake};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-pub use impairment::{Impairment, LinkConfig, LinkCounters, Verdict};
+pub use burst_loss::BurstLoss;
+pub use impairment::{Applied, Impairment, LinkConfig, LinkCounters, Verdict};
+pub use jitter::{JITTER_MAX, Jitter};
 
 use crate::frame::{Bursts, Frame};
 use crate::port::{Capabilities, Port, PortCounters};
@@ -137,6 +141,7 @@ pub struct WirePort {
     incoming: Vec<Incoming>,
     next: usize,
     counters: PortCounters,
+    applied: Option<Vec<Applied>>,
 }
 
 impl WirePort {
@@ -148,7 +153,19 @@ impl WirePort {
             incoming: Vec::new(),
             next: 0,
             counters: PortCounters::default(),
+            applied: None,
         }
+    }
+
+    /// Notes from now on what the links did to the frames that come: [`applied`](Self::applied) tells it.
+    pub fn note_applied(&mut self) {
+        self.applied.get_or_insert_with(|| Vec::with_capacity(BURST_LEN_MAX));
+    }
+
+    /// What the links did to each frame that the last [`rx_burst`](Port::rx_burst) brought, in their order; nothing where
+    /// it is not [noted](Self::note_applied).
+    pub fn applied(&self) -> &[Applied] {
+        self.applied.as_deref().unwrap_or_default()
     }
 
     /// From now on, frames for port `to` are followed by a call of `wake`.
@@ -191,6 +208,9 @@ impl Port for WirePort {
 
     fn rx_burst(&mut self, now: Instant, bursts: &mut Bursts) -> usize {
         let before = bursts.rx.len();
+        if let Some(applied) = &mut self.applied {
+            applied.clear();
+        }
         let links = self.incoming.len();
         let busy = self.incoming.iter().filter(|link| link.has_something()).count();
         // First an equal share for each link that has something, so that a full one does not keep the others waiting;
@@ -201,7 +221,7 @@ impl Port for WirePort {
                 let link = &mut self.incoming[(self.next + turn) % links];
                 if link.has_something() {
                     let limit = (bursts.rx.len() + share).min(BURST_LEN_MAX);
-                    link.receive(now, limit, bursts, &mut self.counters);
+                    link.receive(now, limit, bursts, &mut self.counters, self.applied.as_mut());
                 }
             }
             if busy < 2 || bursts.rx_room() == 0 {
@@ -275,12 +295,22 @@ impl Incoming {
     }
 
     /// Takes frames until the burst holds `limit`.
-    fn receive(&mut self, now: Instant, limit: usize, bursts: &mut Bursts, counters: &mut PortCounters) {
+    fn receive(
+        &mut self,
+        now: Instant,
+        limit: usize,
+        bursts: &mut Bursts,
+        counters: &mut PortCounters,
+        mut noted: Option<&mut Vec<Applied>>,
+    ) {
         if self.impairment.is_idle() && self.impairment.is_clear() {
             while bursts.rx.len() < limit
                 && let Ok(stamped) = self.full.pop()
             {
                 Self::exchange(&mut self.empty, bursts);
+                if let Some(noted) = &mut noted {
+                    noted.push(Applied { sent_at: stamped.sent_at, due_at: stamped.sent_at });
+                }
                 bursts.rx.push(stamped.frame);
             }
             return;
@@ -295,8 +325,11 @@ impl Incoming {
             }
         }
         while bursts.rx.len() < limit
-            && let Some(frame) = self.impairment.take_due(now)
+            && let Some((applied, frame)) = self.impairment.take_applied(now)
         {
+            if let Some(noted) = &mut noted {
+                noted.push(applied);
+            }
             bursts.rx.push(frame);
         }
     }

@@ -116,7 +116,7 @@ fn delay_is_exact() {
 
 #[test]
 fn jitter_keeps_the_order() {
-    let config = LinkConfig { jitter: Duration::from_millis(20), ..LinkConfig::default() };
+    let config = LinkConfig { jitter: Jitter::Uniform(Duration::from_millis(20)), ..LinkConfig::default() };
     let (seen, _) = run(3, config, 200);
     assert!(seen.iter().map(|(tag, _)| *tag).eq(0..200));
     assert!(seen.iter().any(|(tag, at)| at - u64::from(*tag) > 10));
@@ -129,7 +129,7 @@ fn one_seed_one_fate_and_another_seed_another() {
         duplicate_ppm: 50_000,
         reorder_ppm: 50_000,
         reorder_delay: Duration::from_millis(5),
-        jitter: Duration::from_millis(3),
+        jitter: Jitter::Uniform(Duration::from_millis(3)),
         ..LinkConfig::default()
     };
     assert_eq!(run(7, config, 400), run(7, config, 400));
@@ -241,4 +241,43 @@ fn a_full_link_does_not_keep_another_waiting() {
     ports[1].tx_burst(Instant::ZERO, &mut b);
     assert_eq!(ports[2].rx_burst(Instant::ZERO, &mut to), BURST_LEN_MAX);
     assert!(to.rx.iter().any(|frame| tag(frame) == 999), "the one frame of the quiet link is in the first burst");
+}
+
+#[test]
+fn a_port_tells_what_the_links_did_to_each_frame() {
+    let jitter = Jitter::Exponential(Duration::from_millis(2));
+    let impaired = LinkConfig { delay: Duration::from_millis(1), jitter, ..LinkConfig::default() };
+    for config in [impaired, LinkConfig::default()] {
+        let (mut a, mut b) = pair(5, config);
+        b.note_applied();
+        let (mut out, mut inn) = (Bursts::new(64), Bursts::new(64));
+        let mut told = 0;
+        for step in 0..4_000_u64 {
+            let now = Instant::from_micros(step * 50);
+            if step % 20 == 0 && step < 2_000 {
+                packet(&mut out, 2, (step / 20) as u16);
+                a.tx_burst(now, &mut out);
+            }
+            b.rx_burst(now, &mut inn);
+            assert_eq!(b.applied().len(), inn.rx.len());
+            for (frame, applied) in inn.rx.iter().zip(b.applied()) {
+                assert_eq!(applied.sent_at, Instant::from_millis(u64::from(tag(frame))));
+                assert!(applied.due_at <= now && now.since(applied.due_at) < Duration::from_micros(50));
+                told += 1;
+            }
+            inn.recycle_rx();
+        }
+        assert_eq!(told, 100);
+    }
+}
+
+#[test]
+fn losses_in_bursts_shift_no_other_dice() {
+    let delayed = LinkConfig { jitter: Jitter::Uniform(Duration::from_millis(3)), ..LinkConfig::default() };
+    let burst_loss = Some(BurstLoss { enter_ppm: 50_000, leave_ppm: 200_000, good_ppm: 0, bad_ppm: 1_000_000 });
+    let (all, _) = run(9, LinkConfig { reorder_ppm: 1, ..delayed }, 400);
+    let (some, counters) = run(9, LinkConfig { reorder_ppm: 1, burst_loss, ..delayed }, 400);
+    assert_eq!(some.len() as u64 + counters.lost, 400);
+    assert!(counters.lost > 20);
+    assert!(some.iter().filter(|seen| all.contains(seen)).count() > some.len() * 9 / 10, "the same delays");
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hpb_base::{Duration, Instant, Random};
-use hpb_net::wire::LinkConfig;
+use hpb_net::wire::{Jitter, LinkConfig};
 
 /// What a link does to messages beside its own delay. Shares are in parts per million of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -116,7 +116,7 @@ impl Link {
         let Weather { delay, jitter, loss_ppm, reorder_ppm, duplicate_ppm, corrupt_ppm } = self.weather;
         LinkConfig {
             delay: self.base + delay,
-            jitter: CALM_JITTER + jitter,
+            jitter: Jitter::Uniform(CALM_JITTER + jitter),
             loss_ppm,
             reorder_ppm,
             reorder_delay: REORDER,

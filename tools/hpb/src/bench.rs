@@ -300,22 +300,22 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// One line on the terminal that says what is under way; nothing where there is no terminal.
-struct Progress {
+pub(crate) struct Progress {
     terminal: bool,
 }
 
 impl Progress {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { terminal: io::stderr().is_terminal() }
     }
 
-    fn show(&mut self, line: &str) {
+    pub(crate) fn show(&mut self, line: &str) {
         if self.terminal {
             eprint!("\r\x1b[K{line}");
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.show("");
     }
 }

@@ -5,6 +5,7 @@ mod bench;
 mod block;
 mod card;
 mod key;
+mod lab;
 mod ledger;
 mod transaction;
 mod tune;
@@ -27,6 +28,7 @@ pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Port
 pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
+pub(crate) use lab::{Lab, LabCompare, LabPlot, LabRun};
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};
@@ -96,6 +98,18 @@ pub(crate) enum Verb {
     Ledger {
         #[command(subcommand)]
         what: LedgerVerb,
+    },
+    /// Measure network latency: scenarios of load, links and faults, on the card and what is to stand beside it
+    Lab {
+        #[command(subcommand)]
+        what: Lab,
+    },
+    /// Write a manual page of this program and of each of its verbs
+    #[command(after_help = "Example:\n  hpb man ~/.local/share/man/man1 && man hpb-lab-run")]
+    Man {
+        /// Where they go; the folder is made if need be
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Make key files, and tell their public halves
     Key {

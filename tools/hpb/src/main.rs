@@ -13,7 +13,9 @@ mod devnet;
 mod failure;
 mod genesis;
 mod key;
+mod lab;
 mod ledger;
+mod manual;
 mod producer;
 mod send;
 mod sim;
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Completion { shell } }) => completion(shell),
         Ok(CommandLine { verb: Verb::Devnet(options) }) => devnet::run(options),
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
+        Ok(CommandLine { verb: Verb::Lab { what } }) => lab::run(what),
         Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
+        Ok(CommandLine { verb: Verb::Man { folder } }) => manual::write(&folder),
         Ok(CommandLine { verb: Verb::Key { what } }) => key::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),
         Ok(CommandLine { verb: Verb::Sim(options) }) => sim::simulate(&options),

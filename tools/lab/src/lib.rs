@@ -4,9 +4,14 @@
 //! repeat; a [`measure::Recorder`] takes each message against the moment at which it was meant to leave; a [`record`]
 //! keeps all of it, and everything that is shown is made of the record alone.
 
+pub mod card;
+pub mod compare;
+pub mod confirm;
+pub mod load;
 pub mod measure;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod stats;
 pub mod target;

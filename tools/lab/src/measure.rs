@@ -3,7 +3,10 @@
 //!
 //! A stall of the sender delays the sending, and so must not hide in it: latency runs from the intended moment. The
 //! same from the actual moment is kept beside it (`service`), so that a reader sees what a tool without intended times
-//! would have said. Values lie between 1 ns and [`LATENCY_MAX`], to three digits; what takes longer is counted there.
+//! would have said. Values lie between 1 ns and [`LATENCY_MAX`], to three digits, or exactly where there are few
+//! different ones; what takes longer is counted there.
+
+use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use hpb_base::{Duration, Instant};
@@ -12,6 +15,8 @@ use crate::record::{Buckets, Counts, Repeat, Series, Step, band};
 
 /// The longest latency that is told apart.
 pub const LATENCY_MAX: Duration = Duration::from_secs(600);
+/// So many different values are kept exactly; with more, all are kept to three digits.
+const EXACT_MAX: usize = 1_024;
 /// Decimal digits that a histogram keeps of a value.
 const SIGNIFICANT_DIGITS: u8 = 3;
 /// Steps of a series at most.
@@ -19,7 +24,11 @@ pub const STEPS_MAX: u64 = 600;
 
 /// A distribution that is being filled.
 #[derive(Clone, Debug)]
-pub struct Distribution(Histogram<u64>);
+pub struct Distribution {
+    histogram: Histogram<u64>,
+    /// The values themselves and how often each came, as long as they are few: on virtual time they often are.
+    exact: Option<BTreeMap<u64, u64>>,
+}
 
 /// What one repeat measures.
 #[derive(Clone, Debug)]
@@ -38,7 +47,7 @@ pub struct Recorder {
 struct StepRecorder {
     expected: u64,
     latency: Histogram<u64>,
-    bands: std::collections::BTreeMap<u32, u64>,
+    bands: BTreeMap<u32, u64>,
 }
 
 impl Default for Distribution {
@@ -50,17 +59,27 @@ impl Default for Distribution {
 impl Distribution {
     /// An empty one.
     pub fn new() -> Self {
-        Self(histogram(SIGNIFICANT_DIGITS))
+        Self { histogram: histogram(SIGNIFICANT_DIGITS), exact: Some(BTreeMap::new()) }
     }
 
     /// Takes one value.
     pub fn take(&mut self, value: Duration) {
-        self.0.saturating_record(clamped(value));
+        let value = clamped(value);
+        self.histogram.saturating_record(value);
+        if let Some(exact) = &mut self.exact {
+            *exact.entry(value).or_default() += 1;
+            if exact.len() > EXACT_MAX {
+                self.exact = None;
+            }
+        }
     }
 
     /// What it holds.
     pub fn buckets(&self) -> Buckets {
-        Buckets(self.0.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect())
+        Buckets(match &self.exact {
+            Some(exact) => exact.iter().map(|(value, count)| (*value, *count)).collect(),
+            None => self.histogram.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect(),
+        })
     }
 }
 
@@ -70,7 +89,7 @@ impl Recorder {
     pub fn new(begin: Instant, measured: Duration) -> Self {
         let step = Duration::from_nanos(measured.as_nanos().div_ceil(STEPS_MAX).max(1).next_multiple_of(1_000_000));
         let steps = measured.as_nanos().div_ceil(step.as_nanos()).max(1);
-        let empty = StepRecorder { expected: 0, latency: histogram(2), bands: std::collections::BTreeMap::new() };
+        let empty = StepRecorder { expected: 0, latency: histogram(2), bands: BTreeMap::new() };
         Self {
             begin,
             end: begin + measured,

@@ -5,6 +5,8 @@
 //! those ran beside each other. One repeat has no interval, and so no verdict. It refuses to name a percentile that too
 //! few values carry: see [`carries`].
 
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // counts and nanoseconds below 2^53, never negative
+
 use crate::record::{Comparison, Interval, Repeat, TargetRecord};
 
 /// Values that lie above a percentile, at least, where it is told.
@@ -48,7 +50,6 @@ impl Figure {
     }
 
     /// What it was in a repeat; none where nothing arrived, or where processor time was not measured.
-    #[allow(clippy::cast_precision_loss, reason = "nanoseconds and counts below 2^53")]
     pub fn of(self, repeat: &Repeat) -> Option<f64> {
         match self {
             Self::Percentile(percent) => repeat.latency.percentile(percent).map(|ns| ns as f64),
@@ -81,7 +82,6 @@ impl Figure {
 
 /// Whether repeats with so many values each carry a percentile (0 to 100): at least ten values of all of them lie above
 /// it, and at least one of each repeat. So p99.99 needs 100,000 values, and 10,000 in each repeat.
-#[allow(clippy::cast_precision_loss, reason = "counts below 2^53")]
 pub fn carries(counts: &[u64], percent: f64) -> bool {
     // A hair less, for shares that binary fractions do not hold exactly.
     let above = |count: u64| count as f64 * (1.0 - percent / 100.0) + 1e-6;
@@ -96,7 +96,7 @@ pub fn interval(values: &[f64]) -> Interval {
     let is_positive = values.iter().all(|value| *value >= 0.0);
     // What is never negative has no mean below zero either.
     let low = if is_positive { (mean - half).max(0.0) } else { mean - half };
-    Interval { value: mean, low, high: mean + half }
+    Interval { value: rounded(mean), low: rounded(low), high: rounded(mean + half) }
 }
 
 /// The other's figure over the base's: the geometric mean over pairs of the same place, and where it lies. Pairs of
@@ -109,7 +109,33 @@ pub fn ratio(base: &[f64], other: &[f64]) -> Interval {
         .map(|(base, other)| (other / base).ln())
         .collect();
     let Some((mean, half)) = mean_and_half(&logs) else { return Interval::default() };
-    Interval { value: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp() }
+    of_logs(mean, half)
+}
+
+/// The same of values that are no pairs, because they did not run beside each other: Welch's t on logarithms.
+pub fn ratio_apart(base: &[f64], other: &[f64]) -> Interval {
+    let logs = |values: &[f64]| values.iter().filter(|value| **value > 0.0).map(|value| value.ln()).collect();
+    let (base, other): (Vec<f64>, Vec<f64>) = (logs(base), logs(other));
+    if base.is_empty() || other.is_empty() {
+        return Interval::default();
+    }
+    let ((base_mean, base_error), (other_mean, other_error)) = (mean_and_error(&base), mean_and_error(&other));
+    let error = base_error + other_error;
+    if error <= 0.0 || base.len() < 2 || other.len() < 2 {
+        return of_logs(other_mean - base_mean, 0.0);
+    }
+    let part = |error: f64, values: &[f64]| error * error / (values.len() - 1) as f64;
+    let freedom = error * error / (part(base_error, &base) + part(other_error, &other));
+    of_logs(other_mean - base_mean, t_quantile((freedom.floor() as usize).max(1)) * error.sqrt())
+}
+
+fn of_logs(mean: f64, half: f64) -> Interval {
+    Interval { value: rounded(mean.exp()), low: rounded((mean - half).exp()), high: rounded((mean + half).exp()) }
+}
+
+/// To a millionth, so that the last bit of a logarithm is no difference between machines.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 /// Each target beside the first, figure by figure, as far as both have it.
@@ -121,6 +147,24 @@ pub fn comparisons(targets: &[TargetRecord]) -> Vec<Comparison> {
 /// One target beside a base.
 pub fn beside(base: &TargetRecord, other: &TargetRecord) -> Vec<Comparison> {
     COMPARED.into_iter().filter_map(|figure| compared(base, other, figure)).collect()
+}
+
+/// One target against a base of another run: no repeat of one ran beside one of the other.
+pub fn apart(base: &TargetRecord, other: &TargetRecord) -> Vec<Comparison> {
+    let compared = |figure: Figure| {
+        let of = |target| figure.values(target).into_iter().map(|(_, value)| value).collect::<Vec<f64>>();
+        let (base_values, other_values) = (of(base), of(other));
+        let ratio = ratio_apart(&base_values, &other_values);
+        let repeats = base_values.len().min(other_values.len());
+        (ratio.value > 0.0).then(|| Comparison {
+            base: base.name.clone(),
+            target: other.name.clone(),
+            figure: figure.name(),
+            ratio,
+            verdict: if repeats > 1 { verdict(ratio) } else { None },
+        })
+    };
+    COMPARED.into_iter().filter_map(compared).collect()
 }
 
 fn compared(base: &TargetRecord, other: &TargetRecord, figure: Figure) -> Option<Comparison> {
@@ -155,24 +199,24 @@ fn verdict(ratio: Interval) -> Option<String> {
 }
 
 /// The mean and half the width of its interval; none of no values.
-#[allow(clippy::cast_precision_loss, reason = "a count of repeats")]
 fn mean_and_half(values: &[f64]) -> Option<(f64, f64)> {
-    let count = values.len() as f64;
     if values.is_empty() {
         return None;
     }
+    let (mean, error) = mean_and_error(values);
+    Some((mean, t_quantile(values.len() - 1) * error.sqrt()))
+}
+
+/// The mean, and the square of its standard error, which one value does not have. Of at least one value.
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
-    if values.len() == 1 {
-        return Some((mean, 0.0));
-    }
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let deviation = (squares / (count - 1.0)).sqrt();
-    Some((mean, t_quantile(values.len() - 1) * deviation / count.sqrt()))
+    (mean, if values.len() > 1 { squares / (count - 1.0) / count } else { 0.0 })
 }
 
 /// The 97.5 % quantile of Student's t. Beyond the table by the first terms of its expansion around the normal's
 /// (Cornish and Fisher 1938), right to three places there.
-#[allow(clippy::cast_precision_loss, reason = "a count of repeats")]
 fn t_quantile(freedom: usize) -> f64 {
     const NORMAL: f64 = 1.959_964;
     if let Some(quantile) = T_QUANTILES.get(freedom.saturating_sub(1)) {

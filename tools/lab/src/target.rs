@@ -1,6 +1,6 @@
 //! What a scenario runs on: one way to carry messages, asked for one repeat at a time so that targets take turns.
 
-use crate::record::Repeat;
+use crate::record::{Repeat, TargetRecord};
 use crate::scenario::Scenario;
 
 /// Why a target gave no figures.
@@ -28,4 +28,9 @@ pub trait Target {
     /// # Errors
     /// As the target fails.
     fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError>;
+
+    /// What it measured beside, as targets of their own with as many repeats; asked for when all repeats are done.
+    fn take_others(&mut self) -> Vec<TargetRecord> {
+        Vec::new()
+    }
 }

@@ -7,7 +7,7 @@ fn nothing_is_lost_or_reordered_on_a_bad_wire() {
     for seed in 0..6 {
         let link = LinkConfig {
             delay: Duration::from_millis(5),
-            jitter: Duration::from_millis(2),
+            jitter: hpb_net::wire::Jitter::Uniform(Duration::from_millis(2)),
             loss_ppm: 20_000,
             duplicate_ppm: 20_000,
             corrupt_ppm: 20_000,

@@ -141,6 +141,11 @@ impl LatencyRecorder {
         self.histogram.len()
     }
 
+    /// The values that were recorded, in microseconds and ascending, with how often each came; the largest is exact.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.histogram.iter_recorded().map(|at| (at.value_iterated_to().min(self.max_us), at.count_at_value()))
+    }
+
     /// The value that a share of all, 0 to 1, lies at or below, in microseconds; 0 if nothing was recorded.
     pub fn quantile_us(&self, share: f64) -> u64 {
         self.histogram.value_at_quantile(share).min(self.max_us)

@@ -3,6 +3,8 @@
 //! The layout is versioned ([`SCHEMA`]) and documented in `docs/lab.md`. Times are nanoseconds, but where a field's
 //! name says another unit. Whatever is shown, compared or drawn is made of this value alone.
 
+#[cfg(test)]
+mod documented;
 mod file;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use picture::Kind;
 pub use terminal::{Style, terminal};
 
-use crate::record::{self, Record};
+use crate::record::{self, Comparison, Record};
 use figures::Shown;
 
 /// The figures in a report folder.
@@ -78,6 +78,14 @@ pub fn write_page(folder: &Path, record: &Record) -> Result<PathBuf, ReportError
     Ok(folder.join(HTML_FILE))
 }
 
+/// Comparisons alone, as the terminal shows them; `repeats` is how many each stands on.
+pub fn comparisons_text(comparisons: &[Comparison], repeats: usize, style: Style) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = terminal::write_comparisons(&mut text, comparisons, repeats, style);
+    text
+}
+
 /// Writes files of these names and texts into a folder, which is made if need be.
 fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, ReportError> {
     fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.to_owned(), source })?;
@@ -111,8 +119,14 @@ fn file_names(shown: &Shown<'_>) -> Vec<String> {
         let is_kept = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
         let name: String = target.of.name.chars().take(64).map(|one| if is_kept(one) { one } else { '-' }).collect();
         let name = if name.is_empty() { "target".to_owned() } else { name };
-        let taken = names.iter().filter(|other| other.starts_with(&name)).count();
-        names.push(if taken == 0 { name } else { format!("{name}-{}", taken + 1) });
+        let mut free = name.clone();
+        for number in 2.. {
+            if !names.contains(&free) {
+                break;
+            }
+            free = format!("{name}-{number}");
+        }
+        names.push(free);
     }
     names
 }
@@ -157,6 +171,8 @@ mod tests {
         record.targets[0].name = "../../etc/a b".to_owned();
         record.targets[1].name = "..-..-etc-a-b".to_owned();
         assert_eq!(file_names(&Shown::new(&record)), ["------etc-a-b", "------etc-a-b-2"]);
+        (record.targets[0].name, record.targets[1].name) = ("card-plain".to_owned(), "card".to_owned());
+        assert_eq!(file_names(&Shown::new(&record)), ["card-plain", "card"]);
         record.targets[0].name = String::new();
         assert_eq!(file_names(&Shown::new(&record))[0], "target");
     }

@@ -2,6 +2,11 @@
 //!
 //! Here are its words as values. Shares are in parts per million, rates a second, sizes in bytes.
 
+pub mod file;
+pub mod library;
+mod reader;
+mod units;
+
 use hpb_base::Duration;
 
 /// A whole scenario.
@@ -66,6 +71,9 @@ pub struct Load {
 /// The least bytes of a measured message: its number and the instant at which it was meant to leave.
 pub const MESSAGE_LEN_MIN: u32 = 16;
 
+/// Messages longer than this need the deep buffers of validators' sessions.
+pub const SHORT_LEN_MAX: u32 = 1_024;
+
 /// Who sends to whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pattern {
@@ -83,7 +91,8 @@ pub enum Pattern {
     Confirm,
 }
 
-/// When messages are meant to leave. Open loops never wait for answers.
+/// When messages are meant to leave. Open loops never wait for answers. Where all send or all are sent to
+/// ([`Pattern::FanOut`], [`Pattern::Incast`]), what is counted here are rounds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Arrivals {
     /// Open loop at even distances, over all sessions in turn.

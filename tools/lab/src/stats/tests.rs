@@ -49,7 +49,7 @@ fn a_ratio_is_of_pairs_and_on_logarithms() {
     // Twice and half cancel out; the interval is as wide upwards as downwards, as a factor.
     let even = ratio(&[1.0, 1.0], &[2.0, 0.5]);
     near(even.value, 1.0);
-    near(even.low * even.high, 1.0);
+    assert!((even.low * even.high - 1.0).abs() < 0.01);
     near(even.high.ln(), 12.706 * 2f64.ln());
     assert_eq!(ratio(&[0.0, 4.0], &[3.0, 2.0]), Interval { value: 0.5, low: 0.5, high: 0.5 });
     assert_eq!(ratio(&[0.0], &[3.0]), Interval::default());
@@ -108,4 +108,19 @@ fn repeats_that_have_no_figure_are_left_out_of_their_pairs() {
     let found = comparisons(&[base, other]);
     near(found[0].ratio.value, 2.0);
     near(found[0].ratio.high, 2.0);
+}
+
+#[test]
+fn runs_apart_are_compared_by_welch() {
+    // Logarithms 0 and 2 against 1 and 3: means apart by one, the square of the error 1 + 1, two degrees of freedom.
+    let e = |power: f64| power.exp();
+    let found = ratio_apart(&[e(0.0), e(2.0)], &[e(1.0), e(3.0)]);
+    near(found.value, e(1.0));
+    near(found.high.ln(), 1.0 + 4.303 * 2f64.sqrt());
+    assert_eq!(ratio_apart(&[2.0], &[1.0, 1.0]), Interval { value: 0.5, low: 0.5, high: 0.5 });
+    assert_eq!(ratio_apart(&[], &[1.0]), Interval::default());
+    let base = target("a", [1_000, 1_010, 990].map(|ns| repeat(ns, 999, 0)).to_vec());
+    let slow = target("a", [2_000, 2_010, 1_990].map(|ns| repeat(ns, 999, 0)).to_vec());
+    assert_eq!(apart(&base, &slow)[0].verdict.as_deref(), Some("slower"));
+    assert_eq!(apart(&base, &base)[0].verdict, None);
 }
