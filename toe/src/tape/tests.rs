@@ -10,7 +10,7 @@ use hpb_base::{Duration, Instant, Random};
 use hpb_net::capture::Way;
 use hpb_net::frame::Bursts;
 use hpb_net::port::{Capabilities, Port};
-use hpb_net::wire::{LinkConfig, WireBuilder, WirePort};
+use hpb_net::wire::{Jitter, LinkConfig, WireBuilder, WirePort};
 use hpb_types::codec::Canonical as _;
 use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
@@ -168,7 +168,7 @@ fn run(seed: u64) -> Vec<End> {
     let mut random = Random::new(seed);
     let link = LinkConfig {
         delay: Duration::from_micros(random.below(5_000)),
-        jitter: Duration::from_micros(random.below(2_000)),
+        jitter: Jitter::Uniform(Duration::from_micros(random.below(2_000))),
         loss_ppm: random.below(50_000) as u32,
         corrupt_ppm: random.below(5_000) as u32,
         duplicate_ppm: random.below(20_000) as u32,

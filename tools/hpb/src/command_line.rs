@@ -29,7 +29,7 @@ pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Port
 pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
-pub(crate) use lab::{Lab, LabReplay, LabRun, Noise, Repeat, Sockperf};
+pub(crate) use lab::{Lab, LabCompare, LabPlot, LabReplay, LabRun, Noise, Repeat, Sockperf};
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use peer::{
     Called, CardLook, CardVerb, Node, Peer, PeerBan, PeerBandwidth, PeerClock, PeerDisconnect, PeerDoctor, PeerEvents,
@@ -110,6 +110,13 @@ pub(crate) enum Verb {
     Lab {
         #[command(subcommand)]
         what: Lab,
+    },
+    /// Write a manual page of this program and of each of its verbs
+    #[command(after_help = "Example:\n  hpb man ~/.local/share/man/man1 && man hpb-lab-run")]
+    Man {
+        /// Where they go; the folder is made if need be
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Make key files, and tell their public halves
     Key {

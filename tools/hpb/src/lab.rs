@@ -1,14 +1,17 @@
-//! `hpb lab`: runs scenarios, prints their figures, writes their records.
+//! `hpb lab`: runs scenarios, prints their figures, writes their records, shows records again.
+
+mod show;
 
 mod host;
 mod replay;
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use hpb_lab::host::needs_hosts;
-use hpb_lab::record::{Record, file, terminal};
+use hpb_lab::record::{Record, text as record_text};
+use hpb_lab::report::{Style, terminal, write};
 use hpb_lab::run::{RunError, run as run_scenario};
 use hpb_lab::scenario::file::{parse, parse_with, text_with};
 use hpb_lab::scenario::library::{LIBRARY, named};
@@ -43,6 +46,8 @@ pub(crate) fn run(what: Lab) -> Result<(), Failure> {
         Lab::Repeat(options) => host::repeat(&options),
         Lab::Sockperf(options) => host::sockperf(&options),
         Lab::Replay(options) => replay::run(&options),
+        Lab::Compare(options) => show::compare(&options),
+        Lab::Plot(options) => show::plot(&options),
     }
 }
 
@@ -83,9 +88,10 @@ fn run_one(options: &LabRun) -> Result<(), Failure> {
         RunError::Failed { .. } | RunError::Stopped => Failure::work(error),
     })?;
     if let Some(folder) = &options.report {
-        file::write(folder, &record).map_err(Failure::work)?;
+        write(folder, &record).map_err(Failure::work)?;
     }
-    let shown = if options.json { file::text(&record).map_err(Failure::work)? } else { terminal::text(&record) };
+    let style = Style { colour: io::stdout().is_terminal() };
+    let shown = if options.json { record_text(&record).map_err(Failure::work)? } else { terminal(&record, style) };
     print(&shown)?;
     judged(&record)
 }

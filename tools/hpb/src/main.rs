@@ -15,6 +15,7 @@ mod genesis;
 mod key;
 mod lab;
 mod ledger;
+mod manual;
 mod peer;
 mod producer;
 mod send;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { verb: Verb::Genesis { what } }) => genesis::run(what),
         Ok(CommandLine { verb: Verb::Lab { what } }) => lab::run(what),
         Ok(CommandLine { verb: Verb::Ledger { what } }) => ledger::run(what),
+        Ok(CommandLine { verb: Verb::Man { folder } }) => manual::write(&folder),
         Ok(CommandLine { verb: Verb::Key { what } }) => key::run(what),
         Ok(CommandLine { verb: Verb::Peer { what } }) => peer::run(what),
         Ok(CommandLine { verb: Verb::Producer { what } }) => producer::run(what),

@@ -37,7 +37,11 @@ fn a_scenario_comes_again_from_its_seed_byte_for_byte() {
     assert_eq!(value["targets"].as_array().map(Vec::len), Some(2));
     assert!(value["scenario"]["text"].as_str().unwrap().ends_with("# set: seed = 7\n"));
     let text = succeeded(&mut lab(&place, &["run", "short.toml"])).out;
-    assert!(text.contains("card-plain over card, p50: ") && text.contains("holds: p99_us < 5000 (card): "), "{text}");
+    assert!(
+        text.contains("card-plain against card, as a multiple of it")
+            && text.contains("held    p99_us < 5000 · card: "),
+        "{text}"
+    );
     let json = succeeded(&mut lab(&place, &["run", "short.toml", "--seed", "7", "--json"])).out;
     assert_eq!(json, first);
 }

@@ -6,6 +6,7 @@
 
 pub mod card;
 pub mod card_port;
+pub mod compare;
 pub mod confirm;
 pub mod hops;
 pub mod host;
@@ -17,9 +18,10 @@ pub mod noise;
 pub mod program;
 pub mod record;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod sockperf;
-pub mod statistics;
+pub mod stats;
 mod sys;
 pub mod target;

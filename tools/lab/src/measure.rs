@@ -3,7 +3,8 @@
 //!
 //! A stall of the sender delays the sending, and so must not hide in it: latency runs from the intended moment. The
 //! same from the actual moment is kept beside it (`service`), so that a reader sees what a tool without intended times
-//! would have said. Values lie between 1 ns and [`LATENCY_MAX`], to three digits, or exactly where there are few different ones; what takes longer is counted there.
+//! would have said. Values lie between 1 ns and [`LATENCY_MAX`], to three digits, or exactly where there are few
+//! different ones; what takes longer is counted there.
 
 use std::collections::BTreeMap;
 
@@ -38,12 +39,13 @@ pub struct Recorder {
     service: Distribution,
     step: Duration,
     steps: Vec<StepRecorder>,
-    /// What is counted beside latencies; `arrived` is counted here.
+    /// What is counted beside latencies; `arrived` is counted here, and `expected` where [`Self::expects`] is told.
     pub counts: Counts,
 }
 
 #[derive(Clone, Debug)]
 struct StepRecorder {
+    expected: u64,
     latency: Histogram<u64>,
     bands: BTreeMap<u32, u64>,
 }
@@ -87,7 +89,7 @@ impl Recorder {
     pub fn new(begin: Instant, measured: Duration) -> Self {
         let step = Duration::from_nanos(measured.as_nanos().div_ceil(STEPS_MAX).max(1).next_multiple_of(1_000_000));
         let steps = measured.as_nanos().div_ceil(step.as_nanos()).max(1);
-        let empty = StepRecorder { latency: histogram(2), bands: BTreeMap::new() };
+        let empty = StepRecorder { expected: 0, latency: histogram(2), bands: BTreeMap::new() };
         Self {
             begin,
             end: begin + measured,
@@ -104,6 +106,18 @@ impl Recorder {
         (self.begin..self.end).contains(&intended)
     }
 
+    /// A message is meant to leave at `intended`, and so many arrivals of it are meant: one, or one for each receiver.
+    pub fn expects(&mut self, intended: Instant, arrivals: u64) {
+        if !self.measures(intended) {
+            return;
+        }
+        self.counts.expected += arrivals;
+        let at = self.step_of(intended);
+        if let Some(step) = self.steps.get_mut(at) {
+            step.expected += arrivals;
+        }
+    }
+
     /// A message arrived that was meant to leave at `intended`, and did leave at `sent`.
     pub fn arrived(&mut self, intended: Instant, sent: Instant, now: Instant) {
         if !self.measures(intended) {
@@ -113,11 +127,15 @@ impl Recorder {
         self.counts.arrived += 1;
         self.latency.take(latency);
         self.service.take(now.since(sent));
-        let at = intended.since(self.begin).as_nanos() / self.step.as_nanos();
-        if let Some(step) = self.steps.get_mut(at as usize) {
+        let at = self.step_of(intended);
+        if let Some(step) = self.steps.get_mut(at) {
             step.latency.saturating_record(clamped(latency));
             *step.bands.entry(band(latency)).or_default() += 1;
         }
+    }
+
+    fn step_of(&self, intended: Instant) -> usize {
+        (intended.since(self.begin).as_nanos() / self.step.as_nanos()) as usize
     }
 
     /// The repeat's record, but for hops, excess, cost and noise; `run_began` is the run's origin.
@@ -142,7 +160,14 @@ impl StepRecorder {
     fn finish(self) -> Step {
         let arrived = self.latency.len();
         let at = |quantile: f64| if arrived == 0 { 0 } else { self.latency.value_at_quantile(quantile) };
-        Step { arrived, p50_ns: at(0.5), p99_ns: at(0.99), max_ns: at(1.0), bands: self.bands.into_iter().collect() }
+        Step {
+            expected: self.expected,
+            arrived,
+            p50_ns: at(0.5),
+            p99_ns: at(0.99),
+            max_ns: at(1.0),
+            bands: self.bands.into_iter().collect(),
+        }
     }
 }
 
@@ -181,10 +206,13 @@ mod tests {
     #[test]
     fn a_series_has_at_most_so_many_steps_and_a_message_is_in_that_of_its_intended_moment() {
         let mut recorder = Recorder::new(Instant::ZERO, Duration::from_secs(60));
+        recorder.expects(Instant::from_millis(150), 2);
+        recorder.expects(Instant::from_millis(60_000), 1);
         recorder.arrived(Instant::from_millis(150), Instant::from_millis(150), Instant::from_millis(151));
+        assert_eq!(recorder.counts.expected, 2);
         let series = recorder.finish(Instant::ZERO).series;
         assert_eq!((series.step_ns, series.steps.len()), (100_000_000, 600));
-        assert_eq!(series.steps[1].arrived, 1);
+        assert_eq!((series.steps[1].expected, series.steps[1].arrived), (2, 1));
         assert_eq!(series.steps.iter().map(|step| step.arrived).sum::<u64>(), 1);
     }
 }

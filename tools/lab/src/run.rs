@@ -8,10 +8,11 @@ use hpb_bench::sys::cores;
 
 use crate::card::CardWire;
 use crate::confirm::Validators;
-use crate::record::{Comparison, LimitRecord, Noise, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
+use crate::record::{LimitRecord, Mark, Noise, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
 use crate::scenario::{ClockKind, Limit, LimitFigure, Scenario, TargetKind, TargetSpec};
+use crate::stats::comparisons;
 use crate::target::{Target, TargetError};
-use crate::{host, machine, noise, statistics};
+use crate::{host, machine, noise};
 
 /// Why a run gives no record.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +32,6 @@ pub enum RunError {
     #[error("stopped before its end: nothing is kept of it")]
     Stopped,
 }
-
-/// Percentiles that targets are compared by.
-const COMPARED: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
 
 /// How long an idle spin looks at the machine when a run is over.
 const NOISE: Duration = Duration::from_millis(500);
@@ -128,6 +126,11 @@ pub fn run(
             seed: scenario.seed,
             is_virtual: scenario.clock == ClockKind::Virtual,
             text,
+            marks: scenario
+                .changes
+                .iter()
+                .map(|change| Mark { at_ns: change.at.as_nanos(), label: change.label.clone() })
+                .collect(),
         },
         began_unix_ms,
         machine: (scenario.clock == ClockKind::Real).then(machine::read),
@@ -162,36 +165,6 @@ fn began(clock: ClockKind) -> u64 {
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
     }
-}
-
-/// Each target beside the first.
-fn comparisons(targets: &[TargetRecord]) -> Vec<Comparison> {
-    let Some((base, others)) = targets.split_first() else { return Vec::new() };
-    let mut comparisons = Vec::new();
-    for other in others {
-        let percentiles = COMPARED.iter().map(|(name, percent)| {
-            let of = |repeat: &Repeat| repeat.latency.percentile(*percent).unwrap_or_default();
-            (*name, figures(base, of), figures(other, of))
-        });
-        let cpu = |repeat: &Repeat| repeat.cost.cpu_ns / repeat.counts.arrived.max(1);
-        let all = percentiles.chain([("cpu", figures(base, cpu), figures(other, cpu))]);
-        for (figure, base_values, values) in all {
-            let Some(ratio) = statistics::ratio(&base_values, &values) else { continue };
-            comparisons.push(Comparison {
-                base: base.name.clone(),
-                target: other.name.clone(),
-                figure: figure.to_owned(),
-                ratio,
-                verdict: statistics::verdict(&ratio, values.len()).map(str::to_owned),
-            });
-        }
-    }
-    comparisons
-}
-
-#[allow(clippy::cast_precision_loss, reason = "nanoseconds below 2^53")]
-fn figures(target: &TargetRecord, of: impl Fn(&Repeat) -> u64) -> Vec<f64> {
-    target.repeats.iter().map(|repeat| of(repeat) as f64).collect()
 }
 
 /// Holds the targets that a limit is for against it, over all their repeats. A figure of no message holds nothing.

@@ -4,11 +4,13 @@
 
 use core::fmt::{self, Write};
 
+use hpb_chart::axis::{Axis, Scale};
+use hpb_chart::escaped;
 use serde_json::{Map, Value};
 
 use super::fields::{Figure, figures};
 use super::format::{bytes, counted, grouped, micros, millis, seconds, significant, tokens, utc};
-use super::svg::{Axis, Chart, Column, Labels, Line, Scale};
+use super::svg::{Chart, Column, Labels, Line};
 use super::turns;
 use super::{Charts, CurvePoint, Level, Quantiles, Report, Second};
 use crate::producers::EpochTurns;
@@ -43,11 +45,6 @@ pub fn page(report: &Report, charts: &Charts) -> Result<String, serde_json::Erro
 /// The figures that the page lists: all but the epochs', which have a picture of their own.
 fn listed(report: &Report) -> Result<Vec<Figure>, serde_json::Error> {
     Ok(figures(report)?.into_iter().filter(|figure| figure.path[0] != "epochs").collect())
-}
-
-/// Text for an element or a quoted attribute.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn write_page(

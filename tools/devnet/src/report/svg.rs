@@ -5,9 +5,9 @@
 
 use core::fmt::{self, Write};
 
+use hpb_chart::axis::Axis;
+use hpb_chart::{escaped, rounded, spread};
 use serde_json::{Value, json};
-
-use super::html::escaped;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 340.0;
@@ -18,23 +18,6 @@ const CLIMBED: f64 = 0.97;
 /// Room of one character of a label, and of one line.
 const CHARACTER_WIDTH: f64 = 7.0;
 const LABEL_HEIGHT: f64 = 15.0;
-
-/// How an axis maps values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Scale {
-    Linear,
-    Logarithmic,
-}
-
-/// One axis with its ticks, low and high ends included in the plot.
-#[derive(Clone, Debug)]
-pub(super) struct Axis {
-    pub(super) scale: Scale,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) ticks: Vec<(f64, String)>,
-    pub(super) title: &'static str,
-}
 
 /// One line; `None` breaks it.
 #[derive(Clone, Debug)]
@@ -79,82 +62,6 @@ pub(super) struct Chart {
     pub(super) lines: Vec<Line>,
     pub(super) labels: Labels,
     pub(super) columns: Vec<Column>,
-}
-
-impl Axis {
-    /// From zero to a round number at or above `high`, with about six ticks.
-    pub(super) fn from_zero(high: f64, title: &'static str, text: impl Fn(f64) -> String) -> Self {
-        let step = round_up((high / 6.0).max(f64::MIN_POSITIVE));
-        let count = if high > 0.0 { (high / step).ceil().max(1.0) } else { 1.0 };
-        let step = if high > 0.0 { step } else { 1.0 };
-        let mut ticks = Vec::new();
-        let mut place = 0.0;
-        while place <= count {
-            ticks.push((place * step, text(place * step)));
-            place += 1.0;
-        }
-        Self { scale: Scale::Linear, low: 0.0, high: count * step, ticks, title }
-    }
-
-    /// Decades around `low` and `high`, both above zero, from and to 1, 2 or 5 of one.
-    pub(super) fn decades(low: f64, high: f64, title: &'static str, text: impl Fn(f64) -> String) -> Self {
-        let mut steps = vec![round_down(low)];
-        loop {
-            let last = steps[steps.len() - 1];
-            if last >= high && steps.len() > 1 {
-                break;
-            }
-            steps.push(round_up(last * 1.5));
-        }
-        let (low, high) = (steps[0], steps[steps.len() - 1]);
-        let wide = (high / low).log10() > 3.01;
-        let ticks = steps
-            .into_iter()
-            .filter(|step| !wide || (step.log10() - step.log10().round()).abs() < 1e-9)
-            .map(|step| (step, text(step)))
-            .collect();
-        Self { scale: Scale::Logarithmic, low, high, ticks, title }
-    }
-
-    /// The place of a value, 0 at the low end and 1 at the high one.
-    fn place(&self, value: f64) -> f64 {
-        let (value, low, high) = match self.scale {
-            Scale::Linear => (value, self.low, self.high),
-            Scale::Logarithmic => (value.max(self.low).log10(), self.low.log10(), self.high.log10()),
-        };
-        ((value - low) / (high - low)).clamp(0.0, 1.0)
-    }
-
-    /// The value at a place.
-    pub(super) fn value(&self, place: f64) -> f64 {
-        match self.scale {
-            Scale::Linear => self.low + place * (self.high - self.low),
-            Scale::Logarithmic => self.low * (self.high / self.low).powf(place),
-        }
-    }
-}
-
-/// The largest of 1, 2, 5 times a power of ten at or below `value`.
-fn round_down(value: f64) -> f64 {
-    let decade = 10f64.powf((value * (1.0 + 1e-9)).log10().floor());
-    let lead = value / decade * (1.0 + 1e-9);
-    if lead >= 5.0 {
-        5.0 * decade
-    } else if lead >= 2.0 {
-        2.0 * decade
-    } else {
-        decade
-    }
-}
-
-/// The least of 1, 2, 5 times a power of ten at or above `value`.
-fn round_up(value: f64) -> f64 {
-    let below = round_down(value);
-    if below >= value * (1.0 - 1e-9) {
-        return below;
-    }
-    let lead = below / 10f64.powf(below.log10().floor());
-    if (1.5..3.0).contains(&lead) { below * 2.5 } else { below * 2.0 }
 }
 
 impl Chart {
@@ -357,69 +264,12 @@ impl Chart {
     }
 }
 
-/// Places of labels of the given sizes, as near to the wanted ones as they can be without touching or leaving the
-/// range, in their order along it.
-fn spread(wanted: &[f64], sizes: &[f64], low: f64, high: f64) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
-    let mut places = wanted.to_vec();
-    let mut edge = low;
-    for place in &order {
-        places[*place] = places[*place].max(edge + sizes[*place] / 2.0);
-        edge = places[*place] + sizes[*place] / 2.0;
-    }
-    let mut edge = high;
-    for place in order.iter().rev() {
-        places[*place] = places[*place].min(edge - sizes[*place] / 2.0);
-        edge = places[*place] - sizes[*place] / 2.0;
-    }
-    places
-}
-
-/// To a tenth of a pixel, which keeps the page small.
-fn rounded(px: f64) -> f64 {
-    (px * 10.0).round() / 10.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn labels(axis: &Axis) -> Vec<&str> {
-        axis.ticks.iter().map(|(_, text)| text.as_str()).collect()
-    }
-
     fn plain(value: f64) -> String {
-        super::super::format::significant(value)
-    }
-
-    #[test]
-    fn axes_end_at_round_numbers() {
-        assert_eq!(labels(&Axis::from_zero(1_003.0, "", plain)).last(), Some(&"1,200"));
-        assert_eq!(labels(&Axis::from_zero(9.0, "", plain)), ["0", "2", "4", "6", "8", "10"]);
-        assert_eq!(labels(&Axis::from_zero(0.0, "", plain)), ["0", "1"]);
-        assert_eq!(labels(&Axis::decades(1.4, 42.0, "", plain)), ["1", "2", "5", "10", "20", "50"]);
-        assert_eq!(labels(&Axis::decades(3.0, 90_000.0, "", plain)), ["10", "100", "1,000", "10,000", "100,000"]);
-        assert_eq!(labels(&Axis::decades(7.0, 7.0, "", plain)), ["5", "10"]);
-        assert_eq!(labels(&Axis::decades(10.0, 10.0, "", plain)), ["10", "20"]);
-    }
-
-    #[test]
-    fn places_and_values_are_inverse() {
-        for axis in [Axis::decades(1.0, 1_000.0, "", plain), Axis::from_zero(50.0, "", plain)] {
-            for place in [0.0, 0.3, 1.0] {
-                assert!((axis.place(axis.value(place)) - place).abs() < 1e-9);
-            }
-        }
-        assert!(Axis::decades(1.0, 10.0, "", plain).place(0.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn labels_keep_apart_and_inside() {
-        let places = spread(&[50.0, 52.0, 0.0, 99.0], &[15.0; 4], 0.0, 100.0);
-        assert_eq!(places, [50.0, 65.0, 7.5, 92.5]);
-        let crowded = spread(&[90.0, 91.0, 92.0], &[20.0; 3], 0.0, 100.0);
-        assert_eq!(crowded, [50.0, 70.0, 90.0]);
+        hpb_chart::format::significant(value)
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use core::fmt::{self, Write};
 
+use hpb_chart::escaped;
+
 use super::format::{counted, grouped};
-use super::html::escaped;
 use super::{EpochRow, Report};
 use crate::producers::{EpochTurns, Turn};
 

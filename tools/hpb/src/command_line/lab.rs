@@ -1,6 +1,7 @@
 //! `hpb lab` and its options.
 
 mod host;
+mod show;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub(crate) use host::{Noise, Repeat, Sockperf};
+pub(crate) use show::{LabCompare, LabPlot};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Lab {
@@ -61,6 +63,18 @@ pub(crate) enum Lab {
     #[command(after_help = "Examples:\n  hpb lab replay card.pcapng\n  hpb lab replay foreign.pcap\n  \
                             hpb lab replay foreign.pcap --session 3 --to 10.9.0.2:7")]
     Replay(LabReplay),
+    /// Compare two runs of one scenario: what differs, each figure of B as a multiple of A's, and verdicts
+    ///
+    /// A and B are result.json files, or folders that hold one. Targets are met by their names.
+    #[command(
+        after_help = "Examples:\n  hpb lab compare before after\n  hpb lab compare before after --report both --fail-on-slower"
+    )]
+    Compare(LabCompare),
+    /// Draw the pictures of a run again, as SVG files and as the page
+    #[command(
+        after_help = "Examples:\n  hpb lab plot report\n  hpb lab plot report/result.json --out pictures --kind percentiles,hops"
+    )]
+    Plot(LabPlot),
 }
 
 /// Options of `hpb lab replay`.
@@ -102,7 +116,7 @@ pub(crate) struct LabRun {
     #[arg(value_name = "NAME|FILE")]
     pub(crate) scenario: String,
 
-    /// Where result.json goes
+    /// Where result.json, the page report.html, and tables for other programs go
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
 

@@ -3,11 +3,16 @@
 //! The layout is versioned ([`SCHEMA`]) and documented in `docs/lab.md`. Times are nanoseconds, but where a field's
 //! name says another unit. Whatever is shown, compared or drawn is made of this value alone.
 
-pub mod file;
-pub mod terminal;
+#[cfg(test)]
+mod documented;
+mod file;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use hpb_base::Duration;
 use serde::{Deserialize, Serialize};
+
+pub use file::{FILE_LEN_MAX, RecordError, read, text};
 
 /// The version of the layout.
 pub const SCHEMA: u32 = 1;
@@ -52,6 +57,19 @@ pub struct ScenarioRecord {
     pub is_virtual: bool,
     /// The file, as it was read.
     pub text: String,
+    /// What changes while it is measured, for pictures.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+}
+
+/// A moment of each repeat that pictures mark.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// When, from the beginning of what is measured.
+    pub at_ns: u64,
+    /// Its word.
+    pub label: String,
 }
 
 /// A host, as it says itself.
@@ -173,6 +191,9 @@ pub struct Series {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// Arrivals that were meant, of what was meant to leave in it; 0 where that was not counted.
+    #[serde(default)]
+    pub expected: u64,
     /// Arrivals of what was meant to leave in it.
     pub arrived: u64,
     /// Of those, the median latency; 0 of none.
@@ -266,7 +287,7 @@ pub struct LimitRecord {
 impl Buckets {
     /// How many values there are.
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|(_, count)| count).sum()
+        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// The value at or below which `percent` of all lie (0 to 100; the nearest rank); none of an empty distribution.
@@ -274,11 +295,17 @@ impl Buckets {
         let count = self.count();
         #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "counts far below 2^53, never negative")]
         let rank = ((percent / 100.0 * count as f64).ceil() as u64).clamp(1, count.max(1));
-        let mut below = 0;
+        let mut below = 0u64;
         self.0.iter().find_map(|(value, count)| {
-            below += count;
+            below = u64::saturating_add(below, *count);
             (below >= rank).then_some(*value)
         })
+    }
+
+    /// The sum of all values, in nanoseconds.
+    #[allow(clippy::cast_precision_loss, reason = "figures for people")]
+    pub fn sum(&self) -> f64 {
+        self.0.iter().map(|(value, count)| *value as f64 * *count as f64).sum()
     }
 
     /// The largest value.
@@ -291,9 +318,20 @@ impl Buckets {
     pub fn merged(&self, other: &Self) -> Self {
         let mut all: std::collections::BTreeMap<u64, u64> = self.0.iter().copied().collect();
         for (value, count) in &other.0 {
-            *all.entry(*value).or_default() += count;
+            let sum = all.entry(*value).or_default();
+            *sum = u64::saturating_add(*sum, *count);
         }
         Self(all.into_iter().collect())
+    }
+
+    /// All of these together.
+    pub fn merged_all<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sums: std::collections::BTreeMap<u64, u64> = std::collections::BTreeMap::new();
+        for (value, count) in all.into_iter().flat_map(|buckets| &buckets.0) {
+            let sum = sums.entry(*value).or_default();
+            *sum = u64::saturating_add(*sum, *count);
+        }
+        Self(sums.into_iter().collect())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{DIFFERENCE_PERCENT_MAX, Mode, Options, Run};
 use crate::record::{Buckets, Interval, Machine};
-use crate::statistics;
+use crate::stats;
 
 /// What the two tools say of one mode. Times are nanoseconds, round trips.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -172,7 +172,7 @@ fn median(figures: &[u64]) -> f64 {
 
 #[allow(clippy::cast_precision_loss, reason = "nanoseconds below 2^53")]
 fn interval(figures: &[u64]) -> Interval {
-    statistics::mean(&figures.iter().map(|figure| *figure as f64).collect::<Vec<_>>()).unwrap_or_default()
+    stats::interval(&figures.iter().map(|figure| *figure as f64).collect::<Vec<_>>())
 }
 
 fn micros(nanos: f64) -> String {

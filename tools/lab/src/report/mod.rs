@@ -1,0 +1,188 @@
+//! What is shown of a record: a table on the terminal, `result.json`, tables for other programs, and a page with
+//! pictures. Nothing here measures, and nothing is shown that the record does not hold.
+
+mod csv;
+pub(crate) mod figures;
+mod hgrm;
+mod html;
+mod picture;
+mod terminal;
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+pub use picture::Kind;
+pub use terminal::{Style, terminal};
+
+use crate::record::{self, Comparison, Record};
+use figures::Shown;
+
+/// The figures in a report folder.
+pub const JSON_FILE: &str = "result.json";
+/// The page in a report folder.
+pub const HTML_FILE: &str = "report.html";
+
+/// Why a report was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A figure that JSON has no number for.
+    #[error("the run has a figure that JSON cannot hold: {0}")]
+    Figure(#[from] serde_json::Error),
+    /// The folder or a file in it can't be written.
+    #[error("report {}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Writes everything into a folder, which is made if need be; each file appears whole or not at all. Tells which.
+///
+/// # Errors
+/// If the folder can't be made, a file can't be written, or a figure is not a number of JSON.
+pub fn write(folder: &Path, record: &Record) -> Result<Vec<PathBuf>, ReportError> {
+    let shown = Shown::new(record);
+    let mut files = vec![(JSON_FILE.to_owned(), record::text(record)?), (HTML_FILE.to_owned(), html::page(&shown))];
+    for (target, name) in shown.targets.iter().zip(file_names(&shown)) {
+        files.push((format!("{name}.hgrm"), hgrm::hgrm(&target.latency)));
+    }
+    files.push(("series.csv".to_owned(), csv::series(&shown)));
+    files.push(("percentiles.csv".to_owned(), csv::percentiles(&shown)));
+    if shown.targets.iter().any(|target| !target.hops.is_empty()) {
+        files.push(("hops.csv".to_owned(), csv::hops(&shown)));
+    }
+    write_files(folder, &files)
+}
+
+/// Writes pictures of these kinds as files of their own, and the page; of kinds that the record has nothing for, none.
+///
+/// # Errors
+/// If the folder can't be made or a file can't be written.
+pub fn plot(folder: &Path, record: &Record, kinds: &[Kind]) -> Result<Vec<PathBuf>, ReportError> {
+    let shown = Shown::new(record);
+    let mut files = vec![(HTML_FILE.to_owned(), html::page(&shown))];
+    let pictures = kinds.iter().filter_map(|kind| kind.picture(&shown));
+    files.extend(pictures.map(|picture| (format!("{}.svg", picture.kind.name()), picture.file())));
+    write_files(folder, &files)
+}
+
+/// Writes the page alone.
+///
+/// # Errors
+/// If the folder can't be made or the file can't be written.
+pub fn write_page(folder: &Path, record: &Record) -> Result<PathBuf, ReportError> {
+    write_files(folder, &[(HTML_FILE.to_owned(), html::page(&Shown::new(record)))])?;
+    Ok(folder.join(HTML_FILE))
+}
+
+/// Comparisons alone, as the terminal shows them; `repeats` is how many each stands on.
+pub fn comparisons_text(comparisons: &[Comparison], repeats: usize, style: Style) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = terminal::write_comparisons(&mut text, comparisons, repeats, style);
+    text
+}
+
+/// Writes files of these names and texts into a folder, which is made if need be.
+fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, ReportError> {
+    fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.to_owned(), source })?;
+    let mut paths = Vec::new();
+    for (name, text) in files {
+        let path = folder.join(name);
+        if let Err(source) = write_whole(&path, text) {
+            return Err(ReportError::Write { path, source });
+        }
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let written = File::create(&draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The first error is the one to tell; a draft that cannot be removed either changes nothing about it.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+/// A name for each target's file: its own, with what file systems may not hold replaced, and apart from the others'.
+fn file_names(shown: &Shown<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for target in &shown.targets {
+        let is_kept = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        let name: String = target.of.name.chars().take(64).map(|one| if is_kept(one) { one } else { '-' }).collect();
+        let name = if name.is_empty() { "target".to_owned() } else { name };
+        let mut free = name.clone();
+        for number in 2.. {
+            if !names.contains(&free) {
+                break;
+            }
+            free = format!("{name}-{number}");
+        }
+        names.push(free);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::record::sample;
+
+    #[test]
+    fn all_files_are_written_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let nested = folder.path().join("a/b");
+        let paths = write(&nested, &sample::record()).unwrap();
+        let mut names: Vec<String> =
+            fs::read_dir(&nested).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names.len(), paths.len());
+        for name in
+            ["card.hgrm", "hops.csv", "kernel.hgrm", "percentiles.csv", "report.html", "result.json", "series.csv"]
+        {
+            assert!(names.iter().any(|other| other == name), "{name}: {names:?}");
+        }
+        assert!(record::read(&nested).unwrap().targets == sample::record().targets);
+    }
+
+    #[test]
+    fn pictures_are_written_where_there_is_something_to_draw() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = plot(folder.path(), &sample::small(), &Kind::ALL).unwrap();
+        let names: Vec<String> =
+            paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+        assert_eq!(names, ["report.html", "percentiles.svg", "distribution.svg", "series.svg", "heat.svg"]);
+        assert!(fs::read_to_string(&paths[1]).unwrap().starts_with("<svg xmlns="));
+    }
+
+    #[test]
+    fn a_targets_name_cannot_leave_the_folder() {
+        let mut record = sample::record();
+        record.targets[0].name = "../../etc/a b".to_owned();
+        record.targets[1].name = "..-..-etc-a-b".to_owned();
+        assert_eq!(file_names(&Shown::new(&record)), ["------etc-a-b", "------etc-a-b-2"]);
+        (record.targets[0].name, record.targets[1].name) = ("card-plain".to_owned(), "card".to_owned());
+        assert_eq!(file_names(&Shown::new(&record)), ["card-plain", "card"]);
+        record.targets[0].name = String::new();
+        assert_eq!(file_names(&Shown::new(&record))[0], "target");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let error = write(&blocked.join("report"), &sample::small()).unwrap_err().to_string();
+        assert!(error.contains("file/report: cannot be written: "), "{error}");
+    }
+}
