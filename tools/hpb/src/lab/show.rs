@@ -35,7 +35,7 @@ pub(crate) fn plot(options: &LabPlot) -> Result<(), Failure> {
     let folder = options.out.as_deref().or(beside).unwrap_or(Path::new("."));
     let kinds = if options.kind.is_empty() { Kind::ALL.to_vec() } else { options.kind.clone() };
     let paths = write_pictures(folder, &record, &kinds).map_err(Failure::input)?;
-    print(&paths.iter().map(|path| format!("{}\n", path.display())).collect::<String>())
+    print(&paths.iter().fold(String::new(), |list, path| list + &path.display().to_string() + "\n"))
 }
 
 fn record(path: &Path) -> Result<Record, Failure> {

@@ -12,9 +12,15 @@ use super::{SCHEMA, sample};
 fn paths(value: &Value, path: &str, all: &mut BTreeSet<String>) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| paths(value, &below(key), all)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                paths(value, &below(key), all);
+            }
+        }
         Value::Array(list) if !list.is_empty() && !list.iter().all(Value::is_array) => {
-            list.iter().for_each(|value| paths(value, &below("*"), all));
+            for value in list {
+                paths(value, &below("*"), all);
+            }
         }
         _ => {
             all.insert(path.to_owned());
