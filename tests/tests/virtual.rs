@@ -29,8 +29,8 @@ fn arguments(seed: u64) -> Arguments {
         seed,
         network: Network::Wire,
         checkpoint: None,
-        keeps_index: true,
         onlookers: Vec::new(),
+        keeps_index: true,
         reach: None,
         clock_offset: None,
     }

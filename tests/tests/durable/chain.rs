@@ -63,8 +63,8 @@ impl Chain {
             capture: None,
             seed: 11,
             network: Network::Wire,
-            keeps_index: true,
             onlookers: Vec::new(),
+            keeps_index: true,
             reach: None,
             clock_offset: None,
         };

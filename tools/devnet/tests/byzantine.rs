@@ -34,8 +34,8 @@ fn arguments(validators: usize, byzantine: usize) -> Arguments {
         seed: 7,
         network: Network::Wire,
         checkpoint: None,
-        keeps_index: true,
         onlookers: Vec::new(),
+        keeps_index: true,
         reach: None,
         clock_offset: None,
     }

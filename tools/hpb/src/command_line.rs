@@ -33,7 +33,7 @@ pub(crate) use lab::{Lab, LabCompare, LabPlot, LabReplay, LabRun, Noise, Repeat,
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use peer::{
     Called, CardLook, CardVerb, Node, Peer, PeerBan, PeerBandwidth, PeerClock, PeerDisconnect, PeerDoctor, PeerEvents,
-    PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerSessions, PeerTrace, Shown,
+    PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerSessions, PeerTop, PeerTrace, Shown,
 };
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};

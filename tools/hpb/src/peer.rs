@@ -2,6 +2,7 @@
 
 pub(crate) mod node;
 mod probe;
+mod top;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(what: Peer) -> Result<(), Failure> {
         Peer::PathMtu(options) => probe::path_mtu(&options),
         Peer::Ping(options) => probe::ping(&options),
         Peer::Sessions(options) => node::sessions(&options),
+        Peer::Top(options) => top::top(&options),
         Peer::Events(options) => node::events(&options),
         Peer::Disconnect(options) => node::disconnect(&options),
         Peer::Ban(options) => node::ban(&options),

@@ -52,6 +52,9 @@ fn an_operator_looks_ends_bans_and_injects_on_a_devnet_that_runs() {
     assert!(most.len() == 3 && most[0]["tx_bytes"].as_u64() >= most[2]["tx_bytes"].as_u64());
     assert!(looking.text(&["peer", "sessions", "--table", "--limit", "1"]).contains("peer_mac"));
 
+    let frame = looking.text(&["peer", "top", "--once"]);
+    assert!(frame.starts_with("sessions ") && !frame.contains('\x1b'), "{frame}");
+
     let ended = most[0]["session"].as_str().unwrap();
     looking.text(&["peer", "disconnect", ended]);
     assert!(refused(&mut looking.on(&["peer", "disconnect", "0.999999.0"])).contains("does not exist"));

@@ -1,5 +1,7 @@
 //! `hpb peer events`: what was notable on a node's lanes, once or as it comes.
 
+use std::fmt::Write as _;
+
 use hpb_types::message::diagnose::{Ask, EventRow, SessionName, Tell};
 use serde::Serialize;
 
@@ -65,7 +67,7 @@ pub fn line(row: &EventRow) -> String {
 pub fn text(news: &News) -> String {
     let mut text: String = news.rows.iter().map(line).collect();
     if news.lost > 0 {
-        text.push_str(&format!("{} older events are kept no more.\n", news.lost));
+        let _ = writeln!(text, "{} older events are kept no more.", news.lost);
     }
     text
 }

@@ -10,6 +10,8 @@ pub mod events;
 pub mod local;
 pub mod probe;
 pub mod sessions;
+pub mod sys;
+pub mod top;
 
 pub use ask::{AskError, Asker};
 pub use local::LocalAsker;

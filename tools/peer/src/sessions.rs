@@ -159,7 +159,7 @@ impl Column {
 pub fn sort(rows: &mut [SessionRow], column: Column, reversed: bool) {
     rows.sort_by(|first, second| {
         let order = column.compare(first, second);
-        let order = if column.is_amount() != reversed { order.reverse() } else { order };
+        let order = if column.is_amount() == reversed { order } else { order.reverse() };
         order.then(first.session.cmp(&second.session))
     });
 }

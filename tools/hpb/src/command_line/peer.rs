@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, Shown};
+pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, PeerTop, Shown};
 pub(crate) use probe::{
     Called, PeerBandwidth, PeerClock, PeerDoctor, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerTrace,
 };
@@ -49,6 +49,8 @@ pub(crate) enum Peer {
     Ping(PeerPing),
     /// The session table: state, round trip, congestion window, repeats, queue and bytes of each session
     Sessions(PeerSessions),
+    /// The session table as it lives: sorted, filtered and scrolled, with keys as in htop
+    Top(PeerTop),
     /// What was notable: sessions that opened and ended and why, goodbyes, bans
     Events(PeerEvents),
     /// End a session, and tell its peer that an operator did

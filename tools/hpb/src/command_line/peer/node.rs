@@ -67,6 +67,39 @@ pub(crate) struct PeerSessions {
     pub(crate) table: bool,
 }
 
+/// Options of `hpb peer top`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Keys: q quits; arrows, page up and down, home and end move; < and > (or F6) choose the column to sort by, \
+                  r turns it round; / (or F4) filters by address, state, class or identity; space freezes; k disconnects and \
+                  b bans the chosen peer, after a question.\n\nExamples:\n  hpb peer top --data chain\n  hpb peer top --once \
+                  --sort queue --data chain"
+)]
+pub(crate) struct PeerTop {
+    #[command(flatten)]
+    pub(crate) node: Node,
+
+    /// Sort by this column at first
+    #[arg(long, value_name = "COLUMN", default_value = "out", value_parser = column)]
+    pub(crate) sort: Column,
+
+    /// Seconds between two looks
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) every: u64,
+
+    /// Print one frame and end, as where there is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Draw so many frames unseen, one a second, and tell what they took
+    #[arg(long, value_name = "N", conflicts_with = "once", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) measure: Option<u32>,
+
+    /// Print JSON instead of text
+    #[arg(long, requires = "measure")]
+    pub(crate) json: bool,
+}
+
 /// Options of `hpb peer events`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  hpb peer events --data chain --watch")]
