@@ -53,7 +53,7 @@ fn a_limit_that_fails_ends_with_code_one() {
     let output = lab(&place, &["run", "short.toml", "--repeats", "1"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(out.contains("FAILS: p99_us < 50 (card): "), "the figures are printed all the same: {out}");
+    assert!(out.contains("missed  p99_us < 50 · card: "), "the figures are printed all the same: {out}");
     assert!(said.starts_with("hpb: 2 of 2 limits fail: p99_us < 50 (card: "), "{said}");
 }
 
