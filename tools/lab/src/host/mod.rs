@@ -2,7 +2,7 @@
 //! of the run's own, and other builds of this program.
 //!
 //! Two sides carry a scenario: the near one has the schedule and sends, the far one receives and may answer. Both are the
-//! same loop over a [`carrier::Carrier`], whoever carries, so that what differs between targets is the carrier alone. A
+//! same loop over a carrier, whoever carries, so that what differs between targets is the carrier alone. A
 //! side never sleeps while it measures, unless the machine has one core for both.
 
 pub(crate) mod carrier;

@@ -1,6 +1,6 @@
 //! A scenario as a file that people write, in TOML; `docs/lab-scenario.md` tells every key.
 //!
-//! Beside what [`super::reader`] refuses: what contradicts itself, such as a closed loop where nothing is answered, or
+//! Beside what its reader refuses: what contradicts itself, such as a closed loop where nothing is answered, or
 //! the kernel on virtual time.
 
 #[cfg(test)]
