@@ -58,10 +58,21 @@ fn refused(seen: &Observations) -> Vec<Finding> {
     if seen.tcp.outcome != TcpOutcome::Refused {
         return Vec::new();
     }
-    let mut evidence = vec![format!("the SYN was answered by a reset after {}", micros(seen.tcp.took_us))];
+    let reset = format!("the SYN was answered by a reset after {}", micros(seen.tcp.took_us));
+    let mut evidence = vec![reset.clone()];
     let (open, next) = open_ports(seen);
-    evidence.extend(open);
-    vec![finding(Cause::WrongPort, Certain, evidence, next)]
+    if open.is_some() {
+        evidence.extend(open);
+        return vec![finding(Cause::WrongPort, Certain, evidence, next)];
+    }
+    // A node resets whoever calls from an address that it keeps out, at every port.
+    let ban = "a node resets whoever calls from an address that it keeps out".to_owned();
+    let (port, banned) = if seen.is_listed { (Possible, Likely) } else { (Likely, Possible) };
+    let lift = "ask its operator: `hpb peer ban --list` shows them there";
+    let mut findings =
+        vec![finding(Cause::WrongPort, port, evidence, next), finding(Cause::Banned, banned, vec![reset, ban], lift)];
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.certainty));
+    findings
 }
 
 /// Which other ports are open, and what to do with that.
@@ -166,7 +177,7 @@ fn silent(seen: &Observations) -> Vec<Finding> {
         }
     }
     let banned = vec!["a card answers no SYN of an address that it bans".to_owned()];
-    findings.push(finding(Cause::Banned, Possible, banned, "ask its operator: `hpb peer bans` shows them there"));
+    findings.push(finding(Cause::Banned, Possible, banned, "ask its operator: `hpb peer ban --list` shows them there"));
     findings
 }
 
@@ -253,7 +264,7 @@ fn parted(seen: &Observations) -> Vec<Finding> {
         Parting::BANNED => {
             let until =
                 if goodbye.detail == 0 { "has no end".to_owned() } else { format!("ends in {} s", goodbye.detail) };
-            (Cause::Banned, format!("ask its operator to lift the ban (`hpb peer unban` there); it {until}"))
+            (Cause::Banned, format!("ask its operator to lift the ban (`hpb peer ban --lift` there); it {until}"))
         }
         Parting::FULL => {
             (Cause::Full, "try again later, call another peer, or ask its operator for more room".to_owned())

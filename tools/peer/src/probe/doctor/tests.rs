@@ -123,6 +123,16 @@ fn a_port_that_is_refused_is_the_wrong_one() {
 }
 
 #[test]
+fn a_host_that_resets_everything_may_keep_this_address_out() {
+    let seen = shut(TcpOutcome::Refused, &[(30_304, TcpOutcome::Refused)]);
+    assert_eq!(first(&seen), (Cause::WrongPort, Certainty::Likely));
+    assert!(causes(&seen).contains(&Cause::Banned));
+    let listed = Observations { is_listed: true, ..seen };
+    assert_eq!(first(&listed), (Cause::Banned, Certainty::Likely));
+    assert!(causes(&listed).contains(&Cause::WrongPort));
+}
+
+#[test]
 fn a_silent_port_is_told_by_the_ports_beside_it() {
     let open = [(30_303, TcpOutcome::Open), (22, TcpOutcome::Silent)];
     let seen = shut(TcpOutcome::Silent, &open);
