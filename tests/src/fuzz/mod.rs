@@ -9,6 +9,7 @@
 //! its `[[bin]]`, and seeds; a test asks for all of them.
 #![allow(clippy::unwrap_used, reason = "a fuzz target reports by panicking")]
 
+mod capture;
 mod chain;
 mod input;
 mod lane;
@@ -24,6 +25,7 @@ mod store;
 mod stream;
 mod workload;
 
+pub use capture::{capture, tape};
 pub use chain::{codec, message, name, signature, state, vrf};
 pub use lane::{LaneRun, lane_ethernet, lane_ip, run_lane};
 pub use log::chainlog;
@@ -49,9 +51,10 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 25] = [
     Target { name: "answer_ip", run: answer_ip, mutations: 4_000 },
     Target { name: "archive", run: archive, mutations: 4_000 },
+    Target { name: "capture", run: capture, mutations: 4_000 },
     Target { name: "chainlog", run: chainlog, mutations: 2_000 },
     Target { name: "codec", run: codec, mutations: 4_000 },
     Target { name: "framing", run: framing, mutations: 4_000 },
@@ -70,6 +73,7 @@ pub const TARGETS: [Target; 23] = [
     Target { name: "signature", run: signature, mutations: 500 },
     Target { name: "snapshot", run: snapshot, mutations: 4_000 },
     Target { name: "state", run: state, mutations: 4_000 },
+    Target { name: "tape", run: tape, mutations: 500 },
     Target { name: "url", run: url, mutations: 4_000 },
     Target { name: "vrf", run: vrf, mutations: 500 },
     Target { name: "workload", run: workload, mutations: 4_000 },

@@ -97,8 +97,8 @@ macro_rules! replays {
 }
 
 replays! {
-    answer_ip archive chainlog codec framing http lane_ethernet lane_ip merkle message name neighbor offload pages proof
-    secure segment signature snapshot state url vrf workload
+    answer_ip archive capture chainlog codec framing http lane_ethernet lane_ip merkle message name neighbor offload pages
+    proof secure segment signature snapshot state tape url vrf workload
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The seeds: inputs that get past the first checks, from the real encoders where there is one.
 
+mod capture;
 mod chain;
 mod store;
 
@@ -24,6 +25,7 @@ pub(crate) fn of(target: &str) -> Seeds {
     match target {
         "answer_ip" => numbered(answer_ip()),
         "archive" => store::archive(),
+        "capture" => capture::capture(),
         "chainlog" => numbered(chainlog()),
         "codec" => chain::codec(),
         "framing" => numbered(framing()),
@@ -41,6 +43,7 @@ pub(crate) fn of(target: &str) -> Seeds {
         "signature" => numbered(chain::signature()),
         "snapshot" => store::snapshot(),
         "state" => numbered(chain::state()),
+        "tape" => capture::tape(),
         "url" => numbered(url()),
         "vrf" => numbered(chain::vrf()),
         "workload" => numbered(workload()),
