@@ -7,7 +7,7 @@ mod top;
 use std::time::Duration;
 
 use hpb_devnet::run::socket_of;
-use hpb_peer::{AskError, LocalAsker};
+use hpb_peer::{AskError, Asker, LocalAsker, RemoteAsker};
 
 use crate::command_line::{Node, Peer};
 use crate::failure::Failure;
@@ -33,13 +33,17 @@ pub(crate) fn run(what: Peer) -> Result<(), Failure> {
     }
 }
 
-/// Opens the control socket of a running node or card.
-pub(crate) fn reach(node: &Node) -> Result<LocalAsker, Failure> {
+/// Opens the control socket of a running node or card, or a session with one from afar.
+pub(crate) fn reach(node: &Node) -> Result<Box<dyn Asker>, Failure> {
+    if let Some(address) = node.remote {
+        let target = probe::onlooker(node, address)?;
+        return Ok(Box::new(RemoteAsker::open(target).map_err(Failure::work)?));
+    }
     let path = match &node.control {
         Some(path) => path.clone(),
         None => socket_of(&node.data, node.validator).map_err(Failure::input)?,
     };
-    LocalAsker::open(&path, PATIENCE).map_err(Failure::work)
+    Ok(Box::new(LocalAsker::open(&path, PATIENCE).map_err(Failure::work)?))
 }
 
 /// A question that is refused cannot be done; any other failure came on the way.

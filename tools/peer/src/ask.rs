@@ -24,6 +24,9 @@ pub enum AskError {
     /// The session is none.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The session from afar is none.
+    #[error("the session with the node: {0}")]
+    Remote(String),
     /// It answers what was not asked.
     #[error("the node answers what was not asked: is it of another version?")]
     Unexpected,

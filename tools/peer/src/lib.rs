@@ -9,9 +9,11 @@ pub mod card;
 pub mod events;
 pub mod local;
 pub mod probe;
+pub mod remote;
 pub mod sessions;
 pub mod sys;
 pub mod top;
 
 pub use ask::{AskError, Asker};
 pub use local::LocalAsker;
+pub use remote::RemoteAsker;

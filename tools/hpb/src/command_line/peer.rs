@@ -3,9 +3,13 @@
 mod node;
 mod probe;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hpb_types::{Hash, PublicKey};
+
+use super::values::{hash, public_key};
 
 pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, PeerTop, Shown};
 pub(crate) use probe::{
@@ -26,6 +30,27 @@ pub(crate) struct Node {
     /// The control socket of a node or card, in place of a data folder
     #[arg(long, value_name = "PATH", conflicts_with_all = ["data", "validator"])]
     pub(crate) control: Option<PathBuf>,
+
+    /// From afar in place of a folder: where the node listens. Its operator has named this onlooker's key (`hpb devnet
+    /// --diagnostics KEY`)
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["data", "validator", "control"])]
+    pub(crate) remote: Option<SocketAddr>,
+
+    /// The node's key, from afar
+    #[arg(long = "peer", value_name = "KEY", value_parser = public_key, requires = "remote")]
+    pub(crate) peer: Option<PublicKey>,
+
+    /// The file of the onlooker's key, from afar
+    #[arg(long = "key", value_name = "FILE", requires = "remote")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// The genesis of the node's chain, from afar
+    #[arg(long, value_name = "FILE", requires = "remote", conflicts_with = "chain")]
+    pub(crate) genesis: Option<PathBuf>,
+
+    /// The id of the node's chain, in place of its genesis
+    #[arg(long, value_name = "ID", value_parser = hash, requires = "remote")]
+    pub(crate) chain: Option<Hash>,
 }
 
 #[derive(Subcommand, Debug)]

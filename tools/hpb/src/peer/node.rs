@@ -7,7 +7,7 @@ use hpb_peer::act::{act, bans, bans_text};
 use hpb_peer::card::{counters, counters_text, registers, registers_text, set};
 use hpb_peer::events::{self, EventJson, Watch};
 use hpb_peer::sessions::{SessionJson, original, read, sort, text};
-use hpb_peer::{AskError, LocalAsker};
+use hpb_peer::{AskError, Asker};
 use hpb_types::message::diagnose::{Ask, PeerKey, SessionFilter};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -25,11 +25,11 @@ type Found<J> = (String, J);
 fn look<J: Serialize>(
     node: &Node,
     shown: &Shown,
-    mut find: impl FnMut(&mut LocalAsker) -> Result<Found<J>, AskError>,
+    mut find: impl FnMut(&mut dyn Asker) -> Result<Found<J>, AskError>,
 ) -> Result<(), Failure> {
     let mut asker = reach(node)?;
     loop {
-        let (text, rows) = find(&mut asker).map_err(failed)?;
+        let (text, rows) = find(&mut *asker).map_err(failed)?;
         match (shown.json, shown.watch) {
             (true, None) => print_json(&rows)?,
             (true, Some(_)) => print(&(serde_json::to_string(&rows).map_err(Failure::work)? + "\n"))?,
@@ -69,14 +69,14 @@ pub(crate) fn events(options: &PeerEvents) -> Result<(), Failure> {
 }
 
 pub(crate) fn disconnect(options: &PeerDisconnect) -> Result<(), Failure> {
-    act(&mut reach(&options.node)?, Ask::Disconnect(options.session)).map_err(failed)?;
+    act(&mut *reach(&options.node)?, Ask::Disconnect(options.session)).map_err(failed)?;
     print(&format!("{} is told that an operator ends it.\n", options.session))
 }
 
 pub(crate) fn ban(options: &PeerBan) -> Result<(), Failure> {
     let mut asker = reach(&options.node)?;
     let Some(who) = options.who else {
-        let rows = bans(&mut asker).map_err(failed)?;
+        let rows = bans(&mut *asker).map_err(failed)?;
         if !options.json {
             return print(&bans_text(&rows));
         }
@@ -89,7 +89,7 @@ pub(crate) fn ban(options: &PeerBan) -> Result<(), Failure> {
         let seconds = options.seconds;
         (Ask::Ban { who, seconds }, format!("{who} is kept out; what was open with them ends.\n"))
     };
-    act(&mut asker, what).map_err(failed)?;
+    act(&mut *asker, what).map_err(failed)?;
     print(&text)
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn card(what: CardVerb) -> Result<(), Failure> {
             Ok((counters_text(&lanes), rows))
         }),
         CardVerb::Inject { register, value, node } => {
-            set(&mut reach(&node)?, &register, value).map_err(failed)?;
+            set(&mut *reach(&node)?, &register, value).map_err(failed)?;
             print(&format!("{register} is {value} on all lanes.\n"))
         }
     }

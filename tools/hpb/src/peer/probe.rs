@@ -17,8 +17,9 @@ use hpb_toe::Identity;
 use hpb_types::ChainId;
 use serde::Serialize;
 
+use super::PATIENCE;
 use crate::command_line::{
-    Called, PeerBandwidth, PeerClock, PeerDoctor, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerTrace,
+    Called, Node, PeerBandwidth, PeerClock, PeerDoctor, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerTrace,
 };
 use crate::failure::Failure;
 use crate::genesis::read_any;
@@ -221,6 +222,21 @@ fn target_of(called: &Called) -> Result<Target, Failure> {
         known: known.collect(),
         patience: Duration::from_millis(called.patience_ms),
     })
+}
+
+/// Whom an onlooker calls, and by which key.
+pub(super) fn onlooker(node: &Node, address: SocketAddr) -> Result<Target, Failure> {
+    let chain = match (node.chain, &node.genesis) {
+        (Some(chain), _) => ChainId(chain),
+        (None, Some(file)) => read_any(file)?.chain_id(),
+        (None, None) => return Err(Failure::input("--remote: name the node's chain, by --genesis or --chain")),
+    };
+    let (Some(peer), Some(key)) = (node.peer, &node.key) else {
+        return Err(Failure::input("--remote: name the node's key by --peer, and the onlooker's by --key"));
+    };
+    let seed = KeyFile::read(key).map(|file| file.seed()).map_err(Failure::input)?;
+    let credentials = Credentials::new(Arc::new(Identity::new(seed, chain)), peer, true);
+    Ok(Target { address, credentials: Some(credentials), known: Vec::new(), patience: PATIENCE })
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, Failure> {

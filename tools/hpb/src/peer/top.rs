@@ -10,7 +10,7 @@ use hpb_peer::sys::{RawTerminal, size};
 use hpb_peer::top::draw::{draw, page};
 use hpb_peer::top::keys::{Key, keys};
 use hpb_peer::top::{Snapshot, Top, Wish};
-use hpb_peer::{AskError, LocalAsker};
+use hpb_peer::{AskError, Asker};
 use hpb_types::message::diagnose::{Ask, SessionFilter};
 use serde_json::json;
 
@@ -34,23 +34,23 @@ pub(crate) fn top(options: &PeerTop) -> Result<(), Failure> {
     let mut asker = reach(&options.node)?;
     let (clock, mut top) = (Clock::start(), Top::new(options.sort));
     if let Some(frames) = options.measure {
-        return measure(&mut asker, &clock, &mut top, frames, options.json);
+        return measure(&mut *asker, &clock, &mut top, frames, options.json);
     }
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if options.once || !is_terminal {
-        top.take(snapshot(&mut asker, &clock).map_err(failed)?);
+        top.take(snapshot(&mut *asker, &clock).map_err(failed)?);
         return print(&format!("{}\n", draw(&top, size().unwrap_or(SIZE), false)));
     }
     let terminal = RawTerminal::new().map_err(|error| Failure::work(format_args!("the terminal: {error}")))?;
     print(ENTER)?;
-    let done = live(&mut asker, &clock, &mut top, &terminal, options.every * 1_000);
+    let done = live(&mut *asker, &clock, &mut top, &terminal, options.every * 1_000);
     print(LEAVE)?;
     done
 }
 
 /// Looks every `every_ms`, and draws after each look and each key, until the operator goes.
 fn live(
-    asker: &mut LocalAsker,
+    asker: &mut dyn Asker,
     clock: &Clock,
     top: &mut Top,
     terminal: &RawTerminal,
@@ -92,14 +92,14 @@ fn show(frame: &str) -> Result<(), Failure> {
     print(&format!("{HOME}{}{CLEAR_REST}", frame.replace('\n', CLEAR_LINE)))
 }
 
-fn snapshot(asker: &mut LocalAsker, clock: &Clock) -> Result<Snapshot, AskError> {
+fn snapshot(asker: &mut dyn Asker, clock: &Clock) -> Result<Snapshot, AskError> {
     let counters = counters(asker)?;
     let rows = read(asker, SessionFilter::ALL)?;
     Ok(Snapshot { at_ms: clock.now().as_millis(), rows, counters })
 }
 
 /// Draws frames, one a second, that nobody sees, and tells what they took.
-fn measure(asker: &mut LocalAsker, clock: &Clock, top: &mut Top, frames: u32, json: bool) -> Result<(), Failure> {
+fn measure(asker: &mut dyn Asker, clock: &Clock, top: &mut Top, frames: u32, json: bool) -> Result<(), Failure> {
     let (mut reads_us, mut draws_us, mut rows) = (Vec::new(), Vec::new(), 0);
     for _ in 0..frames {
         let began = clock.now();
