@@ -208,7 +208,7 @@ mod checker {
                     let variant: String =
                         letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
                     let is_verb =
-                        ["(", " {"].iter().any(|after| self.command_line.contains(&format!("    {variant}{after}")));
+                        ["(", " {", ","].iter().any(|after| self.command_line.contains(&format!("    {variant}{after}")));
                     if !is_verb {
                         problems.push(format!("`{command}`: there is no verb `{word}`"));
                     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hpb_devnet::run::socket_of;
 use hpb_peer::{AskError, Asker, LocalAsker, RemoteAsker};
 
+use crate::bench::print;
 use crate::command_line::{Node, Peer};
 use crate::failure::Failure;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(what: Peer) -> Result<(), Failure> {
     match what {
         Peer::Bandwidth(options) => probe::bandwidth(&options),
         Peer::Clock(options) => probe::clock(&options),
+        Peer::Dissector => print(hpb_peer::DISSECTOR),
         Peer::Doctor(options) => probe::doctor(&options),
         Peer::Handshake(options) => probe::handshake(&options),
         Peer::Info(options) => probe::info(&options),

@@ -59,6 +59,9 @@ pub(crate) enum Peer {
     Bandwidth(PeerBandwidth),
     /// How far a peer's clock is off, and how fast it drifts
     Clock(PeerClock),
+    /// Print what Wireshark needs to show sessions between nodes: a script in Lua
+    #[command(after_help = "Example:\n  hpb peer dissector > ~/.local/lib/wireshark/plugins/hpb.lua")]
+    Dissector,
     /// Look at a peer in every way: the most likely cause of trouble, what speaks for it, and the next step
     ///
     /// Exit code 0: nothing is wrong; 1: something is; 2: it could not be looked at. The other verbs that look at a peer
