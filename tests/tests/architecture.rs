@@ -207,8 +207,9 @@ mod checker {
                     let mut letters = word.chars();
                     let variant: String =
                         letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-                    let is_verb =
-                        ["(", " {", ","].iter().any(|after| self.command_line.contains(&format!("    {variant}{after}")));
+                    let is_verb = ["(", " {", ","]
+                        .iter()
+                        .any(|after| self.command_line.contains(&format!("    {variant}{after}")));
                     if !is_verb {
                         problems.push(format!("`{command}`: there is no verb `{word}`"));
                     }
