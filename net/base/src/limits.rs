@@ -451,6 +451,10 @@ pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;
 pub const SIM_TRACE_LINES_MAX: usize = 1 << 18;
 /// Bytes of one block of a capture that is read: a super-frame and its options.
 pub const CAPTURE_BLOCK_LEN_MAX: usize = 256 << 10;
+/// Bytes of a card's capture, or of its tape, that its lane hands to the writing thread together.
+pub const CAPTURE_CHUNK_LEN: usize = 256 << 10;
+/// Those that wait for the disk: one more ends the capture, never the lane.
+pub const CAPTURE_CHUNKS_MAX: usize = 256;
 /// Interfaces that one section of a capture names.
 pub const CAPTURE_INTERFACES_MAX: usize = 1_024;
 /// TCP sessions of one capture that a replay looks at.

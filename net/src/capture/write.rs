@@ -80,11 +80,6 @@ impl<W: Write> CaptureWriter<W> {
         Ok(self.out)
     }
 
-    /// The sink, to look at what was written.
-    pub fn get_ref(&self) -> &W {
-        &self.out
-    }
-
     fn padded(&mut self, bytes: &[u8]) {
         self.block.extend_from_slice(bytes);
         self.block.resize(self.block.len().next_multiple_of(4), 0);

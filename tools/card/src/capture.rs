@@ -12,16 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use hpb_base::limits::{CAPTURE_CHUNK_LEN, CAPTURE_CHUNKS_MAX};
 use hpb_base::{Instant, UnixMillis};
 use hpb_net::capture::{CaptureWriter, Way};
 use hpb_net::port::Medium;
 use hpb_toe::tape::{Entry, TapeHead, TapeSink, TapeWriter};
 use serde::Serialize;
-
-/// Bytes that go to the thread together.
-const CHUNK_LEN: usize = 256 << 10;
-/// Chunks that may wait for the disk.
-const CHUNKS_MAX: usize = 256;
 
 /// Where a capture goes, and how long it may become.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,7 +119,7 @@ impl CaptureFiles {
 
     /// Starts the thread. What the lane is to write begins by [`Begun::sink`].
     pub(crate) fn begin(self) -> io::Result<(Begun, Writing)> {
-        let (to, chunks) = sync_channel(CHUNKS_MAX);
+        let (to, chunks) = sync_channel(CAPTURE_CHUNKS_MAX);
         let state = Arc::new(State::default());
         let Self { config, capture, tape } = self;
         let written = Arc::clone(&state);
@@ -196,7 +192,7 @@ impl Gathered {
 impl Write for Gathered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() >= CHUNK_LEN {
+        if self.bytes.len() >= CAPTURE_CHUNK_LEN {
             self.hand_over()?;
         }
         Ok(bytes.len())
