@@ -10,8 +10,8 @@
 //! know alike: so the stamps of two lanes can be laid side by side. Both count from the first message that they see, and
 //! therefore must be given before it passes.
 //!
-//! Stamps are bounded: the oldest give way, and sessions whose place in the table lies beyond `sessions_max` are not
-//! looked at. Neither is a session any more that shed a message, since what follows cannot be counted.
+//! Stamps are bounded: the oldest give way, and of the sessions only some are looked at, drawn by their ports, so that
+//! both ends draw the same ones. A session that shed a message is looked at no more, since what follows cannot be counted.
 //!
 //! [`Lane::set_stamps`]: crate::Lane::set_stamps
 
@@ -98,8 +98,12 @@ pub struct Stamps {
     /// Stamps at a time.
     ring_len_max: usize,
     ring: VecDeque<Stamp>,
-    /// By place in the session table.
-    watched: Vec<Option<Watched>>,
+    sessions_max: usize,
+    one_of: u32,
+    /// By place in the session table, as far as it was seen.
+    watched: Vec<Option<Box<Watched>>>,
+    /// Places that hold one.
+    held: usize,
     /// When the burst that is being received came.
     burst_at: Instant,
     /// Stamps since a burst was given to the port.
@@ -108,13 +112,22 @@ pub struct Stamps {
 }
 
 impl Stamps {
-    /// None yet; at most `stamps_max` at a time, of sessions at the first `sessions_max` places of the table.
-    pub fn new(stamps_max: usize, sessions_max: usize, clock: impl FnMut() -> Instant + Send + 'static) -> Self {
+    /// None yet; at most `stamps_max` at a time. One session of `one_of` is looked at, drawn by its ports, and at most
+    /// `sessions_max` places of the table.
+    pub fn new(
+        stamps_max: usize,
+        sessions_max: usize,
+        one_of: u32,
+        clock: impl FnMut() -> Instant + Send + 'static,
+    ) -> Self {
         Self {
             clock: Box::new(clock),
             ring_len_max: stamps_max.max(1),
             ring: VecDeque::with_capacity(stamps_max),
-            watched: (0..sessions_max).map(|_| None).collect(),
+            sessions_max,
+            one_of: one_of.max(1),
+            watched: Vec::new(),
+            held: 0,
             burst_at: Instant::ZERO,
             ungiven: 0,
             readings: 0,
@@ -155,6 +168,12 @@ impl Stamps {
         counted.map(|watched| (watched.id, watched.flow.local(), watched.flow.remote()))
     }
 
+    /// Whether this session's stages are stamped.
+    pub fn watches(&self, id: SessionId) -> bool {
+        let place = self.watched.get(id.index as usize).and_then(Option::as_ref);
+        place.is_some_and(|watched| watched.id == id && !watched.has_shed)
+    }
+
     /// How often the clock was read, for those stamps too that gave way.
     pub fn readings(&self) -> u64 {
         self.readings
@@ -173,6 +192,11 @@ impl Stamps {
         let took = (self.clock)().since(began_at);
         (self.ring, self.readings, self.ungiven) = (scratch, readings, 0);
         took.div(COST_STAMPS)
+    }
+
+    /// Whether a session is among those that are looked at, if there is room.
+    pub(crate) fn draws(&self, flow: &FlowKey) -> bool {
+        is_drawn(flow, self.one_of)
     }
 
     pub(crate) fn now(&mut self) -> Instant {
@@ -230,7 +254,21 @@ impl Stamps {
 
     /// The session at this place, from its first stage on; `None` if it is not looked at.
     fn watch(&mut self, id: SessionId, flow: &FlowKey) -> Option<&mut Watched> {
-        let place = self.watched.get_mut(id.index as usize)?;
+        if !self.draws(flow) {
+            return None;
+        }
+        let at = id.index as usize;
+        if self.watched.get(at).is_none_or(Option::is_none) {
+            if self.held == self.sessions_max {
+                return None;
+            }
+            self.held += 1;
+            self.watched.resize_with(self.watched.len().max(at + 1), || None);
+        }
+        let place = self.watched.get_mut(at)?;
+        if place.as_ref().is_some_and(|watched| watched.id != id) {
+            *place = None;
+        }
         let fresh = || Watched {
             id,
             flow: *flow,
@@ -240,11 +278,8 @@ impl Stamps {
             opened_count: 0,
             has_shed: false,
         };
-        if place.as_ref().is_some_and(|watched| watched.id != id) {
-            *place = None;
-        }
-        let watched = place.get_or_insert_with(fresh);
-        (!watched.has_shed).then_some(watched)
+        let watched = place.get_or_insert_with(|| Box::new(fresh()));
+        (!watched.has_shed).then_some(&mut **watched)
     }
 
     fn push(&mut self, stamp: Stamp) {
@@ -254,6 +289,16 @@ impl Stamps {
         self.ring.push_back(stamp);
         self.ungiven += 1;
     }
+}
+
+/// Whether a session is among the one of `one_of` that are looked at: by what its ports are, whichever end asks.
+fn is_drawn(flow: &FlowKey, one_of: u32) -> bool {
+    if one_of == 1 {
+        return true;
+    }
+    let ports = u32::from(flow.local().port() ^ flow.remote().port());
+    // The golden ratio's bits spread neighbouring ports (Knuth, "The Art of Computer Programming", 6.4).
+    (ports.wrapping_mul(0x9E37_79B9) >> 16) % one_of == 0
 }
 
 #[cfg(test)]

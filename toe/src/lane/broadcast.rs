@@ -146,7 +146,7 @@ impl Lane {
         }
         session.broadcast_serial = under_way.serial;
         let shed_before = session.counters.shed_messages;
-        let taken_at = self.stamping.begin();
+        let taken_at = self.stamping.begin(session);
         let offered = session
             .offer(&under_way.message, under_way.priority, &mut self.scratch.out, || Arc::clone(&under_way.message));
         let is_kept = matches!(offered, Ok(Queued::Waits { shed: 0 }));

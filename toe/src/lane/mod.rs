@@ -470,7 +470,7 @@ impl Lane {
         let session = live(&mut self.slots, id).filter(|session| session.is_open()).ok_or(SendError::NotOpen)?;
         self.counters.tx_messages += 1;
         let shed_before = session.counters.shed_messages;
-        let taken_at = self.stamping.begin();
+        let taken_at = self.stamping.begin(session);
         let queued = session
             .offer(framed, priority, &mut self.scratch.out, || shared.map_or_else(|| Arc::from(framed), Arc::clone));
         self.stamping.offered(taken_at, session, framed.len(), matches!(queued, Ok(Queued::Waits { shed: 0 })));

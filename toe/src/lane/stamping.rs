@@ -12,9 +12,9 @@ use crate::stamps::Stamps;
 pub(super) struct Stamping(Option<Box<Stamps>>);
 
 impl Stamping {
-    /// When a message is taken from the host; `None` without stamps.
-    pub(super) fn begin(&mut self) -> Option<Instant> {
-        self.0.as_mut().map(|stamps| stamps.now())
+    /// When a message is taken from the host for a session; `None` if that is not looked at.
+    pub(super) fn begin(&mut self, session: &Session) -> Option<Instant> {
+        self.0.as_mut().filter(|stamps| stamps.draws(&session.flow)).map(|stamps| stamps.now())
     }
 
     /// A message of `framed_len` bytes that was begun at `taken_at` was offered; `is_kept` unless something was shed.

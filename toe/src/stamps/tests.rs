@@ -14,7 +14,7 @@ fn session(index: u32) -> SessionId {
 /// Stamps whose clock goes on by a nanosecond a reading.
 fn stamps(stamps_max: usize) -> Stamps {
     let mut nanos = 0;
-    Stamps::new(stamps_max, 2, move || {
+    Stamps::new(stamps_max, 2, 1, move || {
         nanos += 1;
         Instant::from_nanos(nanos)
     })
@@ -34,14 +34,29 @@ fn the_oldest_stamps_give_way_and_are_still_counted() {
 #[test]
 fn sessions_beyond_the_bound_are_not_looked_at_and_a_new_one_at_the_place_begins_anew() {
     let mut stamps = stamps(8);
-    stamps.opened(session(2), &flow(), 1);
-    assert_eq!(stamps.iter().count(), 0);
+    stamps.opened(session(0), &flow(), 1);
     stamps.opened(session(1), &flow(), 1);
+    stamps.opened(session(2), &flow(), 1);
+    assert_eq!(stamps.iter().count(), 2);
     let next = SessionId { index: 1, generation: 1 };
     stamps.opened(next, &flow(), 1);
     let last = stamps.iter().last().unwrap();
     assert_eq!((last.session, last.stage), (next, Stage::Opened { count: 1 }));
-    assert_eq!(stamps.sessions().count(), 1);
+    assert_eq!(stamps.sessions().count(), 2);
+}
+
+#[test]
+fn of_many_sessions_both_ends_draw_the_same_ones() {
+    let end = |last, port| SocketAddr::from(([10, 0, 0, last], port));
+    let drawn = |flow: FlowKey| is_drawn(&flow, 50);
+    let there: Vec<u16> = (20_000..30_000).filter(|port| drawn(FlowKey::new(end(1, *port), end(2, 9)))).collect();
+    let back: Vec<u16> = (20_000..30_000).filter(|port| drawn(FlowKey::new(end(2, 9), end(1, *port)))).collect();
+    assert_eq!(there, back);
+    assert!((150..250).contains(&there.len()), "{} of 10,000", there.len());
+    assert!(is_drawn(&flow(), 1));
+    let mut stamps = Stamps::new(8, 1_000, u32::MAX, || Instant::ZERO);
+    stamps.opened(session(0), &flow(), 1);
+    assert_eq!((stamps.iter().count(), stamps.sessions().count()), (0, 0));
 }
 
 #[test]

@@ -18,9 +18,9 @@ use hpb_toe::{Call, Class, Command, Event, EventBatch, Group, Identity, Lane, La
 use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
 
-use crate::hops;
+use crate::hops::{self, Named, Sums};
 use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
-use crate::host::logs::spans;
+use crate::host::logs::{spans, spans_of_all};
 use crate::host::stage::{CABLE, CLIENT, Cores, Done, PORT, PREFIX_LEN, Run, SERVER, Stage, began};
 use crate::host::window::now;
 use crate::host::{check, lacking};
@@ -164,11 +164,15 @@ impl Target for CardPort {
         {
             let is_answered = scenario.load.pattern == Pattern::RequestReply;
             let arrivals = if is_answered { &near.arrivals } else { &far.arrivals };
-            let ids: Vec<SessionId> = near.carrier.ids.iter().flatten().copied().collect();
-            if !run.is_from_server() {
-                let spans = spans(&near.window, &ids, &near.sent, arrivals);
-                repeat.hops = hops::hops(&near_stamps, &far_stamps, is_answered, &spans);
-            }
+            let ids = |end: &End| -> Vec<SessionId> { end.ids.iter().flatten().copied().collect() };
+            let (named, spans) = if run.is_from_server() {
+                (Named::ByFar, spans_of_all(&near.window, &ids(&far.carrier), &near.sent, arrivals))
+            } else {
+                (Named::ByNear, spans(&near.window, &ids(&near.carrier), &near.sent, arrivals))
+            };
+            let mut sums = Sums::new(is_answered);
+            sums.take(&near_stamps, &far_stamps, named, &spans);
+            repeat.hops = sums.finish();
             repeat.cost.stamps = near_stamps.readings() + far_stamps.readings();
             repeat.cost.stamp_ns = near_stamps.cost().as_nanos();
         }
@@ -201,7 +205,7 @@ impl End {
         config.handshake_timeout = Duration::from_secs(30);
         let failed = |error: hpb_toe::LaneError| TargetError::Unavailable(error.to_string());
         let mut lane = Lane::new(config, port.capabilities(), now()).map_err(failed)?;
-        lane.set_stamps(Some(hops::stamps(now)));
+        lane.set_stamps(Some(hops::stamps(sessions as u32, now)));
         Ok(Self {
             lane,
             port,

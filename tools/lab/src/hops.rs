@@ -12,7 +12,7 @@
 //! whose stamps have given way to newer ones, or whose session shed, is not among the hops. Of messages that one record
 //! or one turn sealed together, those before the last are counted to the end of all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +26,12 @@ use crate::record::Hop;
 
 /// Stamps that are kept of one lane at most.
 pub const STAMPS_MAX: usize = 1 << 18;
-/// Sessions that are looked at: those at so many first places of a lane's table.
-pub const SESSIONS_WATCHED_MAX: usize = 64;
+/// Sessions that are looked at on one lane at most.
+pub const SESSIONS_WATCHED_MAX: usize = 128;
+/// Of more sessions than these about so many are looked at, drawn by their ports.
+const SESSIONS_DRAWN: u32 = 64;
+/// The newest messages of a session that are kept for their hops.
+pub const SPANS_MAX: usize = 1 << 16;
 
 /// The hops of one way, in the order in which a message passes them, after the `application` before it.
 const WAY: [&str; 6] = ["encryption", "tcp", "port", "wire", "tcp", "encryption"];
@@ -52,9 +56,9 @@ impl VirtualClock {
     }
 }
 
-/// Stamps for one lane of the lab; to be given to it before its first message.
-pub fn stamps(clock: impl FnMut() -> Instant + Send + 'static) -> Stamps {
-    Stamps::new(STAMPS_MAX, SESSIONS_WATCHED_MAX, clock)
+/// Stamps for one lane of the lab, in a run of so many sessions; to be given to it before its first message.
+pub fn stamps(sessions: u32, clock: impl FnMut() -> Instant + Send + 'static) -> Stamps {
+    Stamps::new(STAMPS_MAX, SESSIONS_WATCHED_MAX, sessions.div_ceil(SESSIONS_DRAWN), clock)
 }
 
 /// When a message was meant to leave, and when it, or its answer, arrived.
@@ -66,23 +70,71 @@ pub struct Span {
     pub arrived: Instant,
 }
 
-/// The messages that a lane's session took, in the order in which it took them; `None` for those that are not measured
-/// or did not arrive.
-pub type Spans = BTreeMap<SessionId, Vec<Option<Span>>>;
+/// The messages of a session in their order, the newest [`SPANS_MAX`]; `None` for those that are not measured or did not
+/// arrive.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SessionSpans {
+    /// The number of the first that is kept.
+    first: u64,
+    spans: VecDeque<Option<Span>>,
+}
 
-/// Lays the stamps of two lanes side by side: messages went from `near` to `far`, whose answers, if `is_answered`, came
-/// back in the same order. `spans` names `near`'s sessions.
-pub fn hops(near: &Stamps, far: &Stamps, is_answered: bool, spans: &Spans) -> Vec<Hop> {
-    let mut sums: Vec<Distribution> = names(is_answered).map(|_| Distribution::new()).collect();
-    for times in passages(near, far, is_answered, spans) {
-        for (sum, time) in sums.iter_mut().zip(times) {
-            sum.take(time);
+impl SessionSpans {
+    /// The session's next message.
+    pub fn push(&mut self, span: Option<Span>) {
+        if self.spans.len() == SPANS_MAX {
+            self.spans.pop_front();
+            self.first += 1;
+        }
+        self.spans.push_back(span);
+    }
+
+    /// Those that are measured and arrived, each with its number in the session.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Span)> {
+        (self.first..).zip(&self.spans).filter_map(|(number, span)| Some((number, (*span)?)))
+    }
+}
+
+/// The messages of one lane's sessions.
+pub type Spans = BTreeMap<SessionId, SessionSpans>;
+
+/// Whose names spans give to sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// Those of the lane from which messages went.
+    ByNear,
+    /// Those of the lane to which they went.
+    ByFar,
+}
+
+/// The time in each hop, of all messages that were looked at.
+pub struct Sums {
+    is_answered: bool,
+    sums: Vec<Distribution>,
+}
+
+impl Sums {
+    /// Of messages that are answered, in the same order, or of those that are not.
+    pub fn new(is_answered: bool) -> Self {
+        Self { is_answered, sums: names(is_answered).map(|_| Distribution::new()).collect() }
+    }
+
+    /// Lays the stamps of two lanes side by side: messages went from `near` to `far`.
+    pub fn take(&mut self, near: &Stamps, far: &Stamps, named: Named, spans: &Spans) {
+        for times in passages(near, far, self.is_answered, named, spans) {
+            for (sum, time) in self.sums.iter_mut().zip(times) {
+                sum.take(time);
+            }
         }
     }
-    let named = names(is_answered).zip(sums);
-    let hops = named.map(|((name, is_back), time)| Hop { name: name.to_owned(), is_back, time: time.buckets() });
-    let hops: Vec<Hop> = hops.collect();
-    if hops.iter().all(|hop| hop.time.0.is_empty()) { Vec::new() } else { hops }
+
+    /// The hops in the order in which a message passes them; none if there was no message.
+    pub fn finish(self) -> Vec<Hop> {
+        let named = names(self.is_answered).zip(self.sums);
+        let hops = named.map(|((name, is_back), time)| Hop { name: name.to_owned(), is_back, time: time.buckets() });
+        let hops: Vec<Hop> = hops.collect();
+        if hops.iter().all(|hop| hop.time.0.is_empty()) { Vec::new() } else { hops }
+    }
 }
 
 fn names(is_answered: bool) -> impl Iterator<Item = (&'static str, bool)> {
@@ -92,14 +144,17 @@ fn names(is_answered: bool) -> impl Iterator<Item = (&'static str, bool)> {
 }
 
 /// The time in each hop of each message that all stamps are there of.
-fn passages(near: &Stamps, far: &Stamps, is_answered: bool, spans: &Spans) -> Vec<Vec<Duration>> {
+fn passages(near: &Stamps, far: &Stamps, is_answered: bool, named: Named, spans: &Spans) -> Vec<Vec<Duration>> {
     let (near_lines, far_lines) = (Timelines::of(near), Timelines::of(far));
     let mut passages = Vec::new();
     for (session, spans) in spans {
-        let Some(near) = near_lines.0.get(session) else { continue };
-        let Some(far) = far_lines.0.values().find(|far| far.ends == (near.ends.1, near.ends.0)) else { continue };
+        let pair = match named {
+            Named::ByNear => near_lines.0.get(session).and_then(|near| Some((near, far_lines.facing(near)?))),
+            Named::ByFar => far_lines.0.get(session).and_then(|far| Some((near_lines.facing(far)?, far))),
+        };
+        let Some((near, far)) = pair else { continue };
         let (there, back) = (Way::new(near, far), Way::new(far, near));
-        for (number, span) in spans.iter().enumerate().filter_map(|(number, span)| Some((number as u64, (*span)?))) {
+        for (number, span) in spans.iter() {
             let Some(out) = there.instants(number) else { continue };
             let answer = if is_answered { back.instants(number) } else { None };
             if is_answered && answer.is_none() {
@@ -180,6 +235,11 @@ impl Timelines {
             }
         }
         Self(lines)
+    }
+
+    /// The same session at the other end.
+    fn facing(&self, other: &Timeline) -> Option<&Timeline> {
+        self.0.values().find(|line| line.ends == (other.ends.1, other.ends.0))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use hpb_base::Duration;
+use hpb_base::{Duration, Instant};
 use hpb_bench::conditions::stolen;
 use hpb_bench::sys::{cores, wall_ns};
 use serde::Serialize;
@@ -93,6 +93,36 @@ fn spin(time: Duration, mut clock: impl FnMut() -> u64) -> (Duration, Distributi
         last_ns = now_ns;
     }
     (Duration::from_nanos(last_ns - began_ns), gaps)
+}
+
+/// The gaps of a thread that measures and spins meanwhile: from one look at the clock to the next, where it found nothing
+/// to do between them. Its own turns are none of them.
+#[derive(Default)]
+pub(crate) struct IdleGaps {
+    gaps: Distribution,
+    spun: Duration,
+    last: Option<Instant>,
+}
+
+impl IdleGaps {
+    /// It looked, and there was nothing to do.
+    pub(crate) fn idle(&mut self, now: Instant) {
+        if let Some(last) = self.last.replace(now) {
+            self.gaps.take(now.since(last));
+            self.spun = self.spun + now.since(last);
+        }
+    }
+
+    /// It looked, and did something.
+    pub(crate) fn busy(&mut self) {
+        self.last = None;
+    }
+
+    /// What was found; time that a host stole is not known by repeat.
+    pub(crate) fn finish(self) -> Noise {
+        let (spun_ns, clock_read_ns) = (self.spun.as_nanos(), clock_read_ns(wall_ns));
+        Noise { spun_ns, gaps: self.gaps.buckets(), stolen_ms: 0, clock_read_ns }
+    }
 }
 
 /// What one reading of `clock` costs, in nanoseconds: the median of many looks.

@@ -77,7 +77,7 @@ fn the_kernel_carries_one_session_by_blocking_calls() {
 #[test]
 fn the_card_carries_each_pattern_and_stamps_its_hops() {
     for (load, sessions, hops) in
-        [(ANSWERED, 20, 15), (CLOSED, 5, 15), (ONE_WAY, 3, 8), (FAN_OUT, 20, 0), (INCAST, 20, 8)]
+        [(ANSWERED, 20, 15), (CLOSED, 5, 15), (ONE_WAY, 3, 8), (FAN_OUT, 20, 8), (INCAST, 20, 8)]
     {
         for encrypted in [false, true] {
             let target = format!("kind = \"card\"\nport = \"packet:\"\nencrypted = {encrypted}");

@@ -6,7 +6,7 @@ use crate::stamps::{Stage, Stamps};
 /// Gives both lanes stamps whose clock stands still: what is looked at is what they say, not when.
 fn stamp(world: &mut World) {
     for host in &mut world.hosts {
-        assert!(host.lane.set_stamps(Some(Stamps::new(1_000, 8, || Instant::ZERO))).is_none());
+        assert!(host.lane.set_stamps(Some(Stamps::new(1_000, 8, 1, || Instant::ZERO))).is_none());
     }
 }
 

@@ -9,8 +9,10 @@ use super::clock::Clock;
 use super::messages::Stalls;
 use super::traffic::Traffic;
 use super::world::{World, slow_count};
+use crate::hops::{Named, Sums};
 use crate::load::Schedule;
-use crate::record::{Cost, Repeat};
+use crate::noise::IdleGaps;
+use crate::record::{Cost, Hop, Repeat};
 use crate::scenario::{Arrivals, Change, Fault, LinkModel, Pattern, Scenario};
 use crate::target::TargetError;
 
@@ -35,6 +37,8 @@ struct Drive<'s> {
     turns: u64,
     /// Time of turns that did something: a thread that spins is never idle, and what it spins away is no cost.
     busy_ns: u64,
+    /// Of this machine's clock, while it measures.
+    idle: IdleGaps,
     stalls: Vec<Stalls>,
 }
 
@@ -55,10 +59,12 @@ pub(super) fn run(
     let seed = scenario.seed.wrapping_add(u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let notes = is_impaired(scenario) && scenario.load.pattern != Pattern::Reconnect;
     let now = clock.now();
-    let world = World::new(scenario, encrypted, seed, notes, now)?;
+    let world = World::new(scenario, encrypted, seed, notes, &clock)?;
     let slow: u32 = scenario.faults.iter().map(slow_count).sum();
-    let traffic = Traffic::new(&scenario.load, scenario.sessions, scenario.sessions - slow, notes, now);
-    let mut drive = Drive { scenario, clock, world, traffic, turns: 0, busy_ns: 0, stalls: Vec::new() };
+    let counts = (scenario.sessions, scenario.sessions - slow);
+    let traffic = Traffic::new(&scenario.load, counts, notes, world.cards.len(), now);
+    let mut drive =
+        Drive { scenario, clock, world, traffic, turns: 0, busy_ns: 0, idle: IdleGaps::default(), stalls: Vec::new() };
     drive.open()?;
     drive.fill_slow()?;
     drive.measure(seed, run_began.unwrap_or(now))
@@ -147,9 +153,11 @@ impl Drive<'_> {
             self.fire(&mut schedule, &mut churns, now, stalled_until);
             // This machine's clock is only spun on: what comes next need not be known.
             if self.step(stalled_until)? {
+                self.idle.busy();
                 continue;
             }
             if !self.clock.is_virtual() {
+                self.idle.idle(now);
                 self.clock.pass(now);
                 continue;
             }
@@ -170,12 +178,34 @@ impl Drive<'_> {
         }
         let ((lost_before, sent_again_before), cpu_before) = before.unwrap_or_default();
         let (lost, sent_again) = self.world.losses();
+        let (hops, stamps, stamp_ns) = self.hops();
+        let noise = (!self.clock.is_virtual()).then(|| std::mem::take(&mut self.idle).finish());
         let mut recorder = self.traffic.recorder;
         recorder.counts.frames_lost = lost - lost_before;
         recorder.counts.retransmitted = sent_again - sent_again_before;
         let excess = self.traffic.beyond.map(super::messages::Beyond::finish);
-        let cost = Cost { cpu_ns: cpu_ns.unwrap_or_default().saturating_sub(cpu_before), ..Cost::default() };
-        Ok(Repeat { excess, cost, ..recorder.finish(run_began) })
+        let cost = Cost { cpu_ns: cpu_ns.unwrap_or_default().saturating_sub(cpu_before), stamp_ns, stamps };
+        Ok(Repeat { hops, excess, cost, noise, ..recorder.finish(run_began) })
+    }
+
+    /// Where the time went, how many stamps that took, and what one costs.
+    fn hops(&mut self) -> (Vec<Hop>, u64, u64) {
+        let pattern = self.scenario.load.pattern;
+        let mut sums = Sums::new(pattern == Pattern::RequestReply);
+        let Some(mut at_server) = self.world.server.lane.set_stamps(None) else { return <_>::default() };
+        let mut taken = at_server.readings();
+        let (by_server, by_cards) = self.traffic.spans.split_at(1);
+        for (card, spans) in self.world.cards.iter_mut().zip(by_cards) {
+            let Some(at_card) = card.lane.set_stamps(None) else { continue };
+            taken += at_card.readings();
+            match pattern {
+                Pattern::RequestReply => sums.take(&at_card, &at_server, Named::ByNear, spans),
+                Pattern::FanOut => sums.take(&at_server, &at_card, Named::ByFar, spans),
+                Pattern::OneWay | Pattern::Incast => sums.take(&at_card, &at_server, Named::ByFar, &by_server[0]),
+                Pattern::Reconnect | Pattern::Confirm => {}
+            }
+        }
+        (sums.finish(), taken, at_server.cost().as_nanos())
     }
 
     /// What is due leaves; what the server sends itself not while it stands still.
@@ -209,13 +239,15 @@ impl Drive<'_> {
         if stalled_until.is_none() && world.server.due_at(now).is_some_and(|at| at <= now) {
             // The server's own turn cannot look at the world it is part of.
             let is_slow = world.slow_rule();
-            busy |= world.server.turn(clock, &mut |lane, at, event, applied| {
-                traffic.at_server(lane, at, event, applied, &is_slow);
+            busy |= world.server.turn(clock, &mut |lane, at, event, carried| {
+                traffic.at_server(lane, at, event, carried, &is_slow);
             });
         }
-        for card in &mut world.cards {
+        for (place, card) in world.cards.iter_mut().enumerate() {
             if card.due_at(now).is_some_and(|at| at <= now) {
-                busy |= card.turn(clock, &mut |lane, at, event, applied| traffic.at_client(lane, at, event, applied));
+                busy |= card.turn(clock, &mut |lane, at, event, carried| {
+                    traffic.at_client(place, lane, at, event, carried);
+                });
             }
         }
         if self.traffic.goes_on() {

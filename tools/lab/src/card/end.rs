@@ -10,15 +10,25 @@ use hpb_net::wire::{Applied, WirePort};
 use hpb_toe::{Command, Event, EventBatch, Lane, LaneConfig, LaneError};
 
 use super::clock::Clock;
+use crate::hops;
 
 /// Frames that each end may own. They are made as they are needed.
 const FRAMES: usize = 65_536;
 /// How soon a burst is offered again that the wire had no room for.
 const RETRY: Duration = Duration::from_micros(1);
 
-/// What hears of an end's events: the lane, which may be spoken to at once, when it was, what it was, and what the wire
-/// did to the frame that brought it, where that is noted.
-pub(super) type Hear<'h> = dyn FnMut(&mut Lane, Instant, Event<'_>, Option<Applied>) + 'h;
+/// What hears of an end's events: the lane, which may be spoken to at once, when it was, what it was, and how the frame
+/// came that brought it, where that is noted.
+pub(super) type Hear<'h> = dyn FnMut(&mut Lane, Instant, Event<'_>, Option<Carried>) + 'h;
+
+/// How a frame came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Carried {
+    /// What the wire did to it.
+    pub(super) applied: Applied,
+    /// When this end had it from the wire.
+    pub(super) taken_at: Instant,
+}
 
 /// See the module.
 pub(super) struct End {
@@ -51,10 +61,13 @@ impl End {
         config: LaneConfig,
         mut port: WirePort,
         bell: Arc<Bell>,
-        notes: bool,
-        now: Instant,
+        (notes, sessions): (bool, u32),
+        clock: &Clock,
     ) -> Result<Self, LaneError> {
-        let lane = Lane::new(config, port.capabilities(), now)?;
+        let now = clock.now();
+        let mut lane = Lane::new(config, port.capabilities(), now)?;
+        let stamped_by = clock.clone();
+        lane.set_stamps(Some(hops::stamps(sessions, move || stamped_by.now())));
         if notes {
             port.note_applied();
         }
@@ -89,6 +102,9 @@ impl End {
         self.bell.0.store(false, Ordering::Relaxed);
         let now = clock.now();
         let mut busy = self.port.rx_burst(now, &mut self.bursts) > 0;
+        if busy && let Some(stamps) = self.lane.stamps() {
+            stamps.burst_taken();
+        }
         if self.notes && busy {
             self.receive_each(clock, hear);
         } else {
@@ -102,6 +118,11 @@ impl End {
         busy |= self.lane.transmit(clock.now(), &mut self.bursts);
         let now = clock.now();
         busy |= self.port.tx_burst(now, &mut self.bursts) > 0;
+        if self.bursts.tx.is_empty()
+            && let Some(stamps) = self.lane.stamps()
+        {
+            stamps.burst_given();
+        }
         self.wake_at = if !self.bursts.tx.is_empty() {
             Some(now + RETRY)
         } else if busy {
@@ -118,15 +139,16 @@ impl End {
     fn receive_each(&mut self, clock: &Clock, hear: &mut Hear<'_>) {
         std::mem::swap(&mut self.frames, &mut self.bursts.rx);
         let mut frames = std::mem::take(&mut self.frames);
+        let taken_at = clock.now();
         for (at, frame) in frames.drain(..).enumerate() {
-            let applied = self.port.applied().get(at).copied();
+            let carried = self.port.applied().get(at).map(|applied| Carried { applied: *applied, taken_at });
             self.bursts.rx.push(frame);
-            self.receive(clock, applied, hear);
+            self.receive(clock, carried, hear);
         }
         self.frames = frames;
     }
 
-    fn receive(&mut self, clock: &Clock, applied: Option<Applied>, hear: &mut Hear<'_>) -> bool {
+    fn receive(&mut self, clock: &Clock, carried: Option<Carried>, hear: &mut Hear<'_>) -> bool {
         let mut busy = self.lane.receive(clock.now(), &mut self.bursts);
         if self.reads {
             self.lane.take_events(&mut self.events);
@@ -135,7 +157,7 @@ impl End {
                 // When a program has them in its hands.
                 let now = clock.now();
                 for event in self.events.iter() {
-                    hear(&mut self.lane, now, event, applied);
+                    hear(&mut self.lane, now, event, carried);
                 }
             }
         }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use hpb_base::{Duration, Instant};
-use hpb_net::wire::Applied;
 
+use super::end::Carried;
 use crate::measure::Distribution;
 use crate::record::Excess;
 
@@ -54,14 +54,17 @@ pub(super) struct Beyond {
     applied: Distribution,
     above: Distribution,
     below: Distribution,
+    late: Distribution,
 }
 
 impl Beyond {
     /// A message that left its program at `from` was in the other one's hands at `now`.
-    pub(super) fn take(&mut self, from: Instant, now: Instant, applied: Applied) {
+    pub(super) fn take(&mut self, from: Instant, now: Instant, carried: Carried) {
+        let Carried { applied, taken_at } = carried;
         let by_wire = applied.due_at.since(applied.sent_at);
         let due = from + by_wire;
         self.applied.take(by_wire);
+        self.late.take(taken_at.since(applied.due_at));
         if now >= due {
             self.above.take(now.since(due));
         } else {
@@ -70,7 +73,8 @@ impl Beyond {
     }
 
     pub(super) fn finish(self) -> Excess {
-        Excess { applied: self.applied.buckets(), above: self.above.buckets(), below: self.below.buckets() }
+        let Self { applied, above, below, late } = self;
+        Excess { applied: applied.buckets(), above: above.buckets(), below: below.buckets(), late: late.buckets() }
     }
 }
 
@@ -104,6 +108,8 @@ impl Stalls {
 
 #[cfg(test)]
 mod tests {
+    use hpb_net::wire::Applied;
+
     use super::*;
 
     const AT: Instant = Instant::from_millis(7);
@@ -125,10 +131,12 @@ mod tests {
     fn beyond_is_what_came_on_top_or_was_missing() {
         let mut beyond = Beyond::default();
         let applied = Applied { sent_at: Instant::from_micros(10), due_at: Instant::from_micros(260) };
-        beyond.take(Instant::from_micros(9), Instant::from_micros(262), applied);
-        beyond.take(Instant::from_micros(10), Instant::from_micros(259), applied);
+        let carried = Carried { applied, taken_at: Instant::from_nanos(260_040) };
+        beyond.take(Instant::from_micros(9), Instant::from_micros(262), carried);
+        beyond.take(Instant::from_micros(10), Instant::from_micros(259), carried);
         let excess = beyond.finish();
         assert_eq!(excess.applied.count(), 2);
+        assert_eq!(excess.late.0, [(40, 2)]);
         assert_eq!((excess.above.max().map(|ns| ns / 10), excess.below.max()), (Some(300), Some(1_000)));
     }
 

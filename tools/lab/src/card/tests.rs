@@ -141,6 +141,44 @@ fn sessions_close_and_open_again_under_churn_and_by_themselves() {
     assert_eq!(repeat.latency.0, [(2_000_000, 40)]);
 }
 
+/// The time that all messages spent in the hops of one name.
+fn spent(repeat: &Repeat, name: &str) -> f64 {
+    repeat.hops.iter().filter(|hop| hop.name == name).map(|hop| hop.time.sum()).sum()
+}
+
+#[test]
+fn hops_tell_where_the_time_of_every_pattern_went() {
+    let link = "[link]\ndelay = \"1ms\"\njitter = \"exponential 200us\"";
+    for (pattern, ways, messages) in
+        [("request-reply", 2, 100), ("one-way", 1, 100), ("incast", 1, 300), ("fan-out", 1, 300)]
+    {
+        let load = format!("[load]\npattern = \"{pattern}\"\narrivals = \"fixed\"\nrate_per_s = 100\n");
+        let repeat = run(&format!("duration = \"1s\"\nsessions = 3\n{load}{link}"));
+        assert_eq!(repeat.hops.len(), 1 + 7 * ways, "{pattern}");
+        assert!(repeat.hops.iter().all(|hop| hop.time.count() == messages), "{pattern}");
+        // On virtual time nothing but the wire takes time: all of the latency is there.
+        let (wire, latency) = (spent(&repeat, "wire"), repeat.latency.sum());
+        assert!((wire / latency - 1.0).abs() < 1e-3, "{pattern}: {wire} of {latency}");
+    }
+}
+
+#[test]
+fn what_waits_to_be_sent_again_waits_in_tcp() {
+    let link = "[link.there]\ndelay = \"1ms\"\nloss = \"2 %\"";
+    let load = "[load]\npattern = \"one-way\"\narrivals = \"fixed\"\nrate_per_s = 500\n";
+    let repeat = run(&format!("duration = \"2s\"\nsessions = 4\n{load}{link}"));
+    assert!(spent(&repeat, "tcp") > 0.5 * (repeat.latency.sum() - spent(&repeat, "wire")), "{:?}", repeat.counts);
+    about(repeat.hops[4].time.max(), Duration::from_millis(1));
+}
+
+#[test]
+fn of_many_sessions_some_are_looked_at_and_the_same_at_both_ends() {
+    let load = "[load]\npattern = \"fan-out\"\narrivals = \"fixed\"\nrate_per_s = 20\n";
+    let repeat = run(&format!("duration = \"100ms\"\nsessions = 9000\n{load}[link]\ndelay = \"1ms\""));
+    let looked_at = repeat.hops[4].time.count() / 2;
+    assert!((30..=128).contains(&looked_at), "{looked_at} of 9,000");
+}
+
 #[test]
 fn more_sessions_than_a_card_has_room_for_share_several() {
     let load = "[load]\npattern = \"fan-out\"\narrivals = \"fixed\"\nrate_per_s = 10\n";
@@ -169,5 +207,10 @@ fn on_this_machine_s_clock_nothing_comes_before_its_time() {
     assert_eq!((repeat.counts.intended, repeat.counts.lost), (25, 0));
     let excess = repeat.excess.unwrap();
     assert_eq!((excess.applied.0.as_slice(), excess.below.count()), (&[(200_000, 50)][..], 0));
+    assert_eq!(excess.late.count(), 50);
+    assert!(excess.late.percentile(50.0) <= excess.above.percentile(50.0), "the wire is a part of the way");
+    assert_eq!(repeat.hops[4].time.count(), 25);
+    let noise = repeat.noise.unwrap();
+    assert!(noise.gaps.count() > 1_000 && noise.spun_ns < 2_000_000_000, "{}", noise.gaps.count());
     assert!(repeat.latency.0.first().unwrap().0 >= 400_000);
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hpb_base::{Duration, Instant};
-use hpb_net::wire::Applied;
 use hpb_toe::framing::framed;
 use hpb_toe::{Command, Event, Group, Lane, Priority, SessionId};
 
+use super::end::Carried;
 use super::messages::{Beyond, Messages};
 use super::world::World;
+use crate::hops::{Span, Spans};
 use crate::load::Due;
 use crate::measure::Recorder;
 use crate::scenario::{Arrivals, Load, Pattern};
@@ -30,6 +31,8 @@ pub(super) struct Traffic {
     reading: u32,
     pub(super) recorder: Recorder,
     pub(super) beyond: Option<Beyond>,
+    /// What came to the sessions of each end whose stages are stamped: the server's, then each card's.
+    pub(super) spans: Vec<Spans>,
     /// When the last message is meant to leave: closed loops end there.
     end: Instant,
     sessions: Vec<Session>,
@@ -62,12 +65,13 @@ struct Session {
 }
 
 impl Traffic {
-    pub(super) fn new(load: &Load, sessions: u32, reading: u32, notes: bool, at: Instant) -> Self {
+    pub(super) fn new(load: &Load, (sessions, reading): (u32, u32), notes: bool, cards: usize, at: Instant) -> Self {
         Self {
             load: load.clone(),
             reading,
             recorder: Recorder::new(at, Duration::from_nanos(1)),
             beyond: notes.then(Beyond::default),
+            spans: vec![Spans::new(); 1 + cards],
             end: at,
             sessions: vec![Session::default(); sessions as usize],
             messages: Messages::default(),
@@ -123,9 +127,8 @@ impl Traffic {
             }
             Pattern::FanOut => self.broadcast(due, now, world),
             Pattern::Reconnect => {
-                let measured = self.recorder.measures(due.at);
-                self.recorder.counts.intended += u64::from(measured);
-                self.recorder.counts.expected += u64::from(measured);
+                self.recorder.counts.intended += u64::from(self.recorder.measures(due.at));
+                self.recorder.expects(due.at, 1);
                 self.reopen(due.session, Some(due.at), now, world);
             }
             Pattern::Confirm => {}
@@ -174,9 +177,8 @@ impl Traffic {
     /// A message of one session to the server.
     fn ask(&mut self, due: Due, now: Instant, world: &mut World) {
         let number = self.messages.add(due.session, due.at);
-        let measured = u64::from(self.recorder.measures(due.at));
-        self.recorder.counts.intended += measured;
-        self.recorder.counts.expected += measured;
+        self.recorder.counts.intended += u64::from(self.recorder.measures(due.at));
+        self.recorder.expects(due.at, 1);
         let Some(session) = self.sessions.get_mut(due.session as usize) else { return };
         session.in_flight += 1;
         if session.open.is_some() && session.waiting.is_empty() {
@@ -208,7 +210,7 @@ impl Traffic {
         let measured = u64::from(self.recorder.measures(due.at));
         self.recorder.counts.intended += measured;
         self.recorder.counts.sent += measured;
-        self.recorder.counts.expected += measured * u64::from(self.reading);
+        self.recorder.expects(due.at, u64::from(self.reading));
         stamp(&mut self.request, number, due.at);
         let message: Arc<[u8]> = framed(KIND, &self.request).into();
         world.server.command(now, Command::Broadcast { group: Group::Terminals, priority: Priority::Normal, message });
@@ -220,7 +222,7 @@ impl Traffic {
         lane: &mut Lane,
         now: Instant,
         event: Event<'_>,
-        applied: Option<Applied>,
+        carried: Option<Carried>,
         is_slow: impl Fn(std::net::IpAddr) -> bool,
     ) {
         match event {
@@ -235,9 +237,10 @@ impl Traffic {
             Event::Message { session, kind: KIND, body, .. } => {
                 let Some((number, intended)) = stamped(body) else { return };
                 if self.load.pattern != Pattern::RequestReply {
-                    return self.arrived(number, intended, now, applied, intended);
+                    self.span(0, lane, session, intended, now);
+                    return self.arrived(number, intended, now, carried, intended);
                 }
-                self.note(intended, intended, now, applied);
+                self.note(intended, intended, now, carried);
                 if let Some(known) = self.messages.get(number) {
                     known.answered = now;
                 }
@@ -249,17 +252,25 @@ impl Traffic {
         }
     }
 
-    /// What a client's card tells.
-    pub(super) fn at_client(&mut self, lane: &mut Lane, now: Instant, event: Event<'_>, applied: Option<Applied>) {
+    /// What a client's card tells: the one of that place.
+    pub(super) fn at_client(
+        &mut self,
+        card: usize,
+        lane: &mut Lane,
+        now: Instant,
+        event: Event<'_>,
+        carried: Option<Carried>,
+    ) {
         match event {
             Event::Opened { session, tag, .. } => self.opened(tag as u32, session, now, lane),
-            Event::Message { tag, kind: KIND, body, .. } => {
+            Event::Message { session, tag, kind: KIND, body } => {
                 let Some((number, intended)) = stamped(body) else { return };
+                self.span(1 + card, lane, session, intended, now);
                 if self.load.pattern == Pattern::FanOut {
-                    return self.heard(tag as u32, number, intended, now, applied);
+                    return self.heard(tag as u32, number, intended, now, carried);
                 }
                 let answered = self.messages.get(number).map_or(intended, |known| known.answered);
-                self.arrived(number, intended, now, applied, answered);
+                self.arrived(number, intended, now, carried, answered);
                 let Some(session) = self.sessions.get_mut(tag as usize) else { return };
                 session.in_flight = session.in_flight.saturating_sub(1);
                 if matches!(self.load.arrivals, Arrivals::Closed { .. }) && now < self.end {
@@ -327,7 +338,7 @@ impl Traffic {
     }
 
     /// A message came to its only receiver; `from` is when it last left a program.
-    fn arrived(&mut self, number: u64, intended: Instant, now: Instant, applied: Option<Applied>, from: Instant) {
+    fn arrived(&mut self, number: u64, intended: Instant, now: Instant, carried: Option<Carried>, from: Instant) {
         let measured = self.recorder.measures(intended);
         let Some(known) = self.messages.get(number).filter(|known| !known.arrived) else {
             self.recorder.counts.duplicated += u64::from(measured);
@@ -337,11 +348,11 @@ impl Traffic {
         let (sent, index) = (known.sent, known.session);
         self.in_order(index, number, measured);
         self.recorder.arrived(intended, sent, now);
-        self.note(intended, from, now, applied);
+        self.note(intended, from, now, carried);
     }
 
     /// A broadcast came to one of its receivers.
-    fn heard(&mut self, index: u32, number: u64, intended: Instant, now: Instant, applied: Option<Applied>) {
+    fn heard(&mut self, index: u32, number: u64, intended: Instant, now: Instant, carried: Option<Carried>) {
         let measured = self.recorder.measures(intended);
         if self.sessions.get(index as usize).is_some_and(|session| session.next_number == number + 1) {
             self.recorder.counts.duplicated += u64::from(measured);
@@ -350,7 +361,7 @@ impl Traffic {
         let sent = self.messages.get(number).map_or(intended, |known| known.sent);
         self.in_order(index, number, measured);
         self.recorder.arrived(intended, sent, now);
-        self.note(intended, intended, now, applied);
+        self.note(intended, intended, now, carried);
     }
 
     fn in_order(&mut self, index: u32, number: u64, measured: bool) {
@@ -359,11 +370,21 @@ impl Traffic {
         session.next_number = session.next_number.max(number + 1);
     }
 
-    fn note(&mut self, intended: Instant, from: Instant, now: Instant, applied: Option<Applied>) {
-        if let (Some(beyond), Some(applied)) = (&mut self.beyond, applied)
+    /// A message of a stamped session was heard, its last hop over.
+    fn span(&mut self, end: usize, lane: &mut Lane, session: SessionId, intended: Instant, now: Instant) {
+        if lane.stamps().is_some_and(|stamps| stamps.watches(session))
+            && let Some(spans) = self.spans.get_mut(end)
+        {
+            let span = Span { intended, arrived: now };
+            spans.entry(session).or_default().push(Some(span).filter(|_| self.recorder.measures(intended)));
+        }
+    }
+
+    fn note(&mut self, intended: Instant, from: Instant, now: Instant, carried: Option<Carried>) {
+        if let (Some(beyond), Some(carried)) = (&mut self.beyond, carried)
             && self.recorder.measures(intended)
         {
-            beyond.take(from, now, applied);
+            beyond.take(from, now, carried);
         }
     }
 }

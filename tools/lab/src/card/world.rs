@@ -13,6 +13,7 @@ use hpb_toe::{Call, Class, Command, Identity, LaneConfig};
 use hpb_types::Hash;
 use hpb_types::units::ChainId;
 
+use super::clock::Clock;
 use super::end::{Bell, End};
 use crate::scenario::{Fault, Jitter, LinkModel, Loss, SHORT_LEN_MAX, Scenario};
 use crate::target::TargetError;
@@ -51,7 +52,7 @@ impl World {
         encrypted: bool,
         seed: u64,
         notes: bool,
-        now: Instant,
+        clock: &Clock,
     ) -> Result<Self, TargetError> {
         let failed = |error: &dyn std::fmt::Display| TargetError::Failed(error.to_string());
         let seating = Seating::of(scenario)?;
@@ -80,10 +81,10 @@ impl World {
                 vec![(address(at as u32 - 1, 0), 8), (address(at as u32 - 1, 1), 8)]
             };
             let config = lane_config(addresses, at as u64, seed, encrypted, scenario.sessions);
-            ends.push(End::new(config, port, bell, notes, now).map_err(|error| failed(&error))?);
+            ends.push(End::new(config, port, bell, (notes, scenario.sessions), clock).map_err(|error| failed(&error))?);
         }
         let mut server = ends.remove(0);
-        server.command(now, Command::Listen { port: PORT, class: taken, encrypted });
+        server.command(clock.now(), Command::Listen { port: PORT, class: taken, encrypted });
         Ok(Self { server, cards: ends, seating, encrypted, class: called })
     }
 

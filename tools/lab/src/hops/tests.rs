@@ -45,7 +45,7 @@ impl End {
         let config = LaneConfig::new(vec![(address(host), 8)], Some(identity(host)), [host; 32]);
         let mut lane = Lane::new(config, port.capabilities(), Instant::ZERO).unwrap();
         let clock = clock.clone();
-        lane.set_stamps(Some(stamps(move || clock.now())));
+        lane.set_stamps(Some(stamps(1, move || clock.now())));
         Self { lane, port, bursts: Bursts::new(1_024), opened: Vec::new() }
     }
 
@@ -134,9 +134,11 @@ impl World {
         }
         self.run(self.now + Duration::from_secs(20));
         assert_eq!(self.arrived.len() as u64, count);
-        let span =
-            |(number, arrived): (usize, &Instant)| Some(Span { intended: intended(number as u64), arrived: *arrived });
-        BTreeMap::from([(session, self.arrived.iter().enumerate().map(span).collect())])
+        let mut spans = SessionSpans::default();
+        for (number, arrived) in (0..).zip(&self.arrived) {
+            spans.push(Some(Span { intended: intended(number), arrived: *arrived }));
+        }
+        BTreeMap::from([(session, spans)])
     }
 
     fn stamps(mut self) -> (Stamps, Stamps) {
@@ -163,10 +165,13 @@ fn hops_add_up_to_the_latency_of_each_message_whatever_the_link_does() {
             let mut world = World::new(encrypted, link);
             let spans = world.carry(500);
             let (client, server) = world.stamps();
-            let passages = passages(&client, &server, true, &spans);
+            let passages = passages(&client, &server, true, Named::ByNear, &spans);
             assert_eq!(passages.len(), 500, "{link:?}");
-            let mut latencies: Vec<Duration> =
-                spans.values().flatten().flatten().map(|span| span.arrived.since(span.intended)).collect();
+            let mut latencies: Vec<Duration> = spans
+                .values()
+                .flat_map(SessionSpans::iter)
+                .map(|(_, span)| span.arrived.since(span.intended))
+                .collect();
             let mut sums: Vec<Duration> =
                 passages.iter().map(|times| times.iter().fold(Duration::ZERO, |sum, time| sum + *time)).collect();
             latencies.sort_unstable();
@@ -181,13 +186,15 @@ fn on_a_link_that_only_delays_the_wire_is_all() {
     let mut world = World::new(true, LinkConfig { delay: DELAY, ..LinkConfig::default() });
     let spans = world.carry(20);
     let (client, server) = world.stamps();
-    for times in passages(&client, &server, true, &spans) {
+    for times in passages(&client, &server, true, Named::ByNear, &spans) {
         let wires: Vec<Duration> =
             names(true).zip(&times).filter(|(name, _)| name.0 == "wire").map(|(_, time)| *time).collect();
         assert_eq!(wires, [DELAY, DELAY]);
         assert!(names(true).zip(times).all(|(name, time)| name.0 == "wire" || time.is_zero()));
     }
-    let hops = hops(&client, &server, true, &spans);
+    let mut sums = Sums::new(true);
+    sums.take(&client, &server, Named::ByNear, &spans);
+    let hops = sums.finish();
     let named: Vec<(&str, bool)> = hops.iter().map(|hop| (hop.name.as_str(), hop.is_back)).collect();
     assert_eq!(named.len(), 15);
     assert_eq!(
@@ -201,13 +208,32 @@ fn on_a_link_that_only_delays_the_wire_is_all() {
 fn one_way_ends_at_the_other_end() {
     let mut world = World::new(false, LinkConfig { delay: DELAY, ..LinkConfig::default() });
     let mut spans = world.carry(10);
-    for span in spans.values_mut().flatten().flatten() {
+    for span in spans.values_mut().flat_map(|spans| &mut spans.spans).flatten() {
         span.arrived = span.intended + DELAY;
     }
+    let by_far = BTreeMap::from([(world.server.opened[0], spans.values().next().unwrap().clone())]);
     let (client, server) = world.stamps();
-    let hops = hops(&client, &server, false, &spans);
+    let hops_named = |named, spans| {
+        let mut sums = Sums::new(false);
+        sums.take(&client, &server, named, spans);
+        sums.finish()
+    };
+    let hops = hops_named(Named::ByNear, &spans);
+    assert_eq!(hops_named(Named::ByFar, &by_far), hops);
     assert_eq!(hops.iter().map(|hop| hop.is_back).collect::<Vec<_>>(), [false; 8]);
     assert_eq!(hops[4].time.percentile(100.0).map(|nanos| nanos / 1_000), Some(100));
+}
+
+#[test]
+fn the_oldest_messages_of_a_session_give_way_and_the_others_keep_their_numbers() {
+    let mut spans = SessionSpans::default();
+    for number in 0..SPANS_MAX as u64 + 2 {
+        let at = Instant::from_nanos(number);
+        spans.push((number != 3).then_some(Span { intended: at, arrived: at }));
+    }
+    let kept: Vec<u64> = spans.iter().map(|(number, _)| number).collect();
+    assert_eq!((kept.len(), kept[0], kept[1]), (SPANS_MAX - 1, 2, 4));
+    assert!(spans.iter().all(|(number, span)| span.intended.as_nanos() == number));
 }
 
 #[test]

@@ -113,6 +113,20 @@ pub(crate) fn spans(window: &Window, ids: &[SessionId], sent: &[Sent], arrivals:
     spans
 }
 
+/// What each of the far side's sessions heard of what was sent to all, by the lane's names for these, for the hops.
+pub(crate) fn spans_of_all(window: &Window, ids: &[SessionId], sent: &[Sent], arrivals: &[Arrival]) -> Spans {
+    let mut spans = Spans::new();
+    for arrival in arrivals {
+        let (Some(id), Some(message)) = (ids.get(arrival.session as usize), sent.get(arrival.number as usize)) else {
+            continue;
+        };
+        let measured = (window.begin..window.end).contains(&message.intended);
+        let span = Span { intended: message.intended, arrived: arrival.at };
+        spans.entry(*id).or_default().push(measured.then_some(span));
+    }
+    spans
+}
+
 /// How long sessions may take to open.
 pub(crate) const STALL_MAX: Duration = Duration::from_secs(30);
 

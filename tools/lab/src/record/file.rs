@@ -125,7 +125,7 @@ fn wrong(record: &Record) -> Option<String> {
 }
 
 fn distributions(repeat: &Repeat) -> impl Iterator<Item = &Buckets> {
-    let excess = repeat.excess.iter().flat_map(|excess| [&excess.applied, &excess.above, &excess.below]);
+    let excess = repeat.excess.iter().flat_map(|excess| [&excess.applied, &excess.above, &excess.below, &excess.late]);
     let noise = repeat.noise.iter().map(|noise| &noise.gaps);
     let hops = repeat.hops.iter().map(|hop| &hop.time);
     [&repeat.latency, &repeat.service].into_iter().chain(excess).chain(noise).chain(hops)

@@ -228,6 +228,9 @@ pub struct Excess {
     pub above: Buckets,
     /// Applied minus measured, where that is positive: never, if the clocks are one.
     pub below: Buckets,
+    /// Of the link alone: how much later than it said the frame that completed a message came out of it.
+    #[serde(default)]
+    pub late: Buckets,
 }
 
 /// What a repeat cost.

@@ -111,7 +111,7 @@ fn repeat(ways: &Ways, number: u64) -> Repeat {
     let begin = Instant::from_millis(1_000 + number * 25_000);
     let mut recorder = Recorder::new(begin, MEASURED);
     let mut hops = vec![Distribution::new(); HOPS.len() * 2];
-    let mut excess = [Distribution::new(), Distribution::new(), Distribution::new()];
+    let mut excess = [(); 4].map(|()| Distribution::new());
     let own = 1.0 + 0.03 * normal(&mut random);
     for message in 0..MESSAGES {
         let intended = begin + Duration::from_nanos(MEASURED.as_nanos() / MESSAGES * message);
@@ -128,7 +128,7 @@ fn repeat(ways: &Ways, number: u64) -> Repeat {
         }
         let stalled = if random.chance(1_500) { 90_000.0 * (0.8 * normal(&mut random)).exp() } else { 0.0 };
         let applied = if far { 200_000.0 + 4_000.0 * normal(&mut random).abs() } else { 0.0 };
-        for (distribution, value) in excess.iter_mut().zip([applied, total + stalled, 0.0]) {
+        for (distribution, value) in excess.iter_mut().zip([applied, total + stalled, 0.0, stalled / 20.0 + 120.0]) {
             if value > 0.0 {
                 distribution.take(Duration::from_nanos(value as u64));
             }
@@ -146,7 +146,7 @@ fn repeat(ways: &Ways, number: u64) -> Repeat {
         ..recorder.counts
     };
     let arrived = recorder.counts.arrived;
-    let [applied, above, below] = excess.map(|distribution| distribution.buckets());
+    let [applied, above, below, late] = excess.map(|distribution| distribution.buckets());
     Repeat {
         hops: HOPS
             .iter()
@@ -159,7 +159,7 @@ fn repeat(ways: &Ways, number: u64) -> Repeat {
                 time: time.buckets(),
             })
             .collect(),
-        excess: Some(Excess { applied, above, below }),
+        excess: Some(Excess { applied, above, below, late }),
         cost: Cost { cpu_ns: arrived * (ways.cpu_ns + 40 * number), stamp_ns: 24, stamps: arrived * 10 },
         noise: Some(noise(10_000)),
         ..recorder.finish(Instant::ZERO)

@@ -1,5 +1,6 @@
 //! What is shown of a record, computed once for every form: each target's repeats taken together, and the noise floor.
 
+use super::beyond::Beyond;
 use crate::record::{Buckets, Counts, Hop, Interval, Noise, Record, TargetRecord};
 use crate::stats::{Figure, carries, interval};
 
@@ -31,6 +32,8 @@ pub(crate) struct Target<'a> {
     pub(crate) cpu_ns: Option<Interval>,
     /// Hops of all repeats, in their order; those there before those back.
     pub(crate) hops: Vec<Hop>,
+    /// What was measured beyond what the links applied; none where these do not tell.
+    pub(crate) beyond: Option<Beyond>,
 }
 
 /// What this machine adds to a message that arrives at any moment, through no fault of what carries it.
@@ -71,6 +74,7 @@ impl<'a> Target<'a> {
             per_second: interval(&per_second),
             cpu_ns: Figure::Cpu.interval(of),
             hops: hops(of),
+            beyond: Beyond::new(of),
         }
     }
 
@@ -125,7 +129,7 @@ fn hops(target: &TargetRecord) -> Vec<Hop> {
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
 impl Floor {
-    fn new(noise: &Noise) -> Option<Self> {
+    pub(super) fn new(noise: &Noise) -> Option<Self> {
         let gaps: Vec<(f64, f64)> = noise.gaps.0.iter().map(|(gap, count)| (*gap as f64, *count as f64)).collect();
         let spun = noise.gaps.sum();
         (spun > 0.0).then_some(Self { gaps, spun })

@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 
 use hpb_chart::format::{counted, grouped, nanos, significant};
 
+use super::beyond;
 use super::figures::{PERCENTILES, Shown, Target, carried, plain, spread, spread_text, verdict};
 use crate::record::{Comparison, Hop, Interval, LimitRecord, Record};
 
@@ -48,6 +49,8 @@ fn write_run(out: &mut String, shown: &Shown<'_>, style: Style) -> fmt::Result {
     }
     write_latency(out, shown, style)?;
     write_counts(out, shown, style)?;
+    let widths = (NAME_WIDTH, COUNT_WIDTH, COLUMN_WIDTH);
+    beyond::write_terminal(out, &shown.targets, widths, |text| style.with(DIM, text))?;
     for target in &shown.targets {
         write_hops(out, target, style)?;
     }

@@ -87,5 +87,19 @@ fn spans_count_all_that_left_and_hold_what_is_measured() {
     let sent = [sent(0, 500, Some(500)), sent(0, 1_000, None), sent(0, 1_100, Some(1_100))];
     let ids = [SessionId { index: 3, generation: 0 }];
     let spans = spans(&window, &ids, &sent, &[arrival(0, 0, 501), arrival(2, 0, 1_101)]);
-    assert_eq!(spans[&ids[0]], [None, Some(Span { intended: at(1_100), arrived: at(1_101) })]);
+    let kept: Vec<(u64, Span)> = spans[&ids[0]].iter().collect();
+    assert_eq!(kept, [(1, Span { intended: at(1_100), arrived: at(1_101) })]);
+}
+
+#[test]
+fn of_what_is_sent_to_all_each_session_has_spans_of_its_own() {
+    let scenario = scenario("fan-out");
+    let window = Window::new(&scenario, at(0));
+    let sent = [sent(u32::MAX, 500, Some(500)), sent(u32::MAX, 1_100, Some(1_100))];
+    let ids = [3, 5].map(|index| SessionId { index, generation: 0 });
+    let heard = [arrival(0, 1, 501), arrival(0, 0, 502), arrival(1, 1, 1_101), arrival(1, 0, 1_102), arrival(7, 0, 9)];
+    let spans = spans_of_all(&window, &ids, &sent, &heard);
+    let kept = ids.map(|id| spans[&id].iter().collect::<Vec<_>>());
+    let span = |ms| vec![(1, Span { intended: at(1_100), arrived: at(ms) })];
+    assert_eq!(kept, [span(1_102), span(1_101)]);
 }

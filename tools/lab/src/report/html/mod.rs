@@ -42,7 +42,9 @@ fn write_page(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
     if let Some(ratios) = picture(Kind::Ratios) {
         section(out, "Comparison", &[Some(ratios)], |out| tables::ratios(out, shown))?;
     }
-    section(out, "Distribution", &[picture(Kind::Distribution), picture(Kind::Excess)], |_| Ok(()))?;
+    section(out, "Distribution", &[picture(Kind::Distribution), picture(Kind::Excess)], |out| {
+        if shown.targets.iter().any(|target| target.beyond.is_some()) { tables::beyond(out, shown) } else { Ok(()) }
+    })?;
     section(out, "The run", &[picture(Kind::Series)], |out| tables::series(out, shown))?;
     section(out, "Density", &[picture(Kind::Heat)], |_| Ok(()))?;
     if let Some(hops) = picture(Kind::Hops) {

@@ -6,6 +6,7 @@ use hpb_chart::escaped;
 use hpb_chart::format::{grouped, millis, nanos, significant};
 
 use crate::record::{Interval, Noise};
+use crate::report::beyond::MEANING;
 use crate::report::figures::{PERCENTILES, Shown, Target, carried, plain, spread, spread_text, verdict};
 use crate::report::picture::{colour, figure_name, repeats};
 use crate::report::terminal::range_text;
@@ -172,6 +173,24 @@ pub(super) fn series(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
     }
     foot(out)?;
     writeln!(out, "</details>")
+}
+
+/// What was measured beyond what the links applied.
+pub(super) fn beyond(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
+    head(out, "beyond", &percentile_columns(&["Target", "Of", "Ways"]))?;
+    for (place, target) in shown.targets.iter().enumerate() {
+        let Some(beyond) = &target.beyond else { continue };
+        for (label, figures) in beyond.rows() {
+            name(out, place, target)?;
+            write!(out, "<td>{label}</td><td>{}</td>", grouped(beyond.ways()))?;
+            for figure in figures {
+                write!(out, "<td>{}</td>", figure.map_or("–".to_owned(), nanos))?;
+            }
+            writeln!(out, "</tr>")?;
+        }
+    }
+    foot(out)?;
+    writeln!(out, "<p class=\"lead\">{MEANING}</p>")
 }
 
 /// Each hop's percentiles.
