@@ -95,27 +95,22 @@ fn spin(time: Duration, mut clock: impl FnMut() -> u64) -> (Duration, Distributi
     (Duration::from_nanos(last_ns - began_ns), gaps)
 }
 
-/// The gaps of a thread that measures and spins meanwhile: from one look at the clock to the next, where it found nothing
-/// to do between them. Its own turns are none of them.
+/// The gaps of a thread that measures and spins meanwhile, from one look at the clock to the next: its own turns and what
+/// held it up. Whatever falls due in a gap is seen at its end.
 #[derive(Default)]
-pub(crate) struct IdleGaps {
+pub(crate) struct Looks {
     gaps: Distribution,
     spun: Duration,
     last: Option<Instant>,
 }
 
-impl IdleGaps {
-    /// It looked, and there was nothing to do.
-    pub(crate) fn idle(&mut self, now: Instant) {
+impl Looks {
+    /// It looked.
+    pub(crate) fn look(&mut self, now: Instant) {
         if let Some(last) = self.last.replace(now) {
             self.gaps.take(now.since(last));
             self.spun = self.spun + now.since(last);
         }
-    }
-
-    /// It looked, and did something.
-    pub(crate) fn busy(&mut self) {
-        self.last = None;
     }
 
     /// What was found; time that a host stole is not known by repeat.

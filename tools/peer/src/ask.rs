@@ -10,6 +10,15 @@ pub trait Asker {
     /// # Errors
     /// The node refuses, says goodbye, says nothing in time, or cannot be reached any more.
     fn ask(&mut self, what: Ask) -> Result<Tell, AskError>;
+
+    /// Asks all of these, and waits for all answers, which it gives in the order of the questions. Whoever can asks the
+    /// next one before the last one is answered.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask), of the first that comes to it.
+    fn ask_all(&mut self, asks: Vec<Ask>) -> Result<Vec<Tell>, AskError> {
+        asks.into_iter().map(|what| self.ask(what)).collect()
+    }
 }
 
 /// Why there is no answer.

@@ -27,20 +27,31 @@ impl LocalAsker {
 
 impl Asker for LocalAsker {
     fn ask(&mut self, what: Ask) -> Result<Tell, AskError> {
-        self.number += 1;
-        self.session.say(&Message::Question(Question { number: self.number, what }))?;
-        loop {
+        self.ask_all(vec![what])?.pop().ok_or(AskError::Unexpected)
+    }
+
+    fn ask_all(&mut self, asks: Vec<Ask>) -> Result<Vec<Tell>, AskError> {
+        let first = self.number + 1;
+        let mut told: Vec<Option<Tell>> = asks.iter().map(|_| None).collect();
+        for what in asks {
+            self.number += 1;
+            self.session.say(&Message::Question(Question { number: self.number, what }))?;
+        }
+        while told.iter().any(Option::is_none) {
             match self.session.hear()? {
-                Message::Answer(answer) if answer.number == self.number => {
-                    return match answer.what {
-                        Tell::Refused(refusal) => Err(AskError::Refused(refusal)),
-                        told => Ok(told),
-                    };
+                Message::Answer(answer) => {
+                    let place = answer.number.checked_sub(first).and_then(|place| told.get_mut(place as usize));
+                    // The answer to a question that was given up is nobody's.
+                    if let Some(place) = place {
+                        *place = Some(answer.what);
+                    }
                 }
                 Message::Goodbye(goodbye) => return Err(AskError::Goodbye(goodbye)),
                 // A node greets, and tells its terminals of every slice.
                 _ => {}
             }
         }
+        let refused = |told| if let Tell::Refused(refusal) = told { Err(AskError::Refused(refusal)) } else { Ok(told) };
+        told.into_iter().flatten().map(refused).collect()
     }
 }

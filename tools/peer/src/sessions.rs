@@ -11,26 +11,61 @@ use crate::ask::{AskError, Asker};
 /// Rows of one page: what a lane gives in one turn.
 const PAGE_ROWS: u16 = hpb_base::limits::SESSION_ROWS_MAX as u16;
 
-/// Reads the session table of every lane.
+/// Pages that are asked for at a time: fewer than a lane's link holds questions, so that others find room too.
+const PAGES_AT_A_TIME: u32 = 6;
+
+/// Reads the session table of every lane, several pages at a time where there are several.
 ///
 /// # Errors
 /// The first question that is not answered.
 pub fn read(asker: &mut dyn Asker, filter: SessionFilter) -> Result<Vec<SessionRow>, AskError> {
-    let (mut rows, mut lane, mut from) = (Vec::new(), 0, 0);
+    let (mut rows, mut lane) = (Vec::new(), 0);
     loop {
-        let asked = SessionsAsked { lane, from, most: PAGE_ROWS, filter };
-        let Tell::Sessions(page) = asker.ask(Ask::Sessions(asked))? else { return Err(AskError::Unexpected) };
-        rows.extend(page.rows);
-        // A node that never comes to an end is not followed.
-        if page.next != SessionsPage::END && page.next <= from {
+        let lanes = read_lane(asker, lane, filter, &mut rows)?;
+        lane += 1;
+        if lane >= lanes {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Reads the session table of one lane; returns how many lanes there are.
+fn read_lane(
+    asker: &mut dyn Asker,
+    lane: u16,
+    filter: SessionFilter,
+    rows: &mut Vec<SessionRow>,
+) -> Result<u16, AskError> {
+    let (mut begin, mut pages, mut pages_max) = (0, 1, PAGES_AT_A_TIME);
+    loop {
+        // A page has looked at as many places as it may have rows, at least: the next one can begin there.
+        let starts: Vec<u32> = (0..pages).map(|page| begin + page * u32::from(PAGE_ROWS)).collect();
+        let asked = starts.iter().map(|from| SessionsAsked { lane, from: *from, most: PAGE_ROWS, filter });
+        let told = asker.ask_all(asked.map(Ask::Sessions).collect())?;
+        if told.len() != starts.len() {
             return Err(AskError::Unexpected);
         }
-        from = page.next;
-        if from == SessionsPage::END {
-            (lane, from) = (lane + 1, 0);
-            if lane >= page.lanes {
-                return Ok(rows);
+        for (at, told) in told.into_iter().enumerate() {
+            let Tell::Sessions(page) = told else { return Err(AskError::Unexpected) };
+            let next_start = starts.get(at + 1).copied();
+            if page.next == SessionsPage::END {
+                rows.extend(page.rows);
+                return Ok(page.lanes);
             }
+            // A node that never comes to an end is not followed.
+            if page.next <= starts[at] {
+                return Err(AskError::Unexpected);
+            }
+            if next_start.is_some_and(|start| page.next < start) {
+                // Its pages are shorter than ours: one after the other.
+                rows.extend(page.rows);
+                (begin, pages, pages_max) = (page.next, 1, 1);
+                break;
+            }
+            // What lies behind the next page's beginning is that one's.
+            rows.extend(page.rows.into_iter().filter(|row| next_start.is_none_or(|start| row.session.index < start)));
+            begin = page.next;
+            pages = page.held.div_ceil(PAGE_ROWS.into()).clamp(1, pages_max);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::traffic::Traffic;
 use super::world::{World, slow_count};
 use crate::hops::{Named, Sums};
 use crate::load::Schedule;
-use crate::noise::IdleGaps;
+use crate::noise::Looks;
 use crate::record::{Cost, Hop, Repeat};
 use crate::scenario::{Arrivals, Change, Fault, LinkModel, Pattern, Scenario};
 use crate::target::TargetError;
@@ -37,8 +37,8 @@ struct Drive<'s> {
     turns: u64,
     /// Time of turns that did something: a thread that spins is never idle, and what it spins away is no cost.
     busy_ns: u64,
-    /// Of this machine's clock, while it measures.
-    idle: IdleGaps,
+    /// At this machine's clock, while it measures.
+    looks: Looks,
     stalls: Vec<Stalls>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn run(
     let counts = (scenario.sessions, scenario.sessions - slow);
     let traffic = Traffic::new(&scenario.load, counts, notes, world.cards.len(), now);
     let mut drive =
-        Drive { scenario, clock, world, traffic, turns: 0, busy_ns: 0, idle: IdleGaps::default(), stalls: Vec::new() };
+        Drive { scenario, clock, world, traffic, turns: 0, busy_ns: 0, looks: Looks::default(), stalls: Vec::new() };
     drive.open()?;
     drive.fill_slow()?;
     drive.measure(seed, run_began.unwrap_or(now))
@@ -135,6 +135,9 @@ impl Drive<'_> {
         let (mut before, mut cpu_ns) = (None, None);
         loop {
             let now = self.clock.now();
+            if !self.clock.is_virtual() {
+                self.looks.look(now);
+            }
             if before.is_none() && now >= begin {
                 before = Some((self.world.losses(), self.busy_ns));
             }
@@ -153,11 +156,9 @@ impl Drive<'_> {
             self.fire(&mut schedule, &mut churns, now, stalled_until);
             // This machine's clock is only spun on: what comes next need not be known.
             if self.step(stalled_until)? {
-                self.idle.busy();
                 continue;
             }
             if !self.clock.is_virtual() {
-                self.idle.idle(now);
                 self.clock.pass(now);
                 continue;
             }
@@ -179,7 +180,7 @@ impl Drive<'_> {
         let ((lost_before, sent_again_before), cpu_before) = before.unwrap_or_default();
         let (lost, sent_again) = self.world.losses();
         let (hops, stamps, stamp_ns) = self.hops();
-        let noise = (!self.clock.is_virtual()).then(|| std::mem::take(&mut self.idle).finish());
+        let noise = (!self.clock.is_virtual()).then(|| std::mem::take(&mut self.looks).finish());
         let mut recorder = self.traffic.recorder;
         recorder.counts.frames_lost = lost - lost_before;
         recorder.counts.retransmitted = sent_again - sent_again_before;

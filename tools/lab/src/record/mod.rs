@@ -147,7 +147,8 @@ pub struct Repeat {
     pub excess: Option<Excess>,
     /// What it cost.
     pub cost: Cost,
-    /// What the machine did by itself beside it; none on virtual time.
+    /// What held up the measuring thread: over the wire its gaps while it measured, own turns among them; elsewhere an
+    /// idle spin just before. None on virtual time.
     pub noise: Option<Noise>,
 }
 

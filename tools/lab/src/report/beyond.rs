@@ -11,7 +11,7 @@ use crate::record::{Buckets, Excess, Noise};
 /// What the rows are, in a sentence or two.
 pub(super) const MEANING: &str = "Measured minus applied, message by message: of the whole way, from the one program \
     through both cards to the other; and of the link alone, how late a frame came out of it. Own gaps: how late a frame \
-    may come because the thread that measures was looking elsewhere or was held up, by its gaps during the repeats.";
+    comes because the thread that measures was at another turn or was held up, by its looks at the clock meanwhile.";
 
 /// The figures of one target.
 pub(crate) struct Beyond {

@@ -40,6 +40,47 @@ pub(crate) fn row(index: u32) -> SessionRow {
     }
 }
 
+/// A lane whose table has rows at these places, in pages of at most `most` rows and twice as many places.
+struct Table {
+    places: Vec<u32>,
+    len: u32,
+    most: u32,
+    asked: usize,
+    at_once: usize,
+}
+
+impl Asker for Table {
+    fn ask(&mut self, what: Ask) -> Result<Tell, AskError> {
+        let Ask::Sessions(SessionsAsked { from, most, .. }) = what else { panic!("{what:?}") };
+        self.asked += 1;
+        let most = self.most.min(most.into());
+        let seen = self.places.iter().filter(|place| **place >= from && **place < from + 2 * most);
+        let told: Vec<u32> = seen.take(most as usize).copied().collect();
+        let next = if told.len() == most as usize { told[told.len() - 1] + 1 } else { from + 2 * most };
+        let next = if next >= self.len { SessionsPage::END } else { next };
+        let rows = told.into_iter().map(row).collect();
+        Ok(Tell::Sessions(SessionsPage { lanes: 1, next, held: self.places.len() as u32, rows }))
+    }
+
+    fn ask_all(&mut self, asks: Vec<Ask>) -> Result<Vec<Tell>, AskError> {
+        self.at_once = self.at_once.max(asks.len());
+        asks.into_iter().map(|what| self.ask(what)).collect()
+    }
+}
+
+#[test]
+fn a_long_table_is_read_several_pages_at_a_time_and_each_row_once() {
+    for (every, most, at_once) in [(1, 256, 6), (3, 256, 6), (50, 256, 1), (1, 100, 6)] {
+        let places: Vec<u32> = (0..10_000).step_by(every).collect();
+        let mut table = Table { places: places.clone(), len: 10_000, most, asked: 0, at_once: 0 };
+        let rows = read(&mut table, SessionFilter::ALL).unwrap();
+        let found: Vec<u32> = rows.iter().map(|row| row.session.index).collect();
+        assert_eq!(found, places, "one of {every}, {most} a page");
+        assert_eq!(table.at_once, at_once);
+        assert!(table.asked <= 10_000 / most as usize + 12, "{} questions", table.asked);
+    }
+}
+
 /// A card that gives pages of two rows from two lanes.
 struct Pages {
     loops: bool,
