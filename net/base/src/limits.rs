@@ -461,3 +461,17 @@ pub const CAPTURE_INTERFACES_MAX: usize = 1_024;
 pub const REPLAY_SESSIONS_MAX: usize = 1 << 16;
 /// Bytes that the sessions of one capture say together, at most, to be replayed.
 pub const REPLAY_BYTES_MAX: usize = 256 << 20;
+/// Agents of one measurement beyond one host.
+pub const AGENTS_MAX: usize = 64;
+/// Bytes of one message between a conductor and its agents, put together from its parts.
+pub const AGENT_MESSAGE_LEN_MAX: usize = 64 << 20;
+/// Messages between them of which some parts are missing, at one end; the oldest goes.
+pub const AGENT_MESSAGES_OPEN_MAX: usize = AGENTS_MAX;
+/// Arrivals of one repeat that one agent keeps.
+pub const AGENT_ARRIVALS_MAX: usize = 1 << 22;
+/// Exchanges by which two clocks are compared, of one repeat.
+pub const CLOCK_EXCHANGES_MAX: usize = 1 << 16;
+/// Bytes of one line of a NATS server; what it tells of itself names its whole cluster.
+pub const NATS_LINE_LEN_MAX: usize = 64 << 10;
+/// Bytes of one NATS message's payload.
+pub const NATS_PAYLOAD_LEN_MAX: usize = 8 << 20;

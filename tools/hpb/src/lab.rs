@@ -1,9 +1,9 @@
 //! `hpb lab`: runs scenarios, prints their figures, writes their records, shows records again.
 
-mod show;
-
+mod agents;
 mod host;
 mod replay;
+mod show;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -36,6 +36,7 @@ struct Listed {
 pub(crate) fn run(what: Lab) -> Result<(), Failure> {
     match what {
         Lab::Run(options) => run_one(&options),
+        Lab::Agent(options) => agents::agent(&options),
         Lab::List { json } => list(json),
         Lab::Show { name } => print(ready(&name)?),
         Lab::Check { file } => {
@@ -74,19 +75,23 @@ fn run_one(options: &LabRun) -> Result<(), Failure> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::input(format_args!("--report {}: {error}", folder.display())))?;
     }
-    if needs_hosts(&scenario) {
+    if options.far.at.nats.is_none() && needs_hosts(&scenario) {
         // Before any thread. Where it is not to be had, the targets say what lacks.
         let _ = hpb_sandbox::become_root();
     }
     let stop = StopFlag::new().map_err(Failure::work)?;
     stop_on_signals(&stop).map_err(Failure::work)?;
     let mut progress = Progress::new();
-    let record = run_scenario(&scenario, text_with(&text, &set), &|| stop.is_raised(), &mut |line| progress.show(line));
+    let text = text_with(&text, &set);
+    let record = agents::run(&options.far, &scenario, &text, &stop, &mut progress).unwrap_or_else(|| {
+        let record = run_scenario(&scenario, text, &|| stop.is_raised(), &mut |line| progress.show(line));
+        record.map_err(|error| match error {
+            RunError::Unavailable(_) => Failure::input(error),
+            RunError::Failed { .. } | RunError::Stopped => Failure::work(error),
+        })
+    });
     progress.clear();
-    let record = record.map_err(|error| match error {
-        RunError::Unavailable(_) => Failure::input(error),
-        RunError::Failed { .. } | RunError::Stopped => Failure::work(error),
-    })?;
+    let record = record?;
     if let Some(folder) = &options.report {
         write(folder, &record).map_err(Failure::work)?;
     }

@@ -67,6 +67,7 @@ impl Target for Validators {
                 None => self.levels.push(TargetRecord {
                     about: format!("the same transactions, from intended submission to {}", level.label()),
                     name,
+                    clock_error_ns: None,
                     repeats: vec![repeat],
                 }),
             }

@@ -4,6 +4,7 @@
 //! repeat; a [`measure::Recorder`] takes each message against the moment at which it was meant to leave; a [`record`]
 //! keeps all of it, and everything that is shown is made of the record alone.
 
+pub mod agent;
 pub mod card;
 pub mod card_port;
 pub mod compare;

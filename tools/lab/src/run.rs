@@ -136,6 +136,7 @@ pub fn run(
         machine: (scenario.clock == ClockKind::Real).then(machine::read),
         noise: (scenario.clock == ClockKind::Real).then(noise).flatten(),
         comparisons,
+        agents: Vec::new(),
         limits: scenario.limits.iter().flat_map(|limit| judged(limit, &targets)).collect(),
         targets,
         notes,
@@ -146,7 +147,8 @@ impl Running {
     /// Its record, and those of what it measured beside.
     fn finish(self) -> (TargetRecord, Vec<TargetRecord>) {
         let Self { mut target, repeats, .. } = self;
-        let record = TargetRecord { name: target.name().to_owned(), about: target.about(), repeats };
+        let record =
+            TargetRecord { name: target.name().to_owned(), about: target.about(), clock_error_ns: None, repeats };
         (record, target.take_others())
     }
 }
@@ -168,7 +170,7 @@ fn began(clock: ClockKind) -> u64 {
 }
 
 /// Holds the targets that a limit is for against it, over all their repeats. A figure of no message holds nothing.
-fn judged(limit: &Limit, targets: &[TargetRecord]) -> Vec<LimitRecord> {
+pub(crate) fn judged(limit: &Limit, targets: &[TargetRecord]) -> Vec<LimitRecord> {
     let meant = targets.iter().filter(|target| limit.target.as_ref().is_none_or(|name| *name == target.name));
     meant
         .map(|target| {

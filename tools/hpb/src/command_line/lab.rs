@@ -1,5 +1,6 @@
 //! `hpb lab` and its options.
 
+mod agents;
 mod host;
 mod show;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub(crate) use agents::{Agents, LabAgent, Meeting};
 pub(crate) use host::{Noise, Repeat, Sockperf};
 pub(crate) use show::{LabCompare, LabPlot};
 
@@ -22,6 +24,13 @@ pub(crate) enum Lab {
                             hpb lab run fan-out-10k --set sessions=100000 --repeats 1"
     )]
     Run(LabRun),
+    /// Be an agent of a measurement over several hosts: wait for a conductor, carry a part of its scenario
+    ///
+    /// Agents and their conductor (`hpb lab run --nats URL --agents N`) meet over NATS; the messages themselves go between
+    /// the agents' hosts by the kernel's TCP, and clocks are compared over UDP, both on ports that the server's host chooses.
+    #[command(after_help = "Examples:\n  hpb lab agent --nats nats://10.0.0.1:4222\n  \
+                            hpb lab agent --nats 10.0.0.1 --name north --plant-offset-ms 5 --plant-drift-ppm 50")]
+    Agent(LabAgent),
     /// List the ready scenarios
     #[command(after_help = "Example:\n  hpb lab list")]
     List {
@@ -135,6 +144,9 @@ pub(crate) struct LabRun {
     /// Where all dice start, in place of the file's seed
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) far: Agents,
 
     /// Set a key of the file, as `load.rate_per_s=2000`; may be given again
     #[arg(long, value_name = "KEY=VALUE")]

@@ -50,6 +50,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What a side knows whose other side is on another host: both start then.
+    pub(crate) fn starting_at(start: Instant) -> Self {
+        Self { start_ns: AtomicU64::new(start.as_nanos()), ..Self::default() }
+    }
+
     /// The near side's sessions are, or are not, all open; the repeat's window once both sides' are.
     pub(crate) fn near_is_open(&self, is_open: bool, scenario: &Scenario) -> Option<Window> {
         self.near_open.store(is_open, Ordering::Release);

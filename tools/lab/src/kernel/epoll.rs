@@ -32,7 +32,7 @@ struct Socket {
 }
 
 /// See the module.
-struct Sockets {
+pub(crate) struct Sockets {
     epoll: Epoll,
     all: Vec<Socket>,
     /// Sessions with unsent bytes.
@@ -57,8 +57,8 @@ pub(super) fn carry(
 }
 
 impl Sockets {
-    /// Reads messages of `message_len` bytes.
-    fn new(streams: Vec<TcpStream>, message_len: u32, wait_ms: i32) -> Result<Self, TargetError> {
+    /// Reads messages of `message_len` bytes; a wait for them may take `wait_ms`.
+    pub(crate) fn new(streams: Vec<TcpStream>, message_len: u32, wait_ms: i32) -> Result<Self, TargetError> {
         let epoll = Epoll::new(EVENTS).map_err(failed("opening epoll"))?;
         for (token, stream) in streams.iter().enumerate() {
             stream.set_nonblocking(true).map_err(failed("setting up a socket"))?;

@@ -7,7 +7,7 @@
 //! | `blocking` | one session; whoever reads sleeps in `recv` until something comes |
 
 mod blocking;
-mod epoll;
+pub(crate) mod epoll;
 
 use std::io;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};

@@ -37,6 +37,9 @@ pub struct Record {
     pub targets: Vec<TargetRecord>,
     /// Each target beside the first.
     pub comparisons: Vec<Comparison>,
+    /// The agents that carried it, of a run over several hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<AgentRecord>,
     /// What was asked of the figures, and whether it holds.
     pub limits: Vec<LimitRecord>,
     /// What a reader must know beside the figures.
@@ -121,8 +124,49 @@ pub struct TargetRecord {
     pub name: String,
     /// What carried the messages, for people.
     pub about: String,
+    /// How far its figures may be wrong, because two clocks were compared; none where one clock measured them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_error_ns: Option<u64>,
     /// Its repeats, in the order in which they ran.
     pub repeats: Vec<Repeat>,
+}
+
+/// One agent of a run over several hosts.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRecord {
+    /// Its name.
+    pub name: String,
+    /// `server`, with whose clock the others' are compared, or `client`.
+    pub role: String,
+    /// Its host's name, and the address at which others reach it.
+    pub host: String,
+    /// Its host's processor and kernel.
+    pub machine: String,
+    /// What keeps its host's clock right, as that says itself.
+    pub discipline: String,
+    /// What was added to its clock on purpose, in nanoseconds.
+    pub planted_offset_ns: i64,
+    /// By how much its clock was made to run fast, in parts per thousand million.
+    pub planted_drift_ppb: i64,
+    /// Its clock against the server's, as it was found, a repeat at a time; empty of the server.
+    pub clocks: Vec<ClockFound>,
+}
+
+/// One clock against another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockFound {
+    /// What it reads beyond the other one, at the middle of the exchanges, in nanoseconds.
+    pub offset_ns: i64,
+    /// By how much it runs faster, in parts per thousand million.
+    pub drift_ppb: i64,
+    /// How far a time that was brought from one to the other may be wrong.
+    pub error_ns: u64,
+    /// Exchanges that were looked at.
+    pub exchanges: u64,
+    /// The shortest round trip of an exchange.
+    pub round_trip_ns: u64,
 }
 
 /// One repeat of one target.

@@ -6,7 +6,10 @@ use std::sync::LazyLock;
 
 use hpb_base::{Duration, Instant, random::Random};
 
-use super::{Buckets, Cost, Counts, Excess, Hop, LimitRecord, Machine, Mark, Noise, Record, Repeat, SCHEMA};
+use super::{
+    AgentRecord, Buckets, ClockFound, Cost, Counts, Excess, Hop, LimitRecord, Machine, Mark, Noise, Record, Repeat,
+    SCHEMA,
+};
 use super::{ScenarioRecord, TargetRecord};
 use crate::measure::{Distribution, Recorder};
 use crate::stats::comparisons;
@@ -83,15 +86,36 @@ fn run() -> Record {
         noise: Some(noise(1_000)),
         comparisons: comparisons(&targets),
         limits: vec![limit("kernel", 1_420.0, false), limit("card", 310.5, true)],
+        agents: vec![agent("north", "server", Vec::new()), agent("south", "client", vec![clock(0), clock(1)])],
         targets,
         notes: vec!["Two processors: sender and receiver share them with everything else.".to_owned()],
     }
+}
+
+fn agent(name: &str, role: &str, clocks: Vec<ClockFound>) -> AgentRecord {
+    AgentRecord {
+        name: name.to_owned(),
+        role: role.to_owned(),
+        host: format!("{name}.example (10.0.0.9)"),
+        machine: "2 x Xeon of some kind, Linux 6.8.0".to_owned(),
+        discipline: "none that is known (no chrony, no PTP clock)".to_owned(),
+        planted_offset_ns: -40_000_000,
+        planted_drift_ppb: 50_000,
+        clocks,
+    }
+}
+
+fn clock(repeat: i64) -> ClockFound {
+    let offset_ns = -40_000_120 + 250_000 * repeat;
+    ClockFound { offset_ns, drift_ppb: 50_012, error_ns: 23_000, exchanges: 300, round_trip_ns: 41_000 }
 }
 
 /// The smallest run: virtual time, one target, one repeat, nothing that need not be there.
 pub(crate) fn small() -> Record {
     let mut record = record();
     record.targets.truncate(1);
+    record.targets[0].clock_error_ns = None;
+    record.agents.clear();
     record.targets[0].repeats.truncate(1);
     let repeat = &mut record.targets[0].repeats[0];
     (repeat.hops, repeat.excess, repeat.noise, repeat.cost) = (Vec::new(), None, None, Cost::default());
@@ -103,7 +127,7 @@ pub(crate) fn small() -> Record {
 
 fn target(ways: &Ways) -> TargetRecord {
     let repeats = (0..REPEATS).map(|number| repeat(ways, number)).collect();
-    TargetRecord { name: ways.name.to_owned(), about: ways.about.to_owned(), repeats }
+    TargetRecord { name: ways.name.to_owned(), about: ways.about.to_owned(), clock_error_ns: Some(23_000), repeats }
 }
 
 fn repeat(ways: &Ways, number: u64) -> Repeat {

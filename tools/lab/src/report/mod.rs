@@ -1,6 +1,7 @@
 //! What is shown of a record: a table on the terminal, `result.json`, tables for other programs, and a page with
 //! pictures. Nothing here measures, and nothing is shown that the record does not hold.
 
+mod agents;
 mod beyond;
 mod csv;
 pub(crate) mod figures;

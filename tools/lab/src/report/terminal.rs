@@ -4,8 +4,8 @@ use core::fmt::{self, Write};
 
 use hpb_chart::format::{counted, grouped, nanos, significant};
 
-use super::beyond;
 use super::figures::{PERCENTILES, Shown, Target, carried, plain, spread, spread_text, verdict};
+use super::{agents, beyond};
 use crate::record::{Comparison, Hop, Interval, LimitRecord, Record};
 
 const NAME_WIDTH: usize = 18;
@@ -54,6 +54,7 @@ fn write_run(out: &mut String, shown: &Shown<'_>, style: Style) -> fmt::Result {
     for target in &shown.targets {
         write_hops(out, target, style)?;
     }
+    agents::write_terminal(out, &record.agents, |text| style.with(DIM, text))?;
     write_comparisons(out, &record.comparisons, repeats as usize, style)?;
     write_limits(out, &record.limits, style)?;
     for (place, note) in record.notes.iter().enumerate() {
@@ -88,6 +89,9 @@ fn write_latency(out: &mut String, shown: &Shown<'_>, style: Style) -> fmt::Resu
             let indent = " ".repeat(NAME_WIDTH + COUNT_WIDTH);
             writeln!(out, "{}", style.with(DIM, (indent + &below).trim_end()))?;
         }
+        if let Some(error) = clock_error(target) {
+            writeln!(out, "{}", style.with(DIM, &format!("{:<NAME_WIDTH$}{error}", "")))?;
+        }
     }
     if let Some(floor) = &shown.floor {
         let mut line = format!("{:<NAME_WIDTH$}{:>COUNT_WIDTH$}", "noise floor", "");
@@ -101,6 +105,13 @@ fn write_latency(out: &mut String, shown: &Shown<'_>, style: Style) -> fmt::Resu
         writeln!(out, "{}", style.with(DIM, "~ half of it or more may be this machine's noise and not the target's"))?;
     }
     Ok(())
+}
+
+/// How far one-way figures may be wrong.
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+pub(super) fn clock_error(target: &Target<'_>) -> Option<String> {
+    let error_ns = target.of.clock_error_ns?;
+    Some(format!("each may be wrong by ± {}: two clocks, compared", nanos(error_ns as f64)))
 }
 
 fn write_counts(out: &mut String, shown: &Shown<'_>, style: Style) -> fmt::Result {

@@ -18,7 +18,7 @@ fn repeat(base_ns: u64, count: u64, cpu_ns: u64) -> Repeat {
 }
 
 fn target(name: &str, repeats: Vec<Repeat>) -> TargetRecord {
-    TargetRecord { name: name.to_owned(), about: String::new(), repeats }
+    TargetRecord { name: name.to_owned(), about: String::new(), clock_error_ns: None, repeats }
 }
 
 #[test]

@@ -53,6 +53,9 @@ fn write_page(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
     if !record.limits.is_empty() {
         section(out, "Limits", &[], |out| tables::limits(out, shown))?;
     }
+    if !record.agents.is_empty() {
+        section(out, "Agents", &[], |out| tables::agents(out, shown))?;
+    }
     section(out, "Conditions", &[], |out| tables::conditions(out, shown))?;
     section(out, "Scenario", &[], |out| write_scenario(out, record))?;
     writeln!(out, "</main>\n</body>\n</html>")

@@ -6,10 +6,11 @@ use hpb_chart::escaped;
 use hpb_chart::format::{grouped, millis, nanos, significant};
 
 use crate::record::{Interval, Noise};
+use crate::report::agents;
 use crate::report::beyond::MEANING;
 use crate::report::figures::{PERCENTILES, Shown, Target, carried, plain, spread, spread_text, verdict};
 use crate::report::picture::{colour, figure_name, repeats};
-use crate::report::terminal::range_text;
+use crate::report::terminal::{clock_error, range_text};
 
 /// Rows of the table of a run's course.
 const PARTS: usize = 10;
@@ -48,6 +49,10 @@ pub(super) fn latency(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
             write!(out, "<td>{}</td>", cell(*figure, is_noise))?;
         }
         writeln!(out, "</tr>")?;
+        if let Some(error) = clock_error(target) {
+            let columns = PERCENTILES.len() + 2;
+            writeln!(out, "<tr class=\"quiet\"><th scope=\"row\"></th><td colspan=\"{columns}\">{error}</td></tr>")?;
+        }
         write!(out, "<tr class=\"quiet\"><th scope=\"row\">from the actual sending</th><td></td>")?;
         for percent in PERCENTILES {
             write!(out, "<td>{}</td>", carried(&target.service, percent).map_or("–".to_owned(), nanos))?;
@@ -191,6 +196,24 @@ pub(super) fn beyond(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
     }
     foot(out)?;
     writeln!(out, "<p class=\"lead\">{MEANING}</p>")
+}
+
+/// The agents, and how well their clocks are known.
+pub(super) fn agents(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
+    let columns = ["Agent", "Part", "Clock", "Runs fast by", "Known to", "Planted", "Host", "Machine", "Kept right by"];
+    head(out, "agents", &columns.map(str::to_owned))?;
+    for agent in &shown.record.agents {
+        write!(out, "<tr><th scope=\"row\">{}</th><td>{}</td>", escaped(&agent.name), escaped(&agent.role))?;
+        for cell in agents::cells(agent) {
+            write!(out, "<td>{cell}</td>")?;
+        }
+        for text in [&agent.host, &agent.machine, &agent.discipline] {
+            write!(out, "<td>{}</td>", escaped(&plain(text, 160)))?;
+        }
+        writeln!(out, "</tr>")?;
+    }
+    foot(out)?;
+    writeln!(out, "<p class=\"lead\">{}</p>", escaped(agents::MEANING))
 }
 
 /// Each hop's percentiles.

@@ -157,7 +157,12 @@ mod tests {
         let names: Vec<&str> = all(&sample::small()).iter().map(|picture| picture.kind.name()).collect();
         assert_eq!(names, ["percentiles", "distribution", "series", "heat"]);
         let mut empty = sample::small();
-        empty.targets = vec![TargetRecord { name: "none".to_owned(), about: String::new(), repeats: Vec::new() }];
+        empty.targets = vec![TargetRecord {
+            name: "none".to_owned(),
+            about: String::new(),
+            clock_error_ns: None,
+            repeats: Vec::new(),
+        }];
         assert!(all(&empty).is_empty());
     }
 
