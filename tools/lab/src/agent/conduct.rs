@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const BEYOND: Duration = Duration::from_secs(20);
 /// How often agents are called until enough have come.
 const CALL_EVERY: Duration = Duration::from_millis(500);
+/// How often agents are called while a repeat runs, and after how long a silent one is gone.
+const MIND_EVERY: Duration = Duration::from_secs(2);
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// From the order to begin to the beginning.
 const AHEAD: Duration = Duration::from_millis(500);
 /// How long a word is waited for before the operator is listened to.
@@ -175,8 +178,7 @@ impl Desk<'_> {
             if at >= call_at {
                 call_at = at + CALL_EVERY;
                 progress(&format!("{} of {} agents are there", found.len(), options.agents));
-                let order = Order::Call { conductor: self.own.clone(), words: WORDS };
-                self.publish(&to_all(self.meeting), &order)?;
+                self.call()?;
             }
             let Some(Told::Here(agent)) = self.hear()? else { continue };
             if agent.words != WORDS {
@@ -284,9 +286,22 @@ impl Desk<'_> {
         wanted: impl Fn(Told) -> Option<T>,
     ) -> Result<Vec<T>, ConductError> {
         let mut found: Vec<Option<T>> = of.iter().map(|_| None).collect();
-        let until = now() + patience;
+        let (began, mut call_at) = (now(), now() + MIND_EVERY);
+        let mut heard_at = vec![began; of.len()];
         while found.iter().any(Option::is_none) {
-            if now() >= until {
+            let at = now();
+            if at >= call_at {
+                call_at = at + MIND_EVERY;
+                self.call()?;
+            }
+            let gone = of.iter().zip(&heard_at).find(|(_, heard_at)| at.since(**heard_at) > SILENCE_MAX);
+            if let Some((agent, _)) = gone {
+                let (name, address) = (&agent.name, agent.address);
+                return Err(ConductError::Failed(format!(
+                    "{name} ({address}) is gone: it was silent for {SILENCE_MAX:?}"
+                )));
+            }
+            if at.since(began) >= patience {
                 let silent = of.iter().zip(&found).filter(|(_, found)| found.is_none());
                 let silent: Vec<AgentFacts> = silent.map(|(agent, _)| (*agent).clone()).collect();
                 return Err(ConductError::Failed(format!(
@@ -295,6 +310,9 @@ impl Desk<'_> {
                 )));
             }
             let Some((sender, told)) = self.hear_from()? else { continue };
+            if let Some(place) = of.iter().position(|agent| agent.instance == sender) {
+                heard_at[place] = now();
+            }
             if let Told::Failed { job: failed, reason } = &told
                 && *failed == job
             {
@@ -309,6 +327,12 @@ impl Desk<'_> {
             }
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Asks who is there.
+    fn call(&mut self) -> Result<(), ConductError> {
+        let order = Order::Call { conductor: self.own.clone(), words: WORDS };
+        self.publish(&to_all(self.meeting), &order)
     }
 
     fn hear(&mut self) -> Result<Option<Told>, ConductError> {
