@@ -14,7 +14,7 @@ mod traffic;
 mod world;
 
 use hpb_base::Instant;
-use hpb_bench::sys::cores;
+use hpb_host::sys::cores;
 
 pub use world::link_config;
 

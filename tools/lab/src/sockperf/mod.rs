@@ -13,8 +13,8 @@ mod report;
 mod tool;
 
 use hpb_base::Duration;
-use hpb_bench::conditions::Conditions;
-use hpb_bench::kernel::sockperf::{CrossCheckError, is_installed};
+use hpb_host::conditions::Conditions;
+use hpb_host::sockperf::SockperfError;
 
 use crate::host;
 use crate::host::stage::Cores;
@@ -55,16 +55,13 @@ pub enum Mode {
 
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
-pub enum SockperfError {
-    /// The tool is not there.
-    #[error("sockperf is not installed: install the package sockperf")]
-    Absent,
+pub enum ComparisonError {
     /// One of the two gave no figures.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The tool did not do what is expected of it.
+    /// The tool is not there, or did not do what is expected of it.
     #[error(transparent)]
-    Tool(#[from] CrossCheckError),
+    Tool(#[from] SockperfError),
     /// What it wrote down is not what is expected.
     #[error("what sockperf wrote down cannot be read: {0}")]
     Log(String),
@@ -95,11 +92,9 @@ impl Mode {
 /// Measures; `progress` is told what is under way.
 ///
 /// # Errors
-/// [`SockperfError`]: the tool or namespaces lack, or one of the two fails.
-pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<SockperfReport, SockperfError> {
-    if !is_installed().map_err(CrossCheckError::Io)? {
-        return Err(SockperfError::Absent);
-    }
+/// [`ComparisonError`]: the tool or namespaces lack, or one of the two fails.
+pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<SockperfReport, ComparisonError> {
+    hpb_host::sockperf::find()?;
     let (conditions, cores) = (Conditions::read(), Cores::choose()?);
     let mut runs: Vec<(Mode, Vec<Run>, Vec<Run>)> = Mode::ALL.map(|mode| (mode, Vec::new(), Vec::new())).into();
     for number in 0..options.repeats {
