@@ -16,8 +16,6 @@ mod world;
 use hpb_base::Instant;
 use hpb_host::sys::cores;
 
-pub use world::link_config;
-
 use crate::record::Repeat;
 use crate::scenario::{ClockKind, Scenario, TargetSpec};
 use crate::target::{Target, TargetError};

@@ -15,11 +15,12 @@ mod tool;
 use hpb_base::Duration;
 use hpb_host::conditions::Conditions;
 use hpb_host::sockperf::SockperfError;
+use hpb_net::wire::LinkConfig;
 
 use crate::host;
 use crate::host::stage::Cores;
 use crate::record::{Buckets, Machine};
-use crate::scenario::{Arrivals, ClockKind, KernelWay, LinkModel, Load, Pattern, Scenario, TargetKind, TargetSpec};
+use crate::scenario::{Arrivals, ClockKind, KernelWay, Load, Pattern, Scenario, TargetKind, TargetSpec};
 use crate::target::TargetError;
 pub use report::{Compared, SockperfReport};
 
@@ -153,8 +154,8 @@ fn scenario(options: &Options, mode: Mode) -> Scenario {
             request_len: options.message_len,
             reply_len: options.message_len,
         },
-        there: LinkModel::default(),
-        back: LinkModel::default(),
+        there: LinkConfig::default(),
+        back: LinkConfig::default(),
         changes: Vec::new(),
         faults: Vec::new(),
         targets: vec![spec],
