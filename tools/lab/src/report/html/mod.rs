@@ -8,7 +8,7 @@ use hpb_chart::escaped;
 use hpb_chart::format::{counted, significant, utc};
 use hpb_chart::report::{COLOURS, PAGE_STYLE};
 
-use super::figures::{Shown, plain, verdict};
+use super::figures::{Shown, multiple, plain, verdict};
 use super::picture::{Kind, Picture, STYLE, repeats};
 use crate::record::Record;
 
@@ -114,7 +114,7 @@ fn write_findings(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
         let words = verdict(&one.figure, one.verdict.as_deref(), repeats(shown, one));
         let range = super::terminal::range_text(one.ratio);
         let range = if range.is_empty() { range } else { format!(" ({range})") };
-        let (ratio, figure) = (significant(one.ratio.value), &one.figure);
+        let (ratio, figure) = (multiple(one.ratio.value), &one.figure);
         findings.push((
             class,
             mark,
