@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hpb_base::Random;
-use hpb_bench::sys::{Epoll, wall_ns};
+use hpb_host::sys::{Epoll, wall_ns};
 
 /// Events of one wait.
 const EVENTS: usize = 256;

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hpb_base::Duration;
-use hpb_bench::sys::descriptor_limit_raise;
 use hpb_card::{CardConfig, LoadConfig, Report, Running, start};
+use hpb_host::sys::descriptor_limit_raise;
 use hpb_net::PortUrl;
 use hpb_node::runtime::StopFlag;
 use hpb_sandbox::{Host, SandboxError, cable};

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hpb_base::Duration;
-use hpb_bench::sys::descriptor_limit_raise;
 use hpb_card::{CardConfig, LoadConfig, Report, Running, start, start_on};
+use hpb_host::sys::descriptor_limit_raise;
 use hpb_net::{OpenError, OpenOptions, PacketPort, Port, PortUrl};
 use hpb_node::runtime::{StopFlag, cores_allowed};
 use hpb_sandbox::{Host, SandboxError, cable};

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use hpb_bench::sys::descriptor_limit_raise;
 use hpb_card::{CardConfig, Report, start};
+use hpb_host::sys::descriptor_limit_raise;
 use hpb_net::PortUrl;
 use hpb_node::runtime::{StopFlag, cores_allowed};
 use hpb_sandbox::{Host, SandboxError, cable};

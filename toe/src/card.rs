@@ -265,6 +265,8 @@ impl EventBatch {
 }
 
 /// One row of the session table: the original card's fields (DESIGN.md, section 5) and what this one adds.
+///
+/// Not the row that is told: that one has ages instead of instants, and names instead of handles that take commands.
 #[derive(Clone, Debug)]
 pub struct SessionRow {
     /// The session.

@@ -136,18 +136,18 @@ fn hasher_of_parts(domain: &str, parts: &[&[u8]]) -> blake3::Hasher {
     hasher
 }
 
+/// Any bytes in lower-case hex.
+pub fn to_hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
 macro_rules! hex {
     ($($name:ident, $len:literal;)+) => {
         $(impl $name {
             /// All bytes in lower-case hex.
             pub fn to_hex(&self) -> String {
-                use core::fmt::Write;
-
-                self.0.iter().fold(String::with_capacity(2 * $len), |mut text, byte| {
-                    let written = write!(text, "{byte:02x}");
-                    assert!(written.is_ok(), "writing to a string does not fail");
-                    text
-                })
+                $crate::keys::to_hex(&self.0)
             }
 
             /// From all bytes in hex, of either case.

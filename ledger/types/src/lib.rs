@@ -30,7 +30,7 @@ pub use evidence::{Evidence, EvidenceError, Fault, SignedSlice};
 pub use genesis::{
     DposParameters, EngineChoice, Fees, Genesis, GenesisAccount, GenesisError, GenesisProducer, VestingPart, Weighting,
 };
-pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer};
+pub use keys::{Domain, Hash, HexError, KeyPair, PublicKey, Signature, Signer, to_hex};
 pub use merkle::{MERKLE_PART_LEN, MERKLE_PATH_MAX, MerkleProof, merkle_root, merkle_root_of_parts, merkle_top};
 pub use message::{
     ChainPiece, Digest, Gossip, Headers, Hello, Message, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hpb_base::Instant;
+use hpb_host::sys;
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::{WireBuilder, WirePort};
@@ -12,7 +13,6 @@ use hpb_toe::{Call, Class, Command, Event, EventBatch, Group, Identity, Lane, La
 use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
 
-use crate::sys;
 use crate::target::{Meter, Sample, StallGuard, Target, TargetError, Work, ping_pong_session};
 
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));

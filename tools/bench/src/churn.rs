@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hpb_base::Duration;
+use hpb_host::conditions::Conditions;
+use hpb_host::sys;
 use hpb_toe::{GuardConfig, Holdings};
 use serde::Serialize;
 
-use crate::conditions::Conditions;
 use crate::report::{MachineLine, aligned, grouped, lines, table};
-use crate::sys;
 use crate::target::TargetError;
 use crate::verdict::Verdict;
 use driver::{Driver, Figures, INTERVAL, Moment};

@@ -12,6 +12,7 @@
 pub mod epoll;
 pub mod noise;
 mod pairs;
+pub mod ring;
 pub mod sockperf;
 pub mod uring;
 
@@ -33,7 +34,7 @@ impl KernelOptions {
     pub fn lightest() -> Self {
         let allowed = |name: &&str| {
             std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))
-                .is_ok_and(|socket| crate::sys::set_congestion_control(&socket, name).is_ok())
+                .is_ok_and(|socket| hpb_host::sys::set_congestion_control(&socket, name).is_ok())
         };
         Self { congestion_control: CONGESTION_CONTROLS.into_iter().find(allowed).map(String::from) }
     }

@@ -11,7 +11,6 @@
 pub mod accounts;
 pub mod card;
 pub mod churn;
-pub mod conditions;
 pub mod flood;
 pub mod kernel;
 pub mod ledger;
@@ -25,6 +24,5 @@ pub mod runner;
 pub mod scale;
 pub mod sessions;
 pub mod sync;
-pub mod sys;
 pub mod target;
 pub mod verdict;

@@ -8,9 +8,8 @@
 use std::fs;
 use std::io;
 
+use hpb_host::sys;
 use serde::Serialize;
-
-use crate::sys;
 
 /// What [`bytes_per_session`] counts, in one line for reports.
 pub const METHOD: &str = "growth of resident memory and kernel slabs from before the sessions to after the first \

@@ -17,11 +17,11 @@ use std::thread;
 
 use hdrhistogram::Histogram;
 use hpb_base::Duration;
+use hpb_host::conditions::Conditions;
+use hpb_host::sys::cores;
 use serde::Serialize;
 
-use crate::conditions::Conditions;
 use crate::report::{MachineLine, aligned, grouped, lines, table};
-use crate::sys::cores;
 use crate::target::TargetError;
 use crate::verdict::Verdict;
 use driver::Driver;

@@ -37,9 +37,8 @@ impl MachineLine {
     pub fn read(congestion_control: Option<&str>) -> Self {
         let unknown = || String::from("unknown");
         let file = |path| fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().to_owned());
-        let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_name(&text)).unwrap_or_else(unknown);
         Self {
-            cpu,
+            cpu: hpb_host::processor().unwrap_or_else(unknown),
             kernel: file("/proc/sys/kernel/osrelease"),
             cores: thread::available_parallelism().map_or(1, usize::from),
             congestion_control: congestion_control
@@ -56,12 +55,6 @@ impl MachineLine {
     fn line(&self) -> String {
         format!("{}, kernel TCP with {}", self.host(), self.congestion_control)
     }
-}
-
-/// The processor's name in `/proc/cpuinfo`; `None` where the kernel gives it none.
-pub fn cpu_name(cpuinfo: &str) -> Option<String> {
-    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }
 
 /// How many times less a target costs than the best kernel target of its kind.

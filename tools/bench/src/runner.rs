@@ -7,10 +7,10 @@
 use std::fs;
 use std::io;
 
+use hpb_host::sys;
 use serde::Serialize;
 
 use crate::memory::{self, Snapshot};
-use crate::sys;
 use crate::target::{Sample, Target, TargetError, Work};
 
 /// Descriptors kept for files, polls and the terminal beside the sessions'.

@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
+use hpb_host::conditions::Conditions;
 use serde::Serialize;
 
-use crate::conditions::Conditions;
 use crate::kernel::KernelOptions;
 use crate::report::{MachineLine, aligned, grouped, table};
 use crate::runner::{self, RunError, TargetResult, median};

@@ -7,15 +7,16 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
+use hpb_host::conditions::Conditions;
+use hpb_host::sockperf::SockperfError;
+use hpb_host::sys;
 use serde::Serialize;
 
 use crate::card::CardTarget;
-use crate::conditions::Conditions;
 use crate::kernel::sockperf::{self, CrossCheckError, DIFFERENCE_PERCENT_MAX};
 use crate::kernel::{self, KernelOptions};
 use crate::report::{MachineLine, Report};
 use crate::runner::{self, RunError, TargetResult};
-use crate::sys;
 use crate::target::{Target, Work};
 use crate::verdict::Verdict;
 
@@ -130,7 +131,7 @@ pub fn run(options: &Options, command: String, progress: &mut dyn FnMut(&str)) -
         let work = Work { sessions: CROSS_CHECK_SESSIONS, repeats: options.repeats.min(CROSS_CHECK_REPEATS), ..work };
         match sockperf::cross_check(&work) {
             Ok(check) => report.cross_check = Some(check),
-            Err(absent @ CrossCheckError::Absent) => report.notes.push(absent.to_string()),
+            Err(absent @ CrossCheckError::Sockperf(SockperfError::Absent)) => report.notes.push(absent.to_string()),
             Err(error) => report.notes.push(format!("cross-check failed: {error}")),
         }
     }

@@ -8,9 +8,9 @@
 
 mod world;
 
+use hpb_host::conditions::Conditions;
 use serde::Serialize;
 
-use crate::conditions::Conditions;
 use crate::report::{MachineLine, Sheet, grouped};
 use crate::target::TargetError;
 use crate::verdict::Verdict;

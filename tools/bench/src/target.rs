@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::sys;
+use hpb_host::sys;
 
 /// Nanoseconds without progress after which a measurement gives up.
 pub const STALL_NS_MAX: u64 = 10_000_000_000;

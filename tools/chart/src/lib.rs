@@ -1,11 +1,13 @@
-//! What every page of figures needs: axes with round ticks, labels that keep apart, numbers as people read them.
+//! What every page of figures needs: axes with round ticks, labels that keep apart, numbers as people read them, the
+//! style that pages share, and files that appear whole or not at all.
 //!
-//! Here nothing is drawn: the devnet's report and the lab's have pictures of their own. It depends on nothing.
+//! Here nothing is drawn: the devnet's report and the lab's have pictures of their own.
 
 #![allow(clippy::cast_precision_loss)] // figures for people: a double holds more digits than anyone reads
 
 pub mod axis;
 pub mod format;
+pub mod report;
 
 /// Text for an element or a quoted attribute of HTML or SVG.
 pub fn escaped(text: &str) -> String {

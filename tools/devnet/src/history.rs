@@ -7,13 +7,12 @@ pub mod blocks;
 mod source;
 mod text;
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use hpb_ledger::history::{Kind, Order, Place, Query, ResultRecord};
 use hpb_ledger::system::{Attested, Created, Proposal};
 use hpb_ledger::token::{Released, TransferArguments, Transferred};
-use hpb_types::{AccountName, Canonical as _, Event, Genesis, Hash, Outcome, Receipt, Slot, TransactionBody};
+use hpb_types::{AccountName, Canonical as _, Event, Genesis, Hash, Outcome, Receipt, Slot, TransactionBody, to_hex};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::attested;
@@ -186,12 +185,7 @@ impl TransactionRow {
 
 impl EventRow {
     fn new(event: &Event) -> Self {
-        let mut data = String::with_capacity(2 * event.data.len());
-        for byte in &event.data {
-            // Writing to a string does not fail.
-            let _ = write!(data, "{byte:02x}");
-        }
-        Self { event: format!("{}/{}", event.contract, event.name), says: says(event), data }
+        Self { event: format!("{}/{}", event.contract, event.name), says: says(event), data: to_hex(&event.data) }
     }
 }
 

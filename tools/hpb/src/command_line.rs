@@ -29,7 +29,9 @@ pub(crate) use bench::{Accounts, Bench, Churn, Flood, Ledger, Loss, Output, Port
 pub(crate) use block::{Block, Part};
 pub(crate) use card::Card;
 pub(crate) use key::Key;
-pub(crate) use lab::{Agents, Lab, LabAgent, LabCompare, LabPlot, LabReplay, LabRun, Meeting, Noise, Repeat, Sockperf};
+pub(crate) use lab::{
+    Lab, LabAgent, LabCompare, LabPlot, LabReplay, LabRun, MeetingPlace, Noise, OverHosts, Repeat, Sockperf,
+};
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use peer::{
     Called, CardLook, CardVerb, Node, Peer, PeerBan, PeerBandwidth, PeerClock, PeerDisconnect, PeerDoctor, PeerEvents,

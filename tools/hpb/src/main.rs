@@ -34,7 +34,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     // Before any thread: a lane must never wait while the heap gives pages back.
-    hpb_bench::sys::heap::keep();
+    hpb_host::sys::heap::keep();
     let done = match CommandLine::try_parse() {
         Ok(CommandLine { verb: Verb::Account { what } }) => account::run(what),
         Ok(CommandLine { verb: Verb::Bench { what } }) => bench::run(what),

@@ -24,5 +24,4 @@ pub mod run;
 pub mod scenario;
 pub mod sockperf;
 pub mod stats;
-mod sys;
 pub mod target;

@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use hpb_bench::report::cpu_name;
-use hpb_bench::sys::cores;
+use hpb_host::sys::cores;
 
 use crate::record::Machine;
 
@@ -24,7 +23,7 @@ pub fn read() -> Machine {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let product = format!("{} {}", line_of("/sys/class/dmi/id/sys_vendor"), line_of("/sys/class/dmi/id/product_name"));
     Machine {
-        processor: cpu_name(&cpuinfo).unwrap_or_default(),
+        processor: hpb_host::processor().unwrap_or_default(),
         processors: cores::allowed().map_or(0, |cores| cores.len() as u32),
         kernel: line_of("/proc/sys/kernel/osrelease"),
         clock_source: line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource"),

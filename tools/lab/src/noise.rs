@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::io;
 
 use hpb_base::{Duration, Instant};
-use hpb_bench::conditions::stolen;
-use hpb_bench::sys::{cores, wall_ns};
+use hpb_host::conditions::stolen;
+use hpb_host::sys::{cores, wall_ns};
 use serde::Serialize;
 
 use crate::measure::Distribution;

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use hpb_base::Duration;
-use hpb_bench::sys::cores;
+use hpb_host::sys::cores;
 
 use crate::card::CardWire;
 use crate::confirm::Validators;

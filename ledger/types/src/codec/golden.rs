@@ -14,18 +14,13 @@ use crate::*;
 /// FORMAT.md, which a stranger implements.
 const PAGE: &str = include_str!("../../FORMAT.md");
 
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
 fn without_white_space(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
 fn check<T: Canonical + PartialEq + core::fmt::Debug>(value: &T, golden: &str) {
     let bytes = value.to_bytes();
-    assert_eq!(hex(&bytes), without_white_space(golden));
+    assert_eq!(to_hex(&bytes), without_white_space(golden));
     assert_eq!(T::from_bytes(&bytes).as_ref(), Ok(value));
     for len in 0..bytes.len() {
         assert!(T::from_bytes(&bytes[..len]).is_err(), "the first {len} bytes are no value");
@@ -446,7 +441,7 @@ fn derived() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 #[test]
 fn ids_and_signed_messages() {
     for (name, value, golden) in derived() {
-        assert_eq!(hex(&value), golden, "{name}");
+        assert_eq!(to_hex(&value), golden, "{name}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hpb_base::Random;
+use hpb_host::sys::wall_ns;
 use hpb_ledger::key::{self, BALANCE};
 use hpb_ledger::lmdb::LmdbStore;
 use hpb_ledger::{FinalBatch, Store as _, records};
@@ -12,7 +13,6 @@ use serde::Serialize;
 use super::fill::{Population, next_point};
 use super::{AccountsError, Quantiles, Watch};
 use crate::memory::thread_written;
-use crate::sys::wall_ns;
 
 /// Keys that each changes, or as many accounts as there are.
 const KEYS: u64 = 4_096;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use hpb_host::sys::wall_ns;
 use hpb_ledger::account::Account;
 use hpb_ledger::key::{self, ACCOUNT, BALANCE, SUM, SYSTEM};
 use hpb_ledger::lattice::LatticeSum;
@@ -14,7 +15,6 @@ use super::scratch::Scratch;
 use super::{AccountsError, Watch};
 use crate::ledger::chain::{Chain, open_store};
 use crate::ledger::{LedgerError, load, seconds_since};
-use crate::sys::wall_ns;
 
 /// Who holds the whole supply at genesis.
 const TREASURY: AccountName = AccountName::literal("treasury");

@@ -1,12 +1,12 @@
 //! Lookups of accounts drawn at random, as a query makes them: record, balance, deposit, roles and vesting.
 
 use hpb_base::Random;
+use hpb_host::sys::wall_ns;
 use hpb_ledger::lmdb::LmdbStore;
 
 use super::fill::Population;
 use super::{AccountsError, Quantiles, Watch};
 use crate::ledger::chain::Chain;
-use crate::sys::wall_ns;
 
 /// Lookups between two looks at whether the run shall go on.
 const UNASKED: usize = 1_000;

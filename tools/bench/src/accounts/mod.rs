@@ -19,14 +19,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hpb_base::Random;
+use hpb_host::conditions::Conditions;
+use hpb_host::sys::disk;
 use hpb_ledger::{ExecuteError, StoreError};
 use hpb_types::AccountName;
 
-use crate::conditions::Conditions;
 use crate::ledger::LedgerError;
 use crate::ledger::chain::{Chain, open_store};
 use crate::memory::{Resident, thread_written};
-use crate::sys::disk;
 use commits::Committer;
 use fill::Population;
 use lookups::Lookups;

@@ -1,9 +1,9 @@
 //! The figures of a run, for people and programs: a row a number of accounts, and below it how often it is the first's.
 
+use hpb_host::conditions::Conditions;
 use serde::Serialize;
 
 use super::{Options, Quantiles, Size};
-use crate::conditions::Conditions;
 use crate::ledger::chain::COMMIT_SLICES;
 use crate::ledger::load::SLICE_TRANSFERS;
 use crate::report::{MachineLine, Sheet, grouped};

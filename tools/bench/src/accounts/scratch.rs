@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use hpb_host::sys::{disk, wall_ns};
 use hpb_ledger::folder::DataFolder;
 
 use super::{AccountsError, Quantiles};
 use crate::ledger::temporary;
-use crate::sys::{disk, wall_ns};
 
 /// What its name begins with.
 const PREFIX: &str = "hpb-bench-accounts-";

@@ -1,6 +1,7 @@
 //! Transfers between accounts drawn at random, executed and committed as `hpb bench ledger` does it, without signatures.
 
 use hpb_base::Random;
+use hpb_host::sys::wall_ns;
 use hpb_ledger::account::ACTIVE;
 use hpb_ledger::lmdb::LmdbStore;
 use hpb_ledger::token::transfer_action;
@@ -17,7 +18,6 @@ use crate::ledger::load::{EXPIRY_MS, SLICE_TRANSFERS, SLOT_MS, UNIFORM_AMOUNT, f
 use crate::ledger::{LedgerError, seconds_since};
 use crate::memory::thread_written;
 use crate::runner::median;
-use crate::sys::wall_ns;
 
 /// Every way: workers, and whether what is final is committed.
 const WAYS: [(usize, bool); 4] = [(1, false), (2, false), (1, true), (2, true)];

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use hpb_host::sys::wall_ns;
 use hpb_ledger::StoreError;
 use hpb_ledger::lmdb::LmdbStore;
 use serde::Serialize;
@@ -12,7 +13,6 @@ use super::commits::{COMMITS, Commits, Committer};
 use super::{AccountsError, Quantiles, Watch};
 use crate::ledger::seconds_since;
 use crate::runner::median;
-use crate::sys::wall_ns;
 
 /// Snapshots that are opened to be timed.
 const OPENS: usize = 1_000;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hpb_base::limits::TERMINAL_MESSAGE_LEN_MAX;
 use hpb_base::{Duration, Instant, Random};
+use hpb_host::sys;
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
 use hpb_net::wire::{LinkConfig, WireBuilder, WirePort};
@@ -23,8 +24,8 @@ use hpb_types::units::ChainId;
 
 use super::ending::{Ending, Heard};
 use super::{Options, SAMPLES, SEED};
+use crate::memory;
 use crate::target::TargetError;
-use crate::{memory, sys};
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));

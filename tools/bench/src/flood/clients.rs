@@ -6,9 +6,9 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 
 use hdrhistogram::Histogram;
+use hpb_host::sys::{self, Epoll, wall_ns};
 
 use super::{FloodError, Options};
-use crate::sys::{self, Epoll, wall_ns};
 
 /// Within which time all new sessions must be open, in nanoseconds.
 pub(super) const OPENING_NS_MAX: u64 = 3_000_000_000;

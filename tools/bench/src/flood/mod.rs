@@ -25,14 +25,14 @@ use std::net::SocketAddrV4;
 use hdrhistogram::Histogram;
 use hpb_base::Duration;
 use hpb_card::{CardError, Running};
+use hpb_host::conditions::Conditions;
+use hpb_host::sys::{self, cores, wall_ns};
 use hpb_net::OpenError;
 use hpb_node::runtime::StartError;
 use hpb_sandbox::SandboxError;
 
-use crate::conditions::Conditions;
 use crate::memory;
 use crate::report::MachineLine;
-use crate::sys::{self, cores, wall_ns};
 use clients::Clients;
 pub use report::{FloodReport, Phase};
 use stage::{CARD, CLIENT, ECHO_PORT, FLOODED_PORT, LANE_THREAD, NEWCOMER, Stage};

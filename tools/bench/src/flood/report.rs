@@ -1,11 +1,11 @@
 //! The figures of `hpb bench flood`, for people and programs.
 
 use hpb_base::limits::HALF_OPEN_BYTES_MAX;
+use hpb_host::conditions::Conditions;
 use serde::Serialize;
 
 use super::clients::{MESSAGE_LEN, OPENING_NS_MAX, Seen};
 use super::{Marks, Options};
-use crate::conditions::Conditions;
 use crate::report::{MachineLine, aligned, grouped, lines, table};
 use crate::verdict::Verdict;
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use hpb_base::Duration;
 use hpb_card::{CardConfig, Running, start_on};
+use hpb_host::sys::{self, cores};
 use hpb_net::bpf::{Rules, Take};
 use hpb_net::url::XdpMode;
 use hpb_net::xdp::XdpPort;
@@ -15,7 +16,6 @@ use hpb_sandbox::{Host, cable};
 use hpb_toe::Service;
 
 use super::FloodError;
-use crate::sys::{self, cores};
 
 /// Where the echoing sessions come from, and where the flood's answers go, which have no other way.
 pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);

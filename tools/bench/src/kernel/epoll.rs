@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use hdrhistogram::Histogram;
+use hpb_host::sys::{self, Epoll};
 
 use crate::kernel::pairs::Pairs;
 use crate::kernel::{BATCH_LEN, BODY_LEN_MAX, KernelOptions};
-use crate::sys::{self, Epoll};
 use crate::target::{Meter, Sample, StallGuard, Target, TargetError, Work, ping_pong_session};
 
 /// Milliseconds that a half on a thread of its own sleeps in one wait, at most; sockperf's default too.

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use hpb_base::limits::SESSIONS_MAX;
+use hpb_host::sys;
 
 use crate::kernel::{BODY_LEN_MAX, KernelOptions};
-use crate::sys;
 use crate::target::{TargetError, Work};
 
 /// Both ends of each session; `servers[i]` faces `clients[i]`.

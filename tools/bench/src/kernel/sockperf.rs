@@ -8,11 +8,12 @@
 //! Medians are compared: a tail on a busy machine says nothing about the tool.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
+use hpb_host::sockperf::{self, Server, SockperfError};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
@@ -73,12 +74,9 @@ impl fmt::Display for CrossCheck {
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum CrossCheckError {
-    /// The tool is not installed: the check is skipped, with this line.
-    #[error("cross-check skipped: sockperf is not installed (apt-get install --no-install-recommends sockperf)")]
-    Absent,
-    /// The tool ran and did not say what was expected.
-    #[error("sockperf: {0}")]
-    Sockperf(String),
+    /// The tool is not installed, or gave nothing.
+    #[error("cross-check: {0}")]
+    Sockperf(#[from] SockperfError),
     /// Our own half failed.
     #[error("kernel-epoll on two threads: {0}")]
     Ours(#[from] TargetError),
@@ -91,12 +89,10 @@ pub enum CrossCheckError {
 /// congestion control, since sockperf has no other.
 ///
 /// # Errors
-/// [`CrossCheckError::Absent`] where sockperf is not installed, to be printed and passed over.
+/// [`SockperfError::Absent`] where sockperf is not installed, to be printed and passed over.
 pub fn cross_check(work: &Work) -> Result<CrossCheck, CrossCheckError> {
     let work = Work { sessions: work.sessions.min(SESSIONS_MAX), ping_pong_round_trips: ROUND_TRIPS, ..*work };
-    if !is_installed()? {
-        return Err(CrossCheckError::Absent);
-    }
+    sockperf::find()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..work.repeats.max(1) {
         theirs.push(sockperf_round_trip_ns(&work)?);
@@ -113,28 +109,6 @@ pub fn cross_check(work: &Work) -> Result<CrossCheck, CrossCheckError> {
     })
 }
 
-/// Whether the tool is there.
-///
-/// # Errors
-/// It cannot be started although it is.
-pub fn is_installed() -> io::Result<bool> {
-    match Command::new("sockperf").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        status => status.map(|_| true),
-    }
-}
-
-/// Ends sockperf's server with the measurement, whatever its outcome.
-pub struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already, which is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn sockperf_round_trip_ns(work: &Work) -> Result<f64, CrossCheckError> {
     let feed = feed_file(work.sessions)?;
     let _server = start_server(feed.path())?;
@@ -146,7 +120,7 @@ fn sockperf_round_trip_ns(work: &Work) -> Result<f64, CrossCheckError> {
     let text = String::from_utf8_lossy(&output.stdout);
     median_us(&text).map(|us| us * 1_000.0).ok_or_else(|| {
         let last = text.lines().last().unwrap_or("no output");
-        CrossCheckError::Sockperf(format!("no median in its report; its last line: {last}"))
+        SockperfError::Said(format!("no median in its report; its last line: {last}")).into()
     })
 }
 
@@ -162,26 +136,8 @@ fn feed_file(sessions: usize) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-fn start_server(feed: &Path) -> Result<Server, CrossCheckError> {
-    start(Command::new("sockperf").args(["server", "-F", "e", "-f"]).arg(feed))
-}
-
-/// Starts a server and reads what it says until it listens on all its ports.
-///
-/// # Errors
-/// It cannot be started, or ends at once.
-pub fn start(command: &mut Command) -> Result<Server, CrossCheckError> {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    let mut server = Server(child);
-    let output = server.0.stdout.take().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-    let mut last = String::from("no output");
-    for line in BufReader::new(output).lines() {
-        last = line?;
-        if last.contains("to block on socket") {
-            return Ok(server);
-        }
-    }
-    Err(CrossCheckError::Sockperf(format!("its server ended; its last line: {last}")))
+fn start_server(feed: &Path) -> Result<Server, SockperfError> {
+    sockperf::start(Command::new("sockperf").args(["server", "-F", "e", "-f"]).arg(feed))
 }
 
 /// The line `percentile 50.000 = 7.866` of sockperf's report, in microseconds.

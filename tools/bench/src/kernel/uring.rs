@@ -13,8 +13,8 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::kernel::pairs::Pairs;
+use crate::kernel::ring::{Ring, RingSizes};
 use crate::kernel::{BATCH_LEN, KernelOptions};
-use crate::sys::uring::{Ring, RingSizes};
 use crate::target::{Meter, STALL_NS_MAX, Sample, Target, TargetError, Work, ping_pong_session};
 
 /// Completions that one turn of the closed loop waits for, at most. Waiting for more amortises the system call, waiting

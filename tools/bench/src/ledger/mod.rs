@@ -16,13 +16,13 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use hpb_devnet::workload::WorkloadError;
+use hpb_host::conditions::Conditions;
+use hpb_host::sys::wall_ns;
 use hpb_ledger::folder::FolderError;
 use hpb_ledger::history::HistoryStore as _;
 use hpb_ledger::{Checked, ExecuteError, FinalBatch, FinaliseError, InsertError, OpenError, SharedStore, StoreError};
 use hpb_types::NameError;
 
-use crate::conditions::Conditions;
-use crate::sys::wall_ns;
 use chain::{COMMIT_SLICES, Chain, Slices, Way, check, open_store};
 
 use load::{Load, SLICE_TRANSFERS, Signed};

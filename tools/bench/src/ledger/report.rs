@@ -1,12 +1,12 @@
 //! The figures of a run, for people and programs.
 
+use hpb_host::conditions::Conditions;
 use serde::Serialize;
 
 use super::chain::{COMMIT_SLICES, Way, Work};
 use super::load::SLICE_TRANSFERS;
 use super::peer::{BUILT, HOW_TO_BUILD, Revm};
 use super::{Bench, Options};
-use crate::conditions::Conditions;
 use crate::report::{MachineLine, Sheet, grouped};
 use crate::runner::median;
 use crate::verdict::Verdict;

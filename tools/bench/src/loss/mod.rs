@@ -17,12 +17,12 @@ use std::thread;
 
 use hdrhistogram::Histogram;
 use hpb_base::Duration;
+use hpb_host::conditions::Conditions;
+use hpb_host::sys::{self, wall_ns};
 use hpb_net::OpenError;
 use hpb_sandbox::{Host, SandboxError};
 
-use crate::conditions::Conditions;
 use crate::report::MachineLine;
-use crate::sys::{self, wall_ns};
 use receiver::Arrivals;
 pub use report::{LossReport, LossRow, Skip};
 use sender::Orders;

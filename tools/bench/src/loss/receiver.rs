@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hdrhistogram::Histogram;
 use hpb_base::limits::MESSAGE_LEN_MAX;
+use hpb_host::sys::{Epoll, wall_ns};
 use hpb_toe::framing::Assembler;
 
 use super::{Failed, STAMP_LEN};
-use crate::sys::{Epoll, wall_ns};
 
 const EVENTS: usize = 64;
 /// It looks at its orders this often.

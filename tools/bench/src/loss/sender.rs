@@ -6,13 +6,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hpb_base::Instant;
+use hpb_host::sys::{self, wall_ns};
 use hpb_net::frame::Bursts;
 use hpb_net::{OpenOptions, Port, PortUrl};
 use hpb_toe::framing::framed;
 use hpb_toe::{Call, Class, Command, Event, EventBatch, Lane, LaneConfig, Priority, SessionId};
 
 use super::{Failed, MESSAGE_KIND, RECEIVER, SENDER, STAMP_LEN, Work};
-use crate::sys::{self, wall_ns};
 
 /// The card's interface: a port of the bridge that the wire's is in, too.
 pub(super) const CARD_INTERFACE: &str = "tap0";

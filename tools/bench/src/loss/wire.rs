@@ -12,13 +12,13 @@ use std::thread::{self, JoinHandle};
 
 use hpb_base::limits::BURST_LEN_MAX;
 use hpb_base::{Duration, Instant};
+use hpb_host::sys::{self, wall_ns};
 use hpb_net::frame::Bursts;
 use hpb_net::wire::{Impairment, LinkConfig, Verdict};
 use hpb_net::{Capabilities, Port, TapPort};
 use hpb_sandbox::Host;
 
 use super::Failed;
-use crate::sys::{self, wall_ns};
 
 /// The interface of each end.
 pub(super) const INTERFACE: &str = "wire0";

@@ -10,13 +10,13 @@ mod raw;
 mod report;
 mod tcp;
 
+use hpb_host::conditions::Conditions;
+use hpb_host::sys::cores;
 use hpb_net::OpenError;
 use hpb_sandbox::SandboxError;
 
-use crate::conditions::Conditions;
 use crate::report::MachineLine;
 use crate::runner::median;
-use crate::sys::cores;
 use crate::target::TargetError;
 pub use report::{PortsReport, RawRow, Skip, TcpRow};
 

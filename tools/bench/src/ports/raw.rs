@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use hdrhistogram::Histogram;
 use hpb_base::Instant;
 use hpb_base::limits::BURST_LEN_MAX;
+use hpb_host::sys::wall_ns;
 use hpb_net::frame::Bursts;
 use hpb_net::wire::WireBuilder;
 use hpb_net::{HardwareAddress, Medium, OpenOptions, Port, PortUrl};
 use hpb_sandbox::{Host, cable};
 
 use super::{Failed, Options, RawRow};
-use crate::sys::wall_ns;
 use crate::target::{Meter, StallGuard};
 
 /// The bare ones among the targets.

@@ -9,13 +9,13 @@ use std::thread;
 use hdrhistogram::Histogram;
 use hpb_base::Duration;
 use hpb_card::{CardConfig, start};
+use hpb_host::sys::{self, Epoll, cores, thread_cpu_ns, wall_ns};
 use hpb_net::PortUrl;
 use hpb_node::runtime::StopFlag;
 use hpb_sandbox::{Host, cable};
 use hpb_toe::Service;
 
 use super::{Failed, Options, TcpRow};
-use crate::sys::{self, Epoll, cores, thread_cpu_ns, wall_ns};
 use crate::target::StallGuard;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use hdrhistogram::Histogram;
 use hpb_base::{Instant, Random};
+use hpb_host::sys;
+use hpb_host::sys::cores;
 use hpb_net::wire::WireBuilder;
 use hpb_toe::stats::LaneCounters;
 use hpb_toe::{Call, Class, CloseReason, Command, Event, EventBatch, Identity, Priority, SessionId};
@@ -13,8 +15,6 @@ use hpb_types::units::ChainId;
 use super::worker::Desk;
 use super::{Figures, Options, Others, PATIENCE_NS, PhaseHistograms};
 use crate::card::{End, now};
-use crate::sys;
-use crate::sys::cores;
 use crate::target::{StallGuard, TargetError};
 
 /// The server's, that of the quiet sessions, that of the callers.

@@ -126,10 +126,7 @@ fn figures_are_grouped_in_threes() {
 }
 
 #[test]
-fn the_processor_has_a_name() {
-    let cpuinfo = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Processor\ncache size\t: 1 KB\n";
-    assert_eq!(cpu_name(cpuinfo).as_deref(), Some("Intel(R) Xeon(R) Processor"));
-    assert_eq!(cpu_name("processor: 0\n"), None);
+fn the_machine_is_described() {
     assert!(MachineLine::read(Some("cubic")).cores >= 1);
     assert_eq!(MachineLine::read(Some("cubic")).congestion_control, "cubic");
 }

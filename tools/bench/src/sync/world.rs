@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hpb_base::{Duration, Instant, Machine as _, UnixMillis};
+use hpb_host::sys;
 use hpb_ledger::chainlog::{ChainLog, LogOptions, MemoryFolder};
 use hpb_ledger::watermark::{Watermark, WatermarkState};
 use hpb_ledger::{SharedStore, account, token};
@@ -17,7 +18,6 @@ use hpb_types::{
     KeyPair, NameError, SliceRef, Slot, Transaction, TransactionBody, VrfSecret,
 };
 
-use crate::sys;
 use crate::target::TargetError;
 
 /// Validators that make the chain, and peers at most.

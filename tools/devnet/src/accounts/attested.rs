@@ -1,12 +1,10 @@
 //! What a chain attested of an account, in words: the records of which people ask.
 
-use std::fmt::Write as _;
-
 use hpb_ledger::Account;
 use hpb_ledger::key::{ACCOUNT, BALANCE};
 use hpb_ledger::records::load;
 use hpb_ledger::system::{Attested, Found};
-use hpb_types::Amount;
+use hpb_types::{Amount, to_hex};
 
 use super::tree;
 
@@ -20,7 +18,7 @@ pub(crate) fn says(attested: &Attested) -> String {
         Found::Nothing => format!("nothing lies at {}", place(attested)),
         Found::Hash(hash) => format!("at {} lies a record whose hash is {}", place(attested), hash.to_hex()),
         Found::Value(value) => known(attested, &value.bytes)
-            .unwrap_or_else(|| format!("at {} lies {}", place(attested), hex(&value.bytes))),
+            .unwrap_or_else(|| format!("at {} lies {}", place(attested), to_hex(&value.bytes))),
     }
 }
 
@@ -45,16 +43,8 @@ fn known(attested: &Attested, bytes: &[u8]) -> Option<String> {
 }
 
 fn place(attested: &Attested) -> String {
-    let sub_key = if attested.place.sub_key.is_empty() { String::new() } else { hex(&attested.place.sub_key) };
+    let sub_key = if attested.place.sub_key.is_empty() { String::new() } else { to_hex(&attested.place.sub_key) };
     format!("{}/{}/{sub_key}", attested.place.account, attested.place.table)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use core::fmt::{self, Write};
 
 use hpb_chart::axis::{Axis, Scale};
 use hpb_chart::escaped;
+use hpb_chart::report::{COLOURS, PAGE_STYLE};
 use serde_json::{Map, Value};
 
 use super::fields::{Figure, figures};
@@ -57,7 +58,10 @@ fn write_page(
     writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">")?;
-    writeln!(out, "<title>HPB devnet report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>")?;
+    writeln!(
+        out,
+        "<title>HPB devnet report</title>\n<style>\n{COLOURS}{PAGE_STYLE}{STYLE}</style>\n</head>\n<body>\n<main>"
+    )?;
     write_head(out, report)?;
     write_tiles(out, report)?;
     writeln!(out, "<section>\n<h2>Latency and rate</h2>")?;

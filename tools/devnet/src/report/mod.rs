@@ -17,10 +17,10 @@ mod svg;
 mod terminal;
 mod turns;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub use hpb_chart::report::ReportError;
+use hpb_chart::report::write_files;
 pub use html::page;
 pub(crate) use json::decimal;
 pub use json::{
@@ -35,51 +35,21 @@ pub const JSON_FILE: &str = "report.json";
 /// The page's file in a report folder.
 pub const HTML_FILE: &str = "report.html";
 
-/// Why a report was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// A figure that JSON has no number for.
-    #[error("the report has a figure that JSON cannot hold: {0}")]
-    Figure(#[from] serde_json::Error),
-    /// The folder or a file in it can't be written.
-    #[error("report {}: cannot be written: {source}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
 /// Writes both files into `folder`, which is made if need be; each appears whole or not at all.
 ///
 /// # Errors
 /// If the folder can't be made, a file can't be written, or a figure is not a number of JSON.
 pub fn write(folder: &Path, report: &Report, charts: &Charts) -> Result<(), ReportError> {
-    let (json, html) = (report.to_json()?, page(report, charts)?);
-    fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.to_owned(), source })?;
-    for (name, text) in [(JSON_FILE, json), (HTML_FILE, html)] {
-        let path = folder.join(name);
-        write_whole(&path, &text).map_err(|source| ReportError::Write { path, source })?;
-    }
+    let files = [(JSON_FILE, report.to_json()?), (HTML_FILE, page(report, charts)?)];
+    write_files(folder, &files.map(|(name, text)| (name.to_owned(), text)))?;
     Ok(())
-}
-
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let written = File::create(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        // The first error is the one to tell; a draft that cannot be removed either changes nothing about it.
-        let _ = fs::remove_file(&draft);
-    }
-    written
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::fs;
 
     use super::*;
 

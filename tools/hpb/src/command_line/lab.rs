@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use agents::{Agents, LabAgent, Meeting};
+pub(crate) use agents::{LabAgent, MeetingPlace, OverHosts};
 pub(crate) use host::{Noise, Repeat, Sockperf};
 pub(crate) use show::{LabCompare, LabPlot};
 
@@ -146,7 +146,7 @@ pub(crate) struct LabRun {
     pub(crate) seed: Option<u64>,
 
     #[command(flatten)]
-    pub(crate) far: Agents,
+    pub(crate) far: OverHosts,
 
     /// Set a key of the file, as `load.rate_per_s=2000`; may be given again
     #[arg(long, value_name = "KEY=VALUE")]

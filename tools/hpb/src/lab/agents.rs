@@ -11,7 +11,7 @@ use hpb_lab::scenario::Scenario;
 use hpb_node::runtime::{StopFlag, stop_on_signals};
 
 use crate::bench::Progress;
-use crate::command_line::{Agents, LabAgent, Meeting};
+use crate::command_line::{LabAgent, MeetingPlace, OverHosts};
 use crate::failure::Failure;
 
 /// `hpb lab agent`.
@@ -33,7 +33,7 @@ pub(super) fn agent(options: &LabAgent) -> Result<(), Failure> {
 
 /// Has agents carry a scenario; none if no NATS server was named.
 pub(super) fn run(
-    options: &Agents,
+    options: &OverHosts,
     scenario: &Scenario,
     text: &str,
     stop: &StopFlag,
@@ -61,7 +61,7 @@ pub(super) fn run(
     }))
 }
 
-fn place(at: &Meeting) -> Result<Option<NatsUrl>, Failure> {
+fn place(at: &MeetingPlace) -> Result<Option<NatsUrl>, Failure> {
     let Some(mut url) = at.nats.clone() else { return Ok(None) };
     if let Some(path) = &at.nats_credentials {
         let wrong =

@@ -3,7 +3,8 @@
 use std::fs;
 
 use hpb_base::Duration;
-use hpb_lab::sockperf::SockperfError;
+use hpb_host::sockperf::SockperfError;
+use hpb_lab::sockperf::ComparisonError;
 use hpb_lab::target::TargetError;
 use hpb_lab::{noise, program, sockperf};
 
@@ -38,9 +39,9 @@ pub(super) fn sockperf(options: &Sockperf) -> Result<(), Failure> {
     let measured = sockperf::run(&options, &mut |line| progress.show(line));
     progress.clear();
     let report = measured.map_err(|error| match error {
-        SockperfError::Absent => Failure::input(error),
-        SockperfError::Target(error) => target_failed(error),
-        SockperfError::Tool(_) | SockperfError::Log(_) => Failure::work(error),
+        ComparisonError::Tool(SockperfError::Absent) => Failure::input(error),
+        ComparisonError::Target(error) => target_failed(error),
+        ComparisonError::Tool(_) | ComparisonError::Log(_) => Failure::work(error),
     })?;
     print(&if json { report.to_json().map_err(Failure::work)? } else { report.terminal() })?;
     if report.agrees() { Ok(()) } else { Err(Failure::work("the lab and sockperf do not agree in each figure")) }

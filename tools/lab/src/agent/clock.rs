@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::ClockFound;
 
 /// Stretches of time of which the best exchange each is taken.
-const STRETCHES: usize = 24;
+const STRETCHES: i64 = 24;
 /// Exchanges without which nothing is said.
 pub const EXCHANGES_LEAST: usize = 8;
 /// Parts in a thousand million.
@@ -82,8 +82,7 @@ impl Exchange {
     /// The client's clock beyond the server's, in the middle.
     fn offset(&self) -> i64 {
         let (out, back) = (self.asked.saturating_sub(self.received), self.heard.saturating_sub(self.answered));
-        // Half of each, so that clocks far apart do not overflow.
-        out / 2 + back / 2 + (out % 2 + back % 2) / 2
+        i64::midpoint(out, back)
     }
 
     /// Time on the way.
@@ -101,10 +100,10 @@ impl Line {
             return None;
         }
         let (first, last) = (good().map(|one| one.asked).min()?, good().map(|one| one.heard).max()?);
-        let stretch = (last.saturating_sub(first) / STRETCHES as i64).max(1);
-        let mut best: Vec<Option<&Exchange>> = vec![None; STRETCHES];
+        let stretch = (last.saturating_sub(first) / STRETCHES).max(1);
+        let mut best: Vec<Option<&Exchange>> = vec![None; STRETCHES as usize];
         for one in good() {
-            let at = ((one.asked - first) / stretch).clamp(0, STRETCHES as i64 - 1) as usize;
+            let at = (one.asked.saturating_sub(first) / stretch).clamp(0, STRETCHES - 1) as usize;
             if best[at].is_none_or(|other| one.round_trip() < other.round_trip()) {
                 best[at] = Some(one);
             }
@@ -113,12 +112,12 @@ impl Line {
         let round_trip = best.iter().map(|one| one.round_trip()).min()?;
         // A stretch in which every exchange was held up says less than its neighbours.
         let best: Vec<&Exchange> = best.into_iter().filter(|one| one.round_trip() <= 4 * round_trip.max(1)).collect();
-        let (middle, zero) = (first + (last - first) / 2, best.first()?.offset());
+        let (middle, zero) = (i64::midpoint(first, last), best.first()?.offset());
         let points: Vec<(f64, f64)> = best
             .iter()
             .map(|one| {
-                let at = one.asked / 2 + one.heard / 2;
-                ((at - middle) as f64, (one.offset() - zero) as f64)
+                let at = i64::midpoint(one.asked, one.heard);
+                (at.saturating_sub(middle) as f64, one.offset().saturating_sub(zero) as f64)
             })
             .collect();
         let count = points.len() as f64;

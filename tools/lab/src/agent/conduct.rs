@@ -120,7 +120,7 @@ pub fn conduct(
         whole.repeats.iter_mut().for_each(|repeat| repeat.began_ns = began_ns);
         wholes.push(whole);
     }
-    Ok(record(scenario, text, began_unix_ms, &server, &agents, wholes))
+    Ok(record(scenario, text, began_unix_ms, &server, &agents, &wholes))
 }
 
 fn check(scenario: &Scenario, options: &ConductOptions) -> Result<(), ConductError> {
@@ -134,10 +134,8 @@ fn check(scenario: &Scenario, options: &ConductOptions) -> Result<(), ConductErr
     if !matches!(scenario.load.pattern, Pattern::RequestReply | Pattern::OneWay | Pattern::Incast) {
         return refuse("agents ask and answer, send one way, and fan in (`request-reply`, `one-way`, `incast`)");
     }
-    let models = [scenario.there, scenario.back];
-    if !scenario.changes.is_empty()
-        || !scenario.faults.is_empty()
-        || models != [crate::scenario::LinkModel::default(); 2]
+    let links = [scenario.there, scenario.back];
+    if !scenario.changes.is_empty() || !scenario.faults.is_empty() || links != [hpb_net::wire::LinkConfig::default(); 2]
     {
         return refuse(
             "between hosts there are the links that there are: no links, changes or faults can be made there",
@@ -444,7 +442,7 @@ fn record(
     began_unix_ms: u64,
     server: &AgentFacts,
     clients: &[AgentFacts],
-    wholes: Vec<Whole>,
+    wholes: &[Whole],
 ) -> Record {
     let is_one_way = scenario.load.pattern != Pattern::RequestReply;
     let error_of = |client: usize| wholes.iter().filter_map(|whole| Some(whole.lines.get(client)?.error_ns)).max();

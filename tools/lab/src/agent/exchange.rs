@@ -31,6 +31,7 @@ pub(super) struct Thread<T> {
 }
 
 impl<T: Default + Send + 'static> Thread<T> {
+    #[allow(clippy::disallowed_methods, reason = "exchanges go on beside a repeat, which has its own thread")]
     fn start(run: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
@@ -59,7 +60,7 @@ pub(super) fn answer(socket: UdpSocket, clock: AgentClock) -> io::Result<Thread<
     Ok(Thread::start(move |stop| {
         let mut bytes = [0; ANSWER_LEN];
         while !stop.load(Ordering::Relaxed) {
-            let Ok((QUESTION_LEN, from)) = socket.recv_from(&mut bytes[..QUESTION_LEN + 1]) else { continue };
+            let Ok((QUESTION_LEN, from)) = socket.recv_from(&mut bytes[..=QUESTION_LEN]) else { continue };
             let received = clock.reading(now());
             bytes[QUESTION_LEN..QUESTION_LEN + 8].copy_from_slice(&received.to_le_bytes());
             let answered = clock.reading(now());
@@ -74,6 +75,7 @@ pub(super) fn answer(socket: UdpSocket, clock: AgentClock) -> io::Result<Thread<
 ///
 /// # Errors
 /// No socket, or too few answers.
+#[allow(clippy::disallowed_methods, reason = "exchanges are spread over a repeat")]
 pub(super) fn ask(server: SocketAddr, clock: AgentClock) -> io::Result<(Vec<Exchange>, Thread<Vec<Exchange>>)> {
     let own = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(own)?;

@@ -59,6 +59,7 @@ struct Work {
 
 impl Repeat {
     /// Begins one at `own` address, by `clock`.
+    #[allow(clippy::disallowed_methods, reason = "an agent listens to its conductor while a repeat runs")]
     pub(super) fn begin(
         (job, conductor): (u64, String),
         scenario: &str,

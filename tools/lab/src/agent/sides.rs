@@ -73,6 +73,7 @@ pub(super) fn call(server: SocketAddr, client: u32, sessions: u32) -> Result<Vec
 ///
 /// # Errors
 /// Some do not come in time, or it was stopped.
+#[allow(clippy::disallowed_methods, reason = "whoever waits for sessions does not measure yet")]
 pub(super) fn take(
     listener: &TcpListener,
     clients: &[u32],
@@ -112,8 +113,8 @@ fn hello(stream: &TcpStream) -> std::io::Result<(u32, u32)> {
     stream.set_read_timeout(Some(HELLO_MAX))?;
     let mut bytes = [0; HELLO_LEN];
     (&mut &*stream).read_exact(&mut bytes)?;
-    let [a, b, c, d, e, f, g, h] = bytes;
-    Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+    let word = |at: usize| u32::from_le_bytes(bytes[at..].first_chunk().copied().unwrap_or_default());
+    Ok((word(0), word(4)))
 }
 
 /// The server's side until the repeat is over.

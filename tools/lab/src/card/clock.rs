@@ -1,7 +1,7 @@
 //! The two clocks that the same loop runs on: one jumps to what happens next, the other is this machine's and is spun on.
 
 use hpb_base::{Duration, Instant};
-use hpb_bench::sys;
+use hpb_host::sys;
 
 use crate::hops::VirtualClock;
 

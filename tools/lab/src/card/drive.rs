@@ -3,6 +3,7 @@
 
 use hpb_base::limits::LANE_EVENTS_MAX;
 use hpb_base::{Duration, Instant};
+use hpb_net::wire::LinkConfig;
 use hpb_toe::Group;
 
 use super::clock::Clock;
@@ -13,7 +14,7 @@ use crate::hops::{Named, Sums};
 use crate::load::Schedule;
 use crate::noise::Looks;
 use crate::record::{Cost, Hop, Repeat};
-use crate::scenario::{Arrivals, Change, Fault, LinkModel, Pattern, Scenario};
+use crate::scenario::{Arrivals, Change, Fault, Pattern, Scenario};
 use crate::target::TargetError;
 
 /// How long sessions may take to open: of this machine's time, and of virtual time.
@@ -45,7 +46,7 @@ struct Drive<'s> {
 /// Whether links do anything of which a message could be told.
 fn is_impaired(scenario: &Scenario) -> bool {
     let changed = scenario.changes.iter().flat_map(|change: &Change| [change.there, change.back]).flatten();
-    [scenario.there, scenario.back].into_iter().chain(changed).any(|link| link != LinkModel::default())
+    [scenario.there, scenario.back].into_iter().chain(changed).any(|link| link != LinkConfig::default())
 }
 
 /// Runs one repeat; `run_began` is the run's origin, none for the repeat's own.

@@ -14,9 +14,7 @@ mod traffic;
 mod world;
 
 use hpb_base::Instant;
-use hpb_bench::sys::cores;
-
-pub use world::link_config;
+use hpb_host::sys::cores;
 
 use crate::record::Repeat;
 use crate::scenario::{ClockKind, Scenario, TargetSpec};

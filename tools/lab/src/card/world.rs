@@ -8,14 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use hpb_base::{Instant, Wake};
-use hpb_net::wire::{BurstLoss, Jitter as WireJitter, LinkConfig, WireBuilder};
+use hpb_net::wire::{LinkConfig, WireBuilder};
 use hpb_toe::{Call, Class, Command, Identity, LaneConfig};
 use hpb_types::Hash;
 use hpb_types::units::ChainId;
 
 use super::clock::Clock;
 use super::end::{Bell, End};
-use crate::scenario::{Fault, Jitter, LinkModel, Loss, SHORT_LEN_MAX, Scenario};
+use crate::scenario::{Fault, SHORT_LEN_MAX, Scenario};
 use crate::target::TargetError;
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -124,13 +124,13 @@ impl World {
     }
 
     /// What the links do from now on, where it is said.
-    pub(super) fn set_links(&mut self, there: Option<&LinkModel>, back: Option<&LinkModel>) {
+    pub(super) fn set_links(&mut self, there: Option<&LinkConfig>, back: Option<&LinkConfig>) {
         for (at, card) in self.cards.iter_mut().enumerate() {
             if let Some(there) = there {
-                self.server.port.set_link(at + 1, link_config(there));
+                self.server.port.set_link(at + 1, *there);
             }
             if let Some(back) = back {
-                card.port.set_link(0, link_config(back));
+                card.port.set_link(0, *back);
             }
         }
     }
@@ -192,37 +192,4 @@ fn identity(number: u64) -> Identity {
 
 fn address(card: u32, which: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 1 + which as u8, (card >> 8) as u8, card as u8))
-}
-
-/// A direction as the wire knows it.
-#[allow(clippy::cast_sign_loss, reason = "a shape above zero")]
-pub fn link_config(model: &LinkModel) -> LinkConfig {
-    let (loss_ppm, burst_loss) = match model.loss {
-        Loss::None => (0, None),
-        Loss::Bernoulli { ppm } => (ppm, None),
-        Loss::GilbertElliott { enter_ppm, leave_ppm, good_ppm, bad_ppm } => {
-            (0, Some(BurstLoss { enter_ppm, leave_ppm, good_ppm, bad_ppm }))
-        }
-    };
-    LinkConfig {
-        delay: model.delay,
-        jitter: match model.jitter {
-            Jitter::None => WireJitter::None,
-            Jitter::Uniform(most) => WireJitter::Uniform(most),
-            Jitter::Exponential(mean) => WireJitter::Exponential(mean),
-            Jitter::Normal(deviation) => WireJitter::Normal(deviation),
-            Jitter::Pareto { scale, shape } => {
-                WireJitter::Pareto { scale, shape_milli: (shape * 1_000.0).round() as u32 }
-            }
-        },
-        loss_ppm,
-        burst_loss,
-        reorder_ppm: model.reorder_ppm,
-        reorder_delay: model.reorder_delay,
-        duplicate_ppm: model.duplicate_ppm,
-        corrupt_ppm: 0,
-        rate_bits_per_s: model.rate_bits_per_s,
-        queue_len_max: model.queue_len_max,
-        cut: model.cut,
-    }
 }

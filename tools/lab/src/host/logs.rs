@@ -72,7 +72,7 @@ pub(crate) fn repeat(
         let measured = u64::from(recorder.measures(message.intended));
         recorder.counts.intended += measured;
         recorder.counts.sent += measured * u64::from(message.left.is_some());
-        recorder.counts.expected += measured * receivers;
+        recorder.expects(message.intended, receivers);
     }
     let mut seen = HashSet::new();
     let mut newest = vec![None; scenario.sessions as usize];

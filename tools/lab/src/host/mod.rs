@@ -12,6 +12,7 @@ pub(crate) mod near;
 pub(crate) mod stage;
 pub(crate) mod window;
 
+use hpb_net::wire::LinkConfig;
 use hpb_sandbox::SandboxError;
 
 use crate::card_port::CardPort;
@@ -51,7 +52,7 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), TargetError> {
         return refuse("a cable of the kernel's knows no virtual time: set the scenario's clock to `real`");
     }
     let models = [scenario.there, scenario.back];
-    if !scenario.changes.is_empty() || models != [crate::scenario::LinkModel::default(); 2] {
+    if !scenario.changes.is_empty() || models != [LinkConfig::default(); 2] {
         return refuse("a cable of the kernel's does nothing to frames: links are modelled on the wire (`card-wire`)");
     }
     match scenario.faults.first() {

@@ -3,7 +3,7 @@
 use std::thread;
 
 use hpb_base::{Duration, Instant};
-use hpb_bench::sys::cores;
+use hpb_host::sys::cores;
 use hpb_sandbox::{Host, cable};
 
 use super::carrier::Carrier;

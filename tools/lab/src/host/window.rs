@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hpb_base::{Duration, Instant};
-use hpb_bench::sys::{thread_cpu_ns, wall_ns};
+use hpb_host::sys::{thread_cpu_ns, wall_ns};
 
 use crate::scenario::Scenario;
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use hpb_base::{Duration, Instant};
-use hpb_bench::sys::cores;
+use hpb_host::sys::cores;
 
 use super::retransmitted;
 use crate::host::carrier::{stamp, stamped};

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 
-use hpb_bench::sys::Epoll;
+use hpb_host::sys::Epoll;
 
 use super::retransmitted;
 use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};

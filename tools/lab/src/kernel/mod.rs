@@ -13,7 +13,7 @@ use std::io;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 
 use hpb_base::Instant;
-use hpb_bench::sys::{descriptor_limit_raise, set_linger_zero};
+use hpb_host::sys::{descriptor_limit_raise, set_linger_zero};
 
 use crate::host::stage::{CLIENT, Cores, PORT, Run, SERVER, Stage, began};
 use crate::host::{check, failed, lacking};
@@ -135,5 +135,5 @@ fn connect(stage: &Stage, sessions: u32) -> Result<(Vec<TcpStream>, Vec<TcpStrea
 
 /// Segments that the kernel sent again over these sessions.
 fn retransmitted(ends: &[TcpStream]) -> u64 {
-    ends.iter().map(|end| crate::sys::retransmitted(end).map_or(0, u64::from)).sum()
+    ends.iter().map(|end| hpb_host::sys::retransmitted(end).map_or(0, u64::from)).sum()
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use hpb_net::capture::{CaptureReader, CapturedFrame, Way};
 use hpb_toe::tape::{Captured, Replay, ReplayError, TapeError, TapeReader};
+use hpb_types::to_hex;
 use serde::Serialize;
 
 use super::CaptureFailed;
@@ -123,18 +124,12 @@ pub fn replay(capture: &Path, tape: &Path) -> Result<Replayed, TapeFailed> {
 fn parted(call: u64, error: &ReplayError, capture_failed: Option<String>) -> PartedAt {
     let (mut then, mut now) = (String::new(), String::new());
     if let ReplayError::Parted(parted) = error {
-        (then, now) = (hex(parted.then.as_deref()), hex(parted.now.as_deref()));
+        let digits = |frame: &Option<Vec<u8>>| frame.as_deref().map(to_hex).unwrap_or_default();
+        (then, now) = (digits(&parted.then), digits(&parted.now));
     }
     let what =
         capture_failed.map_or_else(|| error.to_string(), |failed| format!("the capture does not read on: {failed}"));
     PartedAt { call, what, then, now }
-}
-
-fn hex(bytes: Option<&[u8]>) -> String {
-    bytes.unwrap_or_default().iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }
 
 impl Replayed {

@@ -1,5 +1,7 @@
 //! What is shown of a record, computed once for every form: each target's repeats taken together, and the noise floor.
 
+use hpb_chart::format::significant;
+
 use super::beyond::Beyond;
 use crate::record::{Buckets, Counts, Hop, Interval, Noise, Record, TargetRecord};
 use crate::stats::{Figure, carries, interval};
@@ -169,6 +171,16 @@ pub(crate) fn spread_text(share: f64) -> String {
         percent if percent < 999.5 => format!("± {percent:.0} %"),
         _ => "± >999 %".to_owned(),
     }
+}
+
+/// A multiple with three significant places, those below a tenth too: `0.000123`, `0.85`, `12,345,678`.
+pub(crate) fn multiple(value: f64) -> String {
+    if !(1e-9..0.0995).contains(&value) {
+        return significant(value);
+    }
+    #[allow(clippy::cast_sign_loss, reason = "from 1 to 9")]
+    let places = 2 + (-value.log10().floor()) as usize;
+    format!("{value:.places$}").trim_end_matches('0').to_owned()
 }
 
 /// A verdict in words for its figure: processor time is not faster, it is less.

@@ -10,10 +10,10 @@ mod html;
 mod picture;
 mod terminal;
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+pub use hpb_chart::report::ReportError;
+use hpb_chart::report::write_files;
 pub use picture::Kind;
 pub use terminal::{Style, terminal};
 
@@ -24,22 +24,6 @@ use figures::Shown;
 pub const JSON_FILE: &str = "result.json";
 /// The page in a report folder.
 pub const HTML_FILE: &str = "report.html";
-
-/// Why a report was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// A figure that JSON has no number for.
-    #[error("the run has a figure that JSON cannot hold: {0}")]
-    Figure(#[from] serde_json::Error),
-    /// The folder or a file in it can't be written.
-    #[error("report {}: cannot be written: {source}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
 
 /// Writes everything into a folder, which is made if need be; each file appears whole or not at all. Tells which.
 ///
@@ -88,32 +72,6 @@ pub fn comparisons_text(comparisons: &[Comparison], repeats: usize, style: Style
     text
 }
 
-/// Writes files of these names and texts into a folder, which is made if need be.
-fn write_files(folder: &Path, files: &[(String, String)]) -> Result<Vec<PathBuf>, ReportError> {
-    fs::create_dir_all(folder).map_err(|source| ReportError::Write { path: folder.to_owned(), source })?;
-    let mut paths = Vec::new();
-    for (name, text) in files {
-        let path = folder.join(name);
-        if let Err(source) = write_whole(&path, text) {
-            return Err(ReportError::Write { path, source });
-        }
-        paths.push(path);
-    }
-    Ok(paths)
-}
-
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let written = File::create(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&draft, path));
-    if written.is_err() {
-        // The first error is the one to tell; a draft that cannot be removed either changes nothing about it.
-        let _ = fs::remove_file(&draft);
-    }
-    written
-}
-
 /// A name for each target's file: its own, with what file systems may not hold replaced, and apart from the others'.
 fn file_names(shown: &Shown<'_>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -136,6 +94,8 @@ fn file_names(shown: &Shown<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::fs;
 
     use super::*;
     use crate::record::sample;

@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 
 use hpb_chart::format::{counted, grouped, nanos, significant};
 
-use super::figures::{PERCENTILES, Shown, Target, carried, plain, spread, spread_text, verdict};
+use super::figures::{PERCENTILES, Shown, Target, carried, multiple, plain, spread, spread_text, verdict};
 use super::{agents, beyond};
 use crate::record::{Comparison, Hop, Interval, LimitRecord, Record};
 
@@ -168,6 +168,9 @@ pub(super) fn write_comparisons(
     repeats: usize,
     style: Style,
 ) -> fmt::Result {
+    let longest = |of: &dyn Fn(&Comparison) -> String| comparisons.iter().map(|one| of(one).chars().count()).max();
+    let ratio_width = longest(&|one| multiple(one.ratio.value)).unwrap_or(0).max(8);
+    let range_width = longest(&|one| range_text(one.ratio)).unwrap_or(0).max(16) + 2;
     let mut last: Option<(&str, &str)> = None;
     for one in comparisons {
         if last != Some((&one.base, &one.target)) {
@@ -182,18 +185,15 @@ pub(super) fn write_comparisons(
             None => words.to_owned(),
         };
         let range = range_text(one.ratio);
-        writeln!(out, "  {:<7}{:>8} ×   {range:<18}{words}", plain(&one.figure, 6), significant(one.ratio.value))?;
+        let (figure, ratio) = (plain(&one.figure, 6), multiple(one.ratio.value));
+        writeln!(out, "  {figure:<7}{ratio:>ratio_width$} ×   {range:<range_width$}{words}")?;
     }
     Ok(())
 }
 
 /// Where a ratio lies: `0.4 to 0.44`; nothing of one repeat.
 pub(super) fn range_text(ratio: Interval) -> String {
-    if ratio.low < ratio.high {
-        format!("{} to {}", significant(ratio.low), significant(ratio.high))
-    } else {
-        String::new()
-    }
+    if ratio.low < ratio.high { format!("{} to {}", multiple(ratio.low), multiple(ratio.high)) } else { String::new() }
 }
 
 fn write_limits(out: &mut String, limits: &[LimitRecord], style: Style) -> fmt::Result {
@@ -255,6 +255,28 @@ mod tests {
     fn virtual_time_has_no_floor_and_one_repeat_no_spread() {
         let text = terminal(&sample::small(), Style::default());
         assert!(text.contains("virtual time · 1 repeat\n") && !text.contains("noise") && !text.contains('±'), "{text}");
+    }
+
+    #[test]
+    fn the_widest_ratio_keeps_its_column_apart_from_the_next() {
+        let mut record = sample::record();
+        let ratios = [(0.000_123, 0.000_1, 0.000_2), (12_345_678.0, 12_345_677.0, 12_345_679.0), (1.0, 0.9, 1.1)];
+        for (one, (value, low, high)) in record.comparisons.iter_mut().zip(ratios) {
+            one.ratio = Interval { value, low, high };
+        }
+        let text = terminal(&record, Style::default());
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(" × ")).collect();
+        assert!(lines[0].contains("0.000123 ×   0.0001 to 0.0002  "), "{text}");
+        assert!(lines.iter().any(|line| line.contains("12,345,678 ×   12,345,677 to 12,345,679  ")), "{text}");
+        let words_at = |line: &&str| {
+            let at = ["faster", "slower", "no difference", "cheaper", "dearer"]
+                .iter()
+                .filter_map(|word| line.find(word))
+                .min();
+            at.map(|at| line[..at].chars().count())
+        };
+        let columns: Vec<Option<usize>> = lines.iter().map(words_at).collect();
+        assert!(columns.iter().all(|column| column.is_some() && *column == columns[0]), "{text}");
     }
 
     #[test]

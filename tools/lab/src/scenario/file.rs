@@ -10,11 +10,12 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use hpb_base::Duration;
+use hpb_net::wire::{BurstLoss, LinkConfig};
 
 use super::reader::{Document, Section};
 use super::{
-    Arrivals, Change, ClockKind, Fault, KernelWay, Limit, LinkModel, Load, Loss, MESSAGE_LEN_MIN, Pattern,
-    SHORT_LEN_MAX, Scenario, TargetKind, TargetSpec, units,
+    Arrivals, Change, ClockKind, Fault, KernelWay, Limit, Load, MESSAGE_LEN_MIN, Pattern, SHORT_LEN_MAX, Scenario,
+    TargetKind, TargetSpec, units,
 };
 
 pub use super::reader::ScenarioError;
@@ -207,10 +208,10 @@ fn arrivals(section: &Section<'_>) -> Result<Arrivals, ScenarioError> {
 }
 
 /// Both directions at the beginning: what `[link]` says, then what each says of its own.
-fn links(root: &Section<'_>) -> Result<(LinkModel, LinkModel), ScenarioError> {
+fn links(root: &Section<'_>) -> Result<(LinkConfig, LinkConfig), ScenarioError> {
     let Some(section) = root.section("link")? else { return Ok(Default::default()) };
     section.only(keys("link"))?;
-    let both = link(&section, LinkModel::default())?;
+    let both = link(&section, LinkConfig::default())?;
     let mut ways = [both; 2];
     for (way, key) in ways.iter_mut().zip(["there", "back"]) {
         if let Some(section) = section.section(key)? {
@@ -222,13 +223,16 @@ fn links(root: &Section<'_>) -> Result<(LinkModel, LinkModel), ScenarioError> {
 }
 
 /// What a section says of a direction, over what was there.
-fn link(section: &Section<'_>, base: LinkModel) -> Result<LinkModel, ScenarioError> {
+fn link(section: &Section<'_>, base: LinkConfig) -> Result<LinkConfig, ScenarioError> {
     let minute = seconds(0, 60);
     let jitter = "\"none\", \"uniform TIME\", \"exponential MEAN\", \"normal DEVIATION\" or \"pareto LEAST SHAPE\"";
-    let model = LinkModel {
+    let (loss_ppm, burst_loss) = loss(section)?.unwrap_or((base.loss_ppm, base.burst_loss));
+    let model = LinkConfig {
         delay: section.duration("delay", minute.clone())?.unwrap_or(base.delay),
         jitter: section.read("jitter", jitter, units::jitter)?.unwrap_or(base.jitter),
-        loss: loss(section)?.unwrap_or(base.loss),
+        loss_ppm,
+        burst_loss,
+        corrupt_ppm: 0,
         reorder_ppm: section.share("reorder")?.unwrap_or(base.reorder_ppm),
         reorder_delay: section.duration("reorder_delay", minute)?.unwrap_or(base.reorder_delay),
         duplicate_ppm: section.share("duplicate")?.unwrap_or(base.duplicate_ppm),
@@ -256,26 +260,28 @@ fn link(section: &Section<'_>, base: LinkModel) -> Result<LinkModel, ScenarioErr
 }
 
 /// A share, or a table of the chain of two states.
-fn loss(section: &Section<'_>) -> Result<Option<Loss>, ScenarioError> {
+/// A share of all frames, or bursts: setting the one takes the other away.
+fn loss(section: &Section<'_>) -> Result<Option<(u32, Option<BurstLoss>)>, ScenarioError> {
     let Ok(Some(chain)) = section.section("loss") else {
         let words = "a share, as \"0.1 %\", or a table with enter, leave, good and bad";
         let ppm = section.read("loss", words, units::share)?;
-        return Ok(ppm.map(|ppm| if ppm == 0 { Loss::None } else { Loss::Bernoulli { ppm } }));
+        return Ok(ppm.map(|ppm| (ppm, None)));
     };
     chain.only(keys("link.loss"))?;
-    Ok(Some(Loss::GilbertElliott {
+    let bursts = BurstLoss {
         enter_ppm: chain.share("enter")?.ok_or_else(|| chain.missing("enter"))?,
         leave_ppm: chain.share("leave")?.ok_or_else(|| chain.missing("leave"))?,
         good_ppm: chain.share("good")?.unwrap_or(0),
         bad_ppm: chain.share("bad")?.unwrap_or(1_000_000),
-    }))
+    };
+    Ok(Some((0, Some(bursts))))
 }
 
 fn changes(
     root: &Section<'_>,
     duration: Duration,
-    mut there: LinkModel,
-    mut back: LinkModel,
+    mut there: LinkConfig,
+    mut back: LinkConfig,
 ) -> Result<Vec<Change>, ScenarioError> {
     let sections = root.sections("change")?;
     if sections.len() > CHANGES_MAX {
@@ -481,7 +487,7 @@ fn agrees(root: &Section<'_>, load: &Section<'_>, scenario: &Scenario) -> Result
             return Err(root.wrong("fault", wrong));
         }
     }
-    let only_delays = LinkModel { delay: scenario.there.delay, ..LinkModel::default() };
+    let only_delays = LinkConfig { delay: scenario.there.delay, ..LinkConfig::default() };
     if is_confirm && (scenario.there != only_delays || scenario.back != only_delays) {
         return Err(root.wrong("link", "between validators a link has a `delay`, the same both ways, and nothing else"));
     }

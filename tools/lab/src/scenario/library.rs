@@ -31,6 +31,7 @@ ready![
     "partition-heal",
     "ab-xdp-kernel",
     "ab-encrypted-plain",
+    "one-way-hosts",
 ];
 
 /// The one of that name, or else the name that is nearest.

@@ -8,6 +8,7 @@ mod reader;
 mod units;
 
 use hpb_base::Duration;
+use hpb_net::wire::LinkConfig;
 
 /// A whole scenario.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,9 +34,9 @@ pub struct Scenario {
     /// What is sent.
     pub load: Load,
     /// What the links do, from the clients to the server.
-    pub there: LinkModel,
+    pub there: LinkConfig,
     /// What they do on the way back.
-    pub back: LinkModel,
+    pub back: LinkConfig,
     /// What changes while it is measured.
     pub changes: Vec<Change>,
     /// Faults of the clients' or the server's own making.
@@ -119,83 +120,15 @@ pub enum Arrivals {
     },
 }
 
-/// What one direction of a link does to frames. The default does nothing.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct LinkModel {
-    /// What every frame takes.
-    pub delay: Duration,
-    /// What it takes beyond that.
-    pub jitter: Jitter,
-    /// Which frames are lost.
-    pub loss: Loss,
-    /// Frames held back so that later ones pass them.
-    pub reorder_ppm: u32,
-    /// How long those are held back.
-    pub reorder_delay: Duration,
-    /// Frames that arrive twice.
-    pub duplicate_ppm: u32,
-    /// Bits a second; 0 is without limit.
-    pub rate_bits_per_s: u64,
-    /// Bytes that wait for the rate; 0 is without limit.
-    pub queue_len_max: u64,
-    /// Nothing passes.
-    pub cut: bool,
-}
-
-/// A distribution of delays.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub enum Jitter {
-    /// None.
-    #[default]
-    None,
-    /// Evenly from nothing to this.
-    Uniform(Duration),
-    /// Exponential with this mean.
-    Exponential(Duration),
-    /// Normal with this standard deviation, nothing below zero.
-    Normal(Duration),
-    /// Pareto: heavy tails.
-    Pareto {
-        /// The least.
-        scale: Duration,
-        /// How heavy the tail is: the smaller, the heavier; above 1.
-        shape: f64,
-    },
-}
-
-/// Which frames are lost.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub enum Loss {
-    /// None.
-    #[default]
-    None,
-    /// Each by itself.
-    Bernoulli {
-        /// The share.
-        ppm: u32,
-    },
-    /// By a chain of two states (Gilbert 1960, Elliott 1963), stepped once a frame.
-    GilbertElliott {
-        /// From the good state to the bad.
-        enter_ppm: u32,
-        /// From the bad to the good.
-        leave_ppm: u32,
-        /// Lost in the good state.
-        good_ppm: u32,
-        /// Lost in the bad state.
-        bad_ppm: u32,
-    },
-}
-
 /// What changes at a moment of each repeat.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Change {
     /// From the beginning of what is measured.
     pub at: Duration,
     /// The way there from then on, if that changes.
-    pub there: Option<LinkModel>,
+    pub there: Option<LinkConfig>,
     /// The way back from then on, if that changes.
-    pub back: Option<LinkModel>,
+    pub back: Option<LinkConfig>,
     /// Its word in pictures.
     pub label: String,
 }

@@ -1,8 +1,9 @@
 //! Words of scenarios' files: times, shares, rates, sizes, distributions, limits; and the nearest of known words.
 
 use hpb_base::Duration;
+use hpb_net::wire::Jitter;
 
-use super::{Jitter, Limit, LimitFigure};
+use super::{Limit, LimitFigure};
 
 /// The longest time that any key takes.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(3_600);
@@ -79,7 +80,7 @@ pub(super) fn jitter(text: &str) -> Option<Jitter> {
         ["normal", deviation] => span(deviation).map(Jitter::Normal),
         ["pareto", scale, shape] => {
             let shape = shape.parse().ok().filter(|shape| SHAPE.contains(shape))?;
-            Some(Jitter::Pareto { scale: span(scale)?, shape })
+            Some(Jitter::Pareto { scale: span(scale)?, shape_milli: u32::try_from(rounded(shape * 1e3)?).ok()? })
         }
         _ => None,
     }
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!((rate("10 Gbit/s"), rate("10 Gb")), (Some(10_000_000_000), None));
         assert_eq!((size("256 KiB"), size("0 B")), (Some(262_144), None));
         assert_eq!(jitter("exponential 1ms"), Some(Jitter::Exponential(Duration::from_millis(1))));
-        let pareto = Jitter::Pareto { scale: Duration::from_micros(100), shape: 1.5 };
+        let pareto = Jitter::Pareto { scale: Duration::from_micros(100), shape_milli: 1_500 };
         assert_eq!(
             (jitter("pareto 100us 1.5"), jitter("pareto 100us 1"), jitter("gauss 1ms")),
             (Some(pareto), None, None)

@@ -3,7 +3,7 @@
 
 use hpb_base::Duration;
 
-use super::SockperfError;
+use super::ComparisonError;
 use crate::measure::Distribution;
 use crate::record::Buckets;
 
@@ -11,14 +11,14 @@ use crate::record::Buckets;
 const HEADER: &str = "packet, txTime(sec), rxTime(sec)";
 
 /// The round trips.
-pub(super) fn round_trips(text: &str) -> Result<Buckets, SockperfError> {
+pub(super) fn round_trips(text: &str) -> Result<Buckets, ComparisonError> {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(HEADER)).skip(1).peekable();
     if lines.peek().is_none() {
-        return Err(SockperfError::Log("it holds no messages".to_owned()));
+        return Err(ComparisonError::Log("it holds no messages".to_owned()));
     }
     let mut all = Distribution::new();
     for line in lines.take_while(|line| !line.starts_with('-')) {
-        let read = round_trip(line).ok_or_else(|| SockperfError::Log(format!("the line `{line}`")))?;
+        let read = round_trip(line).ok_or_else(|| ComparisonError::Log(format!("the line `{line}`")))?;
         all.take(read);
     }
     Ok(all.buckets())

@@ -13,13 +13,14 @@ mod report;
 mod tool;
 
 use hpb_base::Duration;
-use hpb_bench::conditions::Conditions;
-use hpb_bench::kernel::sockperf::{CrossCheckError, is_installed};
+use hpb_host::conditions::Conditions;
+use hpb_host::sockperf::SockperfError;
+use hpb_net::wire::LinkConfig;
 
 use crate::host;
 use crate::host::stage::Cores;
 use crate::record::{Buckets, Machine};
-use crate::scenario::{Arrivals, ClockKind, KernelWay, LinkModel, Load, Pattern, Scenario, TargetKind, TargetSpec};
+use crate::scenario::{Arrivals, ClockKind, KernelWay, Load, Pattern, Scenario, TargetKind, TargetSpec};
 use crate::target::TargetError;
 pub use report::{Compared, SockperfReport};
 
@@ -55,16 +56,13 @@ pub enum Mode {
 
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
-pub enum SockperfError {
-    /// The tool is not there.
-    #[error("sockperf is not installed: install the package sockperf")]
-    Absent,
+pub enum ComparisonError {
     /// One of the two gave no figures.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The tool did not do what is expected of it.
+    /// The tool is not there, or did not do what is expected of it.
     #[error(transparent)]
-    Tool(#[from] CrossCheckError),
+    Tool(#[from] SockperfError),
     /// What it wrote down is not what is expected.
     #[error("what sockperf wrote down cannot be read: {0}")]
     Log(String),
@@ -95,11 +93,9 @@ impl Mode {
 /// Measures; `progress` is told what is under way.
 ///
 /// # Errors
-/// [`SockperfError`]: the tool or namespaces lack, or one of the two fails.
-pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<SockperfReport, SockperfError> {
-    if !is_installed().map_err(CrossCheckError::Io)? {
-        return Err(SockperfError::Absent);
-    }
+/// [`ComparisonError`]: the tool or namespaces lack, or one of the two fails.
+pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<SockperfReport, ComparisonError> {
+    hpb_host::sockperf::find()?;
     let (conditions, cores) = (Conditions::read(), Cores::choose()?);
     let mut runs: Vec<(Mode, Vec<Run>, Vec<Run>)> = Mode::ALL.map(|mode| (mode, Vec::new(), Vec::new())).into();
     for number in 0..options.repeats {
@@ -158,8 +154,8 @@ fn scenario(options: &Options, mode: Mode) -> Scenario {
             request_len: options.message_len,
             reply_len: options.message_len,
         },
-        there: LinkModel::default(),
-        back: LinkModel::default(),
+        there: LinkConfig::default(),
+        back: LinkConfig::default(),
         changes: Vec::new(),
         faults: Vec::new(),
         targets: vec![spec],

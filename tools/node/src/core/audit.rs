@@ -26,7 +26,7 @@ use hpb_ledger::store::{Difference, first_difference};
 use hpb_ledger::watermark::WatermarkState;
 use hpb_ledger::{Checked, ExecuteError, Ledger, OpenError, SharedStore, Store, StoreError, Supply, key};
 use hpb_types::{
-    AccountName, Genesis, Hash, Height, RejectReason, ResultsCommitment, Slice, SliceRef, Transaction,
+    AccountName, Genesis, Hash, Height, RejectReason, ResultsCommitment, Slice, SliceRef, Transaction, to_hex,
     verify_transactions,
 };
 
@@ -677,13 +677,7 @@ fn value_text(value: Option<Vec<u8>>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use core::fmt::Write as _;
-    let mut text = "0x".to_owned();
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("0x{}", to_hex(bytes))
 }
 
 /// Bytes of a value that a fault shows.

@@ -18,8 +18,8 @@ const PLANTED_PPM_MAX: f64 = 10_000.0;
 
 /// Where agents and conductors meet.
 #[derive(Args, Debug)]
-pub(crate) struct Meeting {
-    /// The NATS server: nats://HOST:PORT, nats://USER:PASSWORD@HOST, nats://TOKEN@HOST
+pub(crate) struct MeetingPlace {
+    /// The NATS server: `nats://HOST:PORT`, `nats://USER:PASSWORD@HOST`, `nats://TOKEN@HOST`
     #[arg(long, value_name = "URL", value_parser = NatsUrl::parse)]
     pub(crate) nats: Option<NatsUrl>,
 
@@ -34,9 +34,9 @@ pub(crate) struct Meeting {
 
 /// Which agents carry a scenario.
 #[derive(Args, Debug)]
-pub(crate) struct Agents {
+pub(crate) struct OverHosts {
     #[command(flatten)]
-    pub(crate) at: Meeting,
+    pub(crate) at: MeetingPlace,
 
     /// How many agents carry the scenario: a server, and clients that run its load each
     #[arg(long, value_name = "N", requires = "nats", value_parser = clap::value_parser!(u64).range(2..=AGENTS_MAX as u64))]
@@ -55,7 +55,7 @@ pub(crate) struct Agents {
 #[derive(Args, Debug)]
 pub(crate) struct LabAgent {
     #[command(flatten)]
-    pub(crate) at: Meeting,
+    pub(crate) at: MeetingPlace,
 
     /// Its name, which no other agent of the meeting has [default: its host's]
     #[arg(long, value_name = "NAME", value_parser = word)]

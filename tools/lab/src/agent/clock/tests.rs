@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 use hpb_base::Random;
 

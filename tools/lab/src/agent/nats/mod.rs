@@ -1,5 +1,5 @@
 //! A light client of NATS over one blocking TCP stream: enough for agents to meet, and no more. No TLS, no headers, no
-//! JetStream, no clusters.
+//! `JetStream`, no clusters.
 //!
 //! Nothing here but whoever holds the client reads or writes: no thread of its own, and an answer to the server's
 //! `PING` leaves when [`Client::next`] is called.
@@ -142,8 +142,8 @@ impl Client {
                     self.write(connect_line(name, env!("CARGO_PKG_VERSION"), &url.credentials).as_bytes())?;
                 }
                 Some(Event::Pong) if self.payload_len_max > 0 => return Ok(()),
-                Some(_) => {}
-                None => {
+                Some(_) if now() < until => {}
+                Some(_) | None => {
                     let reason = "no greeting".to_owned();
                     return Err(NatsError::Absent { url: self.url.clone(), reason });
                 }
@@ -187,8 +187,9 @@ impl Client {
         loop {
             match self.event(until)? {
                 Some(Event::Message { subject, payload, .. }) => return Ok(Some(Message { subject, payload })),
-                Some(_) => {}
-                None => return Ok(None),
+                // Who says nothing but what is no message does not hold the caller.
+                Some(_) if now() < until => {}
+                Some(_) | None => return Ok(None),
             }
         }
     }
@@ -198,7 +199,10 @@ impl Client {
         loop {
             let read = self.reader.event();
             match read.map_err(|reason| NatsError::Malformed { url: self.url.clone(), reason })? {
-                Some(Event::Ping) => self.write(b"PONG\r\n")?,
+                Some(Event::Ping) => {
+                    self.write(b"PONG\r\n")?;
+                    return Ok(Some(Event::Ping));
+                }
                 Some(Event::Refused(reason)) => return Err(NatsError::Refused { url: self.url.clone(), reason }),
                 Some(event) => return Ok(Some(event)),
                 None => {

@@ -136,7 +136,7 @@ fn event_of(line: &str) -> Result<Line, Malformed> {
         "PONG" => Event::Pong,
         "+OK" => Event::Ok,
         "-ERR" => Event::Refused(rest.trim().trim_matches('\'').chars().filter(|one| !one.is_control()).collect()),
-        // A list of values would pass for one, field by field.
+        // An object, since serde would take a list for one.
         "INFO" if rest.trim_start().starts_with('{') => Event::Info(serde_json::from_str(rest).map_err(|_| unknown())?),
         "MSG" => {
             let words: Vec<&str> = rest.split_whitespace().collect();

@@ -68,6 +68,9 @@ fn what_is_meant_to_leave_while_it_measures_counts_and_nothing_else() {
     assert_eq!((counts.lost, counts.duplicated, counts.out_of_order), (2, 1, 1));
     assert_eq!(repeat.latency.max().map(|nanos| nanos / 1_000_000), Some(203));
     assert_eq!(repeat.service.max().map(|nanos| nanos / 1_000_000), Some(201));
+    let lost = |ms: usize| repeat.series.steps[ms / 2].expected - repeat.series.steps[ms / 2].arrived;
+    assert_eq!(repeat.series.step_ns, 2_000_000);
+    assert_eq!([0, 100, 200, 300].map(lost), [0, 1, 0, 1], "what was lost shows where it was meant to leave");
 }
 
 #[test]

@@ -6,12 +6,13 @@ use core::fmt::{self, Write};
 
 use hpb_chart::escaped;
 use hpb_chart::format::{counted, significant, utc};
+use hpb_chart::report::{COLOURS, PAGE_STYLE};
 
-use super::figures::{Shown, plain, verdict};
+use super::figures::{Shown, multiple, plain, verdict};
 use super::picture::{Kind, Picture, STYLE, repeats};
 use crate::record::Record;
 
-const PAGE_STYLE: &str = include_str!("page.css");
+const OWN_STYLE: &str = include_str!("page.css");
 
 /// The page.
 pub(super) fn page(shown: &Shown<'_>) -> String {
@@ -29,7 +30,7 @@ fn write_page(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
     writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">")?;
     writeln!(
         out,
-        "<title>{name} · HPB latency lab</title>\n<style>\n{STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n<main>"
+        "<title>{name} · HPB latency lab</title>\n<style>\n{COLOURS}{PAGE_STYLE}{STYLE}{OWN_STYLE}</style>\n</head>\n<body>\n<main>"
     )?;
     write_head(out, record, &name)?;
     write_findings(out, shown)?;
@@ -118,7 +119,7 @@ fn write_findings(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
         let words = verdict(&one.figure, one.verdict.as_deref(), repeats(shown, one));
         let range = super::terminal::range_text(one.ratio);
         let range = if range.is_empty() { range } else { format!(" ({range})") };
-        let (ratio, figure) = (significant(one.ratio.value), &one.figure);
+        let (ratio, figure) = (multiple(one.ratio.value), &one.figure);
         findings.push((
             class,
             mark,

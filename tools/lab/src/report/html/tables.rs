@@ -8,7 +8,7 @@ use hpb_chart::format::{grouped, millis, nanos, significant};
 use crate::record::{Interval, Noise};
 use crate::report::agents;
 use crate::report::beyond::MEANING;
-use crate::report::figures::{PERCENTILES, Shown, Target, carried, plain, spread, spread_text, verdict};
+use crate::report::figures::{PERCENTILES, Shown, Target, carried, multiple, plain, spread, spread_text, verdict};
 use crate::report::picture::{colour, figure_name, repeats};
 use crate::report::terminal::{clock_error, range_text};
 
@@ -140,7 +140,7 @@ pub(super) fn ratios(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
             "<tr><th scope=\"row\">{target}</th><td>{base}</td><td>{}</td><td>{} ×</td><td>{}</td>\
              <td class=\"{class}\">{}</td></tr>",
             escaped(&figure_name(&one.figure)),
-            significant(one.ratio.value),
+            multiple(one.ratio.value),
             range_text(one.ratio),
             verdict(&one.figure, one.verdict.as_deref(), repeats(shown, one))
         )?;

@@ -14,18 +14,19 @@ mod ratios;
 mod series;
 
 use hpb_chart::escaped;
+use hpb_chart::report::COLOURS;
 
 use super::figures::Shown;
 pub(super) use ratios::{figure_name, repeats};
 
-/// Colours of everything drawn, for a page and for a picture that stands alone.
+/// How everything is drawn, on a page and in a picture that stands alone; after [`COLOURS`].
 pub(super) const STYLE: &str = include_str!("chart.css");
 
 /// Width of a picture that takes the whole page, and of one that takes half.
 const WIDE: f64 = 1120.0;
 const HALF: f64 = 540.0;
 /// Targets that are told apart by colour; more take turns.
-const COLOURS: usize = 6;
+const COLOUR_COUNT: usize = 6;
 
 /// Which picture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +109,7 @@ impl Picture {
         let (width, height) = (self.width + 2.0 * MARGIN, self.height + 2.0 * MARGIN);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{} {} {width} {height}\" width=\"{width}\" \
-             height=\"{height}\" role=\"img\">\n<title>{}</title><desc>{}</desc>\n<style>\n{STYLE}</style>\n\
+             height=\"{height}\" role=\"img\">\n<title>{}</title><desc>{}</desc>\n<style>\n{COLOURS}{STYLE}</style>\n\
              <rect class=\"page\" x=\"{}\" y=\"{}\" width=\"{width}\" height=\"{height}\"/>\n{}</svg>\n",
             -MARGIN,
             -MARGIN,
@@ -123,7 +124,7 @@ impl Picture {
 
 /// The colour of a target by its place.
 pub(super) fn colour(place: usize) -> String {
-    format!("t{}", place % COLOURS)
+    format!("t{}", place % COLOUR_COUNT)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+use hpb_net::wire::Jitter;
+
 use super::*;
-use crate::scenario::{Jitter, LimitFigure};
+use crate::scenario::LimitFigure;
 
 /// The least that is a scenario, six lines.
 const LEAST: &str = "name = \"least\"\n\n[load]\npattern = \"request-reply\"\narrivals = \"fixed\"\nrate_per_s = 10\n";
@@ -33,10 +35,11 @@ fn all_that_can_be_said_is_read() {
          [[target]]\nname = \"a\"\nkind = \"card\"\n[[target]]\nname = \"b\"\nkind = \"card\"\nencrypted = false\n"
     );
     let scenario = parse(&text).unwrap();
-    assert_eq!(scenario.there.jitter, Jitter::Pareto { scale: Duration::from_micros(10), shape: 2.0 });
-    assert_eq!(scenario.there.loss, Loss::Bernoulli { ppm: 1_000 });
-    let chain = Loss::GilbertElliott { enter_ppm: 10_000, leave_ppm: 200_000, good_ppm: 0, bad_ppm: 1_000_000 };
-    assert_eq!((scenario.back.delay, scenario.back.loss), (Duration::from_millis(2), chain));
+    assert_eq!(scenario.there.jitter, Jitter::Pareto { scale: Duration::from_micros(10), shape_milli: 2_000 });
+    assert_eq!((scenario.there.loss_ppm, scenario.there.burst_loss), (1_000, None));
+    let chain = BurstLoss { enter_ppm: 10_000, leave_ppm: 200_000, good_ppm: 0, bad_ppm: 1_000_000 };
+    assert_eq!((scenario.back.delay, scenario.back.burst_loss), (Duration::from_millis(2), Some(chain)));
+    assert_eq!(scenario.back.loss_ppm, 0, "bursts instead of single frames");
     assert_eq!((scenario.back.rate_bits_per_s, scenario.back.queue_len_max), (1_000_000_000, 65_536));
     let [cut, heal] = scenario.changes.as_slice() else { panic!("two changes") };
     assert!(cut.there.unwrap().cut && cut.back.unwrap().cut && cut.label == "cut");

@@ -1,14 +1,13 @@
 //! The operating system's calls that the standard library does not offer: clocks of one thread, epoll, socket options,
 //! limits, the heap's trim. It decides nothing; each function is one call with its result checked.
 //!
-//! `io_uring` has a module of its own, [`uring`], and so have the cores of a thread, [`cores`],
-//! what the heap keeps, [`heap`], and what lies on a disk or before it, [`disk`].
+//! The cores of a thread have a module of their own, [`cores`], and so have what the heap keeps, [`heap`], and what lies
+//! on a disk or before it, [`disk`].
 #![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
 
 pub mod cores;
 pub mod disk;
 pub mod heap;
-pub mod uring;
 
 use std::io;
 use std::mem;
@@ -142,6 +141,21 @@ pub fn set_congestion_control(socket: &impl AsRawFd, name: &str) -> io::Result<(
             name.len() as libc::socklen_t,
         )
     })
+}
+
+/// Segments that the kernel sent again over a TCP socket (`TCP_INFO`).
+///
+/// # Errors
+/// It is no TCP socket.
+pub fn retransmitted(socket: &impl AsRawFd) -> io::Result<u32> {
+    // SAFETY: zeros are a valid `tcp_info`.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut len = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `info` is as long as `len` says, and both outlive the call.
+    let status = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut len)
+    };
+    check(status).map(|()| info.tcpi_total_retrans)
 }
 
 /// One epoll instance and the events of its last wait.
@@ -317,5 +331,13 @@ mod tests {
     fn the_descriptor_limit_is_at_least_what_is_open() {
         let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
         assert!(descriptor_limit_raise().unwrap() >= open);
+    }
+
+    #[test]
+    fn a_fresh_session_has_sent_nothing_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(retransmitted(&stream).unwrap(), 0);
+        assert!(retransmitted(&std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! It refuses nothing of the sockets' content; an end of stream and every error of the kernel end the benchmark, since
 //! no peer here ever closes. All memory that the kernel reads or writes is owned by [`Ring`] and outlives its requests:
 //! the drop cancels them first.
+#![allow(unsafe_code, reason = "system calls; each block is one call over memory that the caller owns")]
 
 use std::io;
 use std::os::fd::RawFd;
