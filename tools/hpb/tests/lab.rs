@@ -81,7 +81,7 @@ fn what_is_wrong_is_said_in_one_line_with_its_place() {
 fn ready_scenarios_are_listed_and_shown() {
     let place = Place::new("lab-ready");
     let listed = succeeded(&mut lab(&place, &["list"])).out;
-    assert_eq!(listed.lines().count(), 12);
+    assert_eq!(listed.lines().count(), 13);
     let json = succeeded(&mut lab(&place, &["list", "--json"])).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     for one in json.as_array().unwrap() {

@@ -54,9 +54,8 @@ pub(super) fn write_terminal(out: &mut String, agents: &[AgentRecord], dim: impl
         writeln!(out, "{}", row(&plain(&agent.name, 17), &plain(&agent.role, 7), [&offset, &drift, &error, &planted]))?;
     }
     for agent in agents {
-        let about =
-            format!("{} · {} · {}", plain(&agent.host, 60), plain(&agent.machine, 80), plain(&agent.discipline, 120));
-        writeln!(out, "{}", dim(&format!("{}: {about}", plain(&agent.name, 17))))?;
+        let place = format!("{}: {} · {}", plain(&agent.name, 17), plain(&agent.host, 40), plain(&agent.machine, 36));
+        writeln!(out, "{}\n{}", dim(&place), dim(&format!("  its clock: {}", plain(&agent.discipline, 86))))?;
     }
     Ok(())
 }

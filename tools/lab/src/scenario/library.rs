@@ -60,7 +60,7 @@ mod tests {
             assert!(!scenario.about.is_empty());
             assert!(ready.text.starts_with("# Shows: ") && ready.text.contains("\n# Vary: "), "{}", ready.name);
         }
-        assert_eq!(LIBRARY.len(), 12);
+        assert_eq!(LIBRARY.len(), 13);
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub(super) fn latency(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
             let columns = PERCENTILES.len() + 2;
             writeln!(out, "<tr class=\"quiet\"><th scope=\"row\"></th><td colspan=\"{columns}\">{error}</td></tr>")?;
         }
+        if target.service.count() == 0 {
+            // Nobody knows when these did leave.
+            continue;
+        }
         write!(out, "<tr class=\"quiet\"><th scope=\"row\">from the actual sending</th><td></td>")?;
         for percent in PERCENTILES {
             write!(out, "<td>{}</td>", carried(&target.service, percent).map_or("–".to_owned(), nanos))?;

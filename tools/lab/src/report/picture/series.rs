@@ -31,7 +31,7 @@ struct Step {
 }
 
 pub(super) fn picture(shown: &Shown<'_>) -> Option<Picture> {
-    let all: Vec<Vec<Step>> = shown.targets.iter().map(|target| steps(target.of)).collect();
+    let all: Vec<Vec<Step>> = shown.targets.iter().map(|target| gathered(steps(target.of))).collect();
     if all.iter().flatten().all(|step| step.max_ns.is_none()) {
         return None;
     }
@@ -94,6 +94,32 @@ fn steps(target: &TargetRecord) -> Vec<Step> {
         .collect()
 }
 
+/// Where few steps hold anything (a broadcast now and then), several make one: the median of their medians, the largest of
+/// the rest, so that there is a line to follow.
+fn gathered(steps: Vec<Step>) -> Vec<Step> {
+    let holding = steps.iter().filter(|step| step.arrived + step.lost > 0.0).count();
+    let each = steps.len() / holding.max(1);
+    if each < 2 {
+        return steps;
+    }
+    steps
+        .chunks(each)
+        .map(|group| {
+            let most = |of: fn(&Step) -> Option<f64>| group.iter().filter_map(of).max_by(f64::total_cmp);
+            let mut medians: Vec<f64> = group.iter().filter_map(|step| step.p50_ns).collect();
+            medians.sort_by(f64::total_cmp);
+            Step {
+                at_s: f64::midpoint(group[0].at_s, group[group.len() - 1].at_s),
+                p50_ns: medians.get(medians.len() / 2).copied(),
+                p99_ns: most(|step| step.p99_ns),
+                max_ns: most(|step| step.max_ns),
+                arrived: group.iter().map(|step| step.arrived).sum(),
+                lost: group.iter().map(|step| step.lost).sum(),
+            }
+        })
+        .collect()
+}
+
 fn write_panel(
     out: &mut String,
     shown: &Shown<'_>,
@@ -128,14 +154,15 @@ fn write_panel(
 fn write_strip(out: &mut String, steps: &[Step], plot: &Plot, most: f64, class: &str) -> fmt::Result {
     let floor = plot.bottom + STRIP_GAP + STRIP_HEIGHT;
     let (mut arrived, mut lost) = (String::new(), String::new());
-    for pair in steps.windows(2) {
-        let (left, right) = (plot.x_px(pair[0].at_s), plot.x_px(pair[1].at_s));
-        let width = rounded((right - left).max(0.5));
-        let height = rounded(pair[0].arrived / most * STRIP_HEIGHT);
+    let step_s = steps.windows(2).map(|pair| pair[1].at_s - pair[0].at_s).fold(0.0, f64::max).max(steps_least_s(steps));
+    for step in steps {
+        let (left, right) = (plot.x_px(step.at_s - step_s / 2.0), plot.x_px(step.at_s + step_s / 2.0));
+        let width = rounded((right.min(plot.right) - left).max(0.5));
+        let height = rounded(step.arrived / most * STRIP_HEIGHT);
         write!(arrived, "M{left} {floor}v-{height}h{width}v{height}z")?;
-        if pair[0].lost > 0.0 {
+        if step.lost > 0.0 {
             // At least a pixel and a half: a loss must be seen.
-            let red = rounded((pair[0].lost / most * STRIP_HEIGHT).max(1.5));
+            let red = rounded((step.lost / most * STRIP_HEIGHT).max(1.5));
             write!(lost, "M{left} {}v-{red}h{width}v{red}z", rounded(floor - height))?;
         }
     }
@@ -150,6 +177,11 @@ fn write_strip(out: &mut String, steps: &[Step], plot: &Plot, most: f64, class: 
     }
     let frame = Plot { bottom: floor, x: plot.x.clone(), y: plot.y.clone(), ..*plot };
     frame.write_x(out)
+}
+
+/// The length of a lone step, whose middle is known.
+fn steps_least_s(steps: &[Step]) -> f64 {
+    steps.first().map_or(0.0, |step| 2.0 * step.at_s)
 }
 
 /// A rule at each change, with its word on the first panel.
@@ -173,6 +205,23 @@ pub(super) fn write_marks(out: &mut String, shown: &Shown<'_>, plot: &Plot, is_n
 mod tests {
     use super::*;
     use crate::record::sample;
+
+    #[test]
+    fn steps_that_hold_little_are_gathered_and_others_are_not() {
+        let step = |at: usize| {
+            let holds = at.is_multiple_of(6);
+            let ns = holds.then_some(at as f64);
+            let arrived = if holds { 100.0 } else { 0.0 };
+            Step { at_s: at as f64 + 0.5, p50_ns: ns, p99_ns: ns, max_ns: ns, arrived, lost: 0.0 }
+        };
+        let sparse = gathered((0..600).map(step).collect());
+        assert_eq!(sparse.len(), 100);
+        assert!(sparse.iter().all(|step| step.arrived == 100.0 && step.p50_ns.is_some()));
+        assert_eq!((sparse[1].at_s, sparse[1].max_ns), (9.0, Some(6.0)));
+        let dense: Vec<Step> = (0..600).map(|at| step(at * 6)).collect();
+        assert_eq!(gathered(dense.clone()), dense);
+        assert_eq!(gathered(Vec::new()), Vec::new());
+    }
 
     #[test]
     fn steps_of_repeats_are_taken_together() {
