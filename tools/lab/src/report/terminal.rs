@@ -8,7 +8,7 @@ use super::figures::{PERCENTILES, Shown, Target, carried, multiple, plain, sprea
 use super::{agents, beyond};
 use crate::record::{Comparison, Hop, Interval, LimitRecord, Record};
 
-const NAME_WIDTH: usize = 18;
+const NAME_WIDTH: usize = 22;
 const COLUMN_WIDTH: usize = 10;
 const COUNT_WIDTH: usize = 13;
 const BOLD: &str = "\x1b[1m";

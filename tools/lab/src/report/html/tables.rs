@@ -75,9 +75,11 @@ pub(super) fn latency(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
     foot(out)?;
     let mut text =
         "Means over repeats, with the 95 % interval below; a dash where fewer than ten messages lie above a \
-                    percentile. From the actual sending: what a tool without intended times would have said, all \
-                    repeats together."
+                    percentile."
             .to_owned();
+    if shown.targets.iter().any(|target| target.service.count() > 0) {
+        text += " From the actual sending: what a tool without intended times would have said, all repeats together.";
+    }
     if is_noise_told {
         text += " ~: half of it or more may be this machine's noise and not the target's.";
     }

@@ -24,7 +24,7 @@ pub(super) fn picture(shown: &Shown<'_>) -> Option<Picture> {
     let ticks = [0.0, 25.0, 50.0, 75.0, 100.0].map(|share| (share, format!("{share} %"))).to_vec();
     let plot = Plot {
         left: 52.0,
-        right: HALF - 16.0,
+        right: HALF - 30.0,
         top: 14.0,
         bottom: 290.0,
         x: latencies(ends.into_iter(), "latency"),

@@ -117,6 +117,10 @@ fn write_bar(
     names: &[String],
 ) -> fmt::Result {
     let stack = stack(target, percent, is_back);
+    if stack.is_empty() {
+        // What goes one way has no way back.
+        return Ok(());
+    }
     let text_y = y + BAR_HEIGHT / 2.0;
     let (way, way_x) = (if is_back { "back" } else { "there" }, plot.left - 9.0);
     writeln!(out, r#"<text x="{way_x}" y="{text_y}" dy="4" text-anchor="end">{way}</text>"#)?;
