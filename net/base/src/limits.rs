@@ -475,3 +475,5 @@ pub const CLOCK_EXCHANGES_MAX: usize = 1 << 16;
 pub const NATS_LINE_LEN_MAX: usize = 64 << 10;
 /// Bytes of one NATS message's payload.
 pub const NATS_PAYLOAD_LEN_MAX: usize = 8 << 20;
+/// Nodes of one walk over the network.
+pub const CRAWL_NODES_MAX: usize = 1_024;

@@ -1,5 +1,6 @@
 //! `hpb peer`: what a running node or card shows of its sessions.
 
+mod crawl;
 pub(crate) mod node;
 mod probe;
 mod top;
@@ -20,8 +21,10 @@ pub(crate) fn run(what: Peer) -> Result<(), Failure> {
     match what {
         Peer::Bandwidth(options) => probe::bandwidth(&options),
         Peer::Clock(options) => probe::clock(&options),
+        Peer::Crawl(options) => crawl::crawl(&options),
         Peer::Dissector => print(hpb_peer::DISSECTOR),
         Peer::Doctor(options) => probe::doctor(&options),
+        Peer::Graph(options) => crawl::graph(&options),
         Peer::Handshake(options) => probe::handshake(&options),
         Peer::Info(options) => probe::info(&options),
         Peer::PathMtu(options) => probe::path_mtu(&options),

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod ask;
 pub mod card;
+pub mod crawl;
 pub mod events;
 pub mod local;
 pub mod probe;

@@ -22,6 +22,11 @@ impl RemoteAsker {
         let why = || report.failure.as_ref().map_or_else(|| "it did not open".to_owned(), handshake::Failure::words);
         session.map(|session| Self { session, target }).ok_or_else(|| AskError::Remote(why()))
     }
+
+    /// Asks by a session with `target` that is open already.
+    pub fn with(session: Session, target: Target) -> Self {
+        Self { session, target }
+    }
 }
 
 impl Asker for RemoteAsker {

@@ -1,5 +1,6 @@
 //! `hpb peer`, and how a running node is named.
 
+mod crawl;
 mod node;
 mod probe;
 
@@ -11,6 +12,7 @@ use hpb_types::{Hash, PublicKey};
 
 use super::values::{hash, public_key};
 
+pub(crate) use crawl::{PeerCrawl, PeerGraph};
 pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, PeerTop, Shown};
 pub(crate) use probe::{
     Called, PeerBandwidth, PeerClock, PeerDoctor, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerTrace,
@@ -59,6 +61,11 @@ pub(crate) enum Peer {
     Bandwidth(PeerBandwidth),
     /// How far a peer's clock is off, and how fast it drifts
     Clock(PeerClock),
+    /// Walk the network from a node: who has sessions with whom, how far apart they are, and what differs
+    ///
+    /// Each node is asked as an onlooker: its operator has named the key of --key (`hpb devnet --diagnostics KEY`). Exit
+    /// code 0: all that were named answered, of one chain; 1: some did not.
+    Crawl(PeerCrawl),
     /// Print what Wireshark needs to show sessions between nodes: a script in Lua
     #[command(after_help = "Example:\n  hpb peer dissector > ~/.local/lib/wireshark/plugins/hpb.lua")]
     Dissector,
@@ -67,6 +74,8 @@ pub(crate) enum Peer {
     /// Exit code 0: nothing is wrong; 1: something is; 2: it could not be looked at. The other verbs that look at a peer
     /// from the outside do the same.
     Doctor(PeerDoctor),
+    /// Draw what a walk found: nodes, the sessions between them, and their round trips, as an SVG
+    Graph(PeerGraph),
     /// Each phase of a session's beginning with its time, what was agreed, and why it failed
     Handshake(PeerHandshake),
     /// Who a peer is: identity, version, chain, head, roles, clock

