@@ -433,7 +433,8 @@ pub const NEIGHBOR_TOLD_MAX: usize = 256;
 pub const NEIGHBOR_ADDRESSES_MAX: usize = 8;
 /// Extension headers of one IPv6 packet that the card's link layer looks past.
 pub const IPV6_EXTENSIONS_MAX: usize = 4;
-/// ICMP messages that one card sends in a second, all kinds together.
+/// ICMP messages that one lane of a card sends in a second, all kinds together: the first lane answers for the card, each
+/// lane tells those that call it and are banned.
 pub const ICMP_REPLIES_PER_SECOND_MAX: u32 = 1_000;
 /// Bytes of one script of the card's behaviour.
 pub const SCRIPT_LEN_MAX: usize = 64 << 10;

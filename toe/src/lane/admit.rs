@@ -29,10 +29,7 @@ impl Lane {
             return Err(Drop::NotOurs);
         }
         if segment.has(SYN) && self.guard.bans.keeps_out(now, segment.flow.remote().ip()) {
-            // A reset tells a banned caller that it need not try on; its rate is bounded as that of other resets.
-            if !segment.has(RST) && self.guard.resets.take(now) && self.say(&Spoken::reset(segment), bursts) {
-                self.counters.resets += 1;
-            }
+            self.keep_out(now, segment, packet, bursts);
             return Err(Drop::Banned);
         }
         let mut reopened_after = None;
@@ -79,6 +76,38 @@ impl Lane {
             }
             _ => Err(self.unknown(now, segment, bursts)),
         }
+    }
+
+    /// Tells a banned caller that it need not try on: by ICMP, which says why, or, where enough of that was said, by a
+    /// reset. Either is bounded in its rate, and one answer to one segment.
+    fn keep_out(&mut self, now: Instant, segment: &Segment, packet: &[u8], bursts: &mut Bursts) {
+        if segment.has(RST) {
+            return;
+        }
+        // A host hears of an error about a call; of one about its answer to a call it makes nothing.
+        if !segment.has(ACK | FIN) && self.prohibit(now, packet, bursts) {
+            return;
+        }
+        if self.guard.resets.take(now) && self.say(&Spoken::reset(segment), bursts) {
+            self.counters.resets += 1;
+        }
+    }
+
+    fn prohibit(&mut self, now: Instant, packet: &[u8], bursts: &mut Bursts) -> bool {
+        if bursts.tx_room() == 0 {
+            return false;
+        }
+        let Some(mut frame) = bursts.pool.take() else {
+            self.counters.drops.count(Drop::NoFrame);
+            return false;
+        };
+        let is_said = self.neighbor.prohibit(now, packet, &mut frame);
+        if is_said {
+            bursts.tx.push_back(frame);
+        } else {
+            bursts.pool.give(frame);
+        }
+        is_said
     }
 
     /// Meets a segment of no session and no listener as the mode register says: by silence or a reset.

@@ -127,6 +127,8 @@ pub struct NeighborCounters {
     pub echoed: u64,
     /// Port-unreachable messages sent.
     pub refused: u64,
+    /// Callers told that they are kept out.
+    pub prohibited: u64,
     /// ICMP errors about the card's flows that became notices.
     pub noticed: u64,
     /// Neighbours learned from their questions.

@@ -1,6 +1,7 @@
 //! ICMP of both families: what the card answers, and what errors say about its sessions (RFC 792, RFC 4443).
 //!
-//! The card answers echo requests and refuses UDP, so that ping and traceroute behave. Of errors it believes nothing:
+//! The card answers echo requests and refuses UDP, so that ping and traceroute behave, and says to whoever is banned that
+//! he is kept out. Of errors it believes nothing:
 //! it reads which flow and which sequence number they quote, and leaves the judgement to who knows what is in flight
 //! (RFC 5927 section 4). Redirects, timestamps and the like are not served.
 
@@ -31,6 +32,8 @@ pub(super) enum Answer {
     Echo,
     /// Port unreachable (RFC 1122 section 4.1.3.1; RFC 4443 section 3.1).
     PortUnreachable,
+    /// Communication administratively prohibited (RFC 1812 section 5.2.7.1; RFC 4443 section 3.1).
+    Prohibited,
 }
 
 impl Answer {
@@ -49,14 +52,23 @@ impl Answer {
                 let kind = if is_v4 { 0 } else { 129 };
                 ip::write(frame, &head, &[&[kind, 0, 0, 0], packet.payload.get(4..).unwrap_or_default()]);
             }
-            Self::PortUnreachable => {
-                // As much as fits into the smallest MTU (RFC 1812 section 4.3.2.3; RFC 4443 section 2.4 (c)).
-                let (begin, room) = if is_v4 {
-                    ([3, 3, 0, 0, 0, 0, 0, 0], MTU_MIN_V4 - IPV4_HEADER_LEN - HEADER_LEN)
-                } else {
-                    ([1, 4, 0, 0, 0, 0, 0, 0], MTU_MIN_V6 - IPV6_HEADER_LEN - HEADER_LEN)
+            Self::PortUnreachable | Self::Prohibited => {
+                let [kind, code] = match (self, is_v4) {
+                    (Self::Prohibited, true) => [3, 13],
+                    (Self::Prohibited, false) => [1, 1],
+                    (_, true) => [3, 3],
+                    (_, false) => [1, 4],
                 };
-                ip::write(frame, &head, &[&begin, &packet.whole[..packet.whole.len().min(room)]]);
+                // As much as fits into the smallest MTU (RFC 1812 section 4.3.2.3; RFC 4443 section 2.4 (c)).
+                let room = match (self, is_v4) {
+                    // A SYN says who he is in its first bytes: quoted with the least that is allowed (RFC 1122
+                    // section 3.2.2), the answer is no longer than the SYN of any usual host.
+                    (Self::Prohibited, true) => packet.whole.len() - packet.payload.len() + QUOTED_LEN_MIN,
+                    (_, true) => MTU_MIN_V4 - IPV4_HEADER_LEN - HEADER_LEN,
+                    (_, false) => MTU_MIN_V6 - IPV6_HEADER_LEN - HEADER_LEN,
+                };
+                let quote = &packet.whole[..packet.whole.len().min(room)];
+                ip::write(frame, &head, &[&[kind, code, 0, 0, 0, 0, 0, 0], quote]);
             }
         }
     }
@@ -88,8 +100,9 @@ pub(super) fn parse(packet: &Packet<'_>, mtu: usize) -> Result<Message, Neighbor
                 let said = usize::from(be16(packet.payload, 6));
                 too_big(flow, seq, if said == 0 { plateau_below(len) } else { said }.max(MTU_MIN_V4), mtu)
             }
-            // Hard: the other end has no TCP or no such port (RFC 1122 section 4.2.3.9).
-            (3, _) => unreachable(quote, true, matches!(code, 2 | 3)),
+            // Hard: the other end has no TCP or no such port (RFC 1122 section 4.2.3.9), or somebody forbids it
+            // (RFC 1812 section 5.2.7.1).
+            (3, _) => unreachable(quote, true, matches!(code, 2 | 3 | 9 | 10 | 13)),
             // A loop on the way, or a header that somebody does not understand.
             (11 | 12, _) => unreachable(quote, true, false),
             _ => Err(NeighborDrop::NotServed),

@@ -2,8 +2,8 @@
 //! I/O.
 //!
 //! It takes the Ethernet header off what is for the card's sessions and puts one on what they send; it finds out who
-//! has which hardware address (ARP, neighbour discovery) and says which the card has; it answers pings, refuses UDP,
-//! leases an address (DHCP), and turns ICMP errors into notices for the lane. What is not the card's goes to the host
+//! has which hardware address (ARP, neighbour discovery) and says which the card has; it answers pings, refuses UDP
+//! and whoever is banned, leases an address (DHCP), and turns ICMP errors into notices for the lane. What is not the card's goes to the host
 //! where one lives behind the same device.
 //!
 //! It refuses what would make a stranger's word count: no neighbour is learned but from a question to the card or an

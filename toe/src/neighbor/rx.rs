@@ -201,18 +201,36 @@ impl Neighbor {
             }
             _ => return Err(NeighborDrop::NotServed),
         };
+        self.may_answer(now, packet)?;
+        match answer {
+            Answer::Echo => self.counters.echoed += 1,
+            Answer::PortUnreachable | Answer::Prohibited => self.counters.refused += 1,
+        }
+        Ok(Some(answer))
+    }
+
+    /// Whether a packet may be answered now; if so, that is counted.
+    fn may_answer(&mut self, now: Instant, packet: &Packet<'_>) -> Result<(), NeighborDrop> {
         // Nobody is answered who cannot have asked (RFC 1122 section 3.2.2).
         if !ip::is_host(packet.source) || self.is_ours(packet.source) {
             return Err(NeighborDrop::BadSource);
         }
-        if !self.rate.take(now) {
-            return Err(NeighborDrop::RateLimited);
+        if self.rate.take(now) { Ok(()) } else { Err(NeighborDrop::RateLimited) }
+    }
+
+    /// Writes into `out` that whoever sent `packet`, an IP packet for the card, is kept out. Returns whether it may be
+    /// said: not to an address that no one host can have, and no more often than other ICMP messages of the card's.
+    pub fn prohibit(&mut self, now: Instant, packet: &[u8], out: &mut Frame) -> bool {
+        let written = ip::parse(packet).and_then(|packet| {
+            self.may_answer(now, &packet)?;
+            Answer::Prohibited.write(&packet, out);
+            Ok(())
+        });
+        match written {
+            Ok(()) => self.counters.prohibited += 1,
+            Err(reason) => self.counters.drops.count(reason),
         }
-        match answer {
-            Answer::Echo => self.counters.echoed += 1,
-            Answer::PortUnreachable => self.counters.refused += 1,
-        }
-        Ok(Some(answer))
+        written.is_ok()
     }
 
     fn is_about_us(&self, notice: &Notice) -> bool {

@@ -505,6 +505,23 @@ fn a_port_without_ethernet_is_answered_too() {
 }
 
 #[test]
+fn nobody_is_told_that_he_is_kept_out_who_cannot_have_asked_or_too_often() {
+    let mut card = Card::settled(config());
+    let mut out = card.bursts.pool.take().unwrap();
+    let mut told = |from: &str| {
+        let packet = segment_between(from, "10.0.0.1:30303");
+        card.neighbor.prohibit(card.now, &packet, &mut out)
+    };
+    for from in ["255.255.255.255:9", "224.0.0.1:9", "127.0.0.1:9", "0.0.0.0:9", "10.0.0.1:9"] {
+        assert!(!told(from), "{from}");
+    }
+    let count = (0..640).filter(|_| told("10.0.0.9:80")).count();
+    assert_eq!((count, card.neighbor.counters().prohibited), (50, 50), "a burst, and no moment passed");
+    assert_eq!((card.dropped(NeighborDrop::BadSource), card.dropped(NeighborDrop::RateLimited)), (5, 590));
+    assert!(!card.neighbor.prohibit(card.now, &[0x45; 19], &mut out), "cut");
+}
+
+#[test]
 fn errors_about_others_flows_are_no_notice_and_notices_are_bounded() {
     let mut card = Card::settled(config());
     let error = |quote: &[u8]| {

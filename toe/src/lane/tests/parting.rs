@@ -75,20 +75,38 @@ fn a_banned_identity_is_told_so_and_its_host_never_hears_of_it() {
 }
 
 #[test]
-fn a_banned_network_gets_a_reset_and_no_session() {
+fn a_banned_network_is_told_so_and_gets_no_session() {
     let mut world = World::new(3, LinkConfig::default());
     world.listen(Class::Terminal, true);
     let who = Banned::Network(Network::new(address(1), 24).unwrap());
     assert!(world.hosts[0].lane.ban(world.now, who, 30));
     world.call(Class::Uplink, true, false, 0);
     world.run_for(Duration::from_secs(2));
-    assert_eq!((world.hosts[0].lane.sessions(), world.hosts[0].lane.counters().resets), (0, 1));
-    assert_eq!(world.hosts[0].lane.counters().drops.get(Reason::Banned), 1);
-    assert_eq!(world.closed(1), [(CloseReason::Remote, false)]);
+    let lane = &world.hosts[0].lane;
+    assert_eq!((lane.sessions(), lane.counters().resets, lane.link_counters().prohibited), (0, 0, 1));
+    assert_eq!(lane.counters().drops.get(Reason::Banned), 1);
+    assert_eq!(world.closed(1), [(CloseReason::Unreachable, false)]);
     world.run_for(Duration::from_secs(30));
     world.call(Class::Uplink, true, false, 0);
     world.run_for(Duration::from_secs(2));
     assert_eq!(world.opened(0).len(), 1, "the ban is over");
+}
+
+#[test]
+fn banned_callers_beyond_the_rate_of_icmp_get_resets() {
+    let mut world = World::new(3, LinkConfig::default());
+    world.listen(Class::Terminal, true);
+    let who = Banned::Network(Network::new(address(1), 24).unwrap());
+    assert!(world.hosts[0].lane.ban(world.now, who, 0));
+    for tag in 0..200 {
+        world.call(Class::Uplink, true, false, tag);
+    }
+    world.run_for(Duration::from_millis(20));
+    let lane = &world.hosts[0].lane;
+    let (told, reset) = (lane.link_counters().prohibited, lane.counters().resets);
+    assert!((50..80).contains(&told) && told + reset == 200, "{told} told, {reset} reset");
+    assert_eq!(lane.counters().tx_segments, reset, "one answer to one call");
+    assert_eq!(world.closed(1).len(), 200);
 }
 
 #[test]

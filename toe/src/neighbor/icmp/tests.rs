@@ -75,7 +75,7 @@ fn errors_name_the_flow_and_the_sequence_number_that_they_quote() {
         (true, [3, 1, 0, 0, 0, 0, 0, 0], unreachable(true, false)),
         (true, [3, 2, 0, 0, 0, 0, 0, 0], unreachable(true, true)),
         (true, [3, 3, 0, 0, 0, 0, 0, 0], unreachable(true, true)),
-        (true, [3, 13, 0, 0, 0, 0, 0, 0], unreachable(true, false)),
+        (true, [3, 13, 0, 0, 0, 0, 0, 0], unreachable(true, true)),
         (true, [11, 0, 0, 0, 0, 0, 0, 0], unreachable(true, false)),
         (true, [12, 0, 0, 0, 0, 0, 0, 0], unreachable(true, false)),
         (true, [5, 1, 0, 0, 10, 0, 0, 9], Err(NeighborDrop::NotServed)),
@@ -138,6 +138,42 @@ fn an_echo_comes_back_as_it_went() {
         assert_eq!(answer.payload[..2], [reply, 0]);
         assert_eq!(answer.payload[4..], request.payload[4..]);
     }
+}
+
+#[test]
+fn who_is_kept_out_is_told_by_the_least_that_names_his_syn() {
+    let mut frame = FramePool::new(1).take().unwrap();
+    let segment = |is_v4: bool, options: &[u8]| {
+        let (source, destination) = if is_v4 { (ROUTER, CARD) } else { (ROUTER_V6, CARD_V6) };
+        let head = Head { source, destination, protocol: PROTOCOL_TCP, hop_limit: 64, alerts: false };
+        let mut whole = FramePool::new(1).take().unwrap();
+        let syn = [0xc0, 0, 0x76, 0x5f, 1, 2, 3, 4, 0, 0, 0, 0, 0xa0, 2, 0xff, 0xff, 0, 0, 0, 0];
+        ip::write(&mut whole, &head, &[&syn, options]);
+        let at = if is_v4 { IPV4_HEADER_LEN } else { IPV6_HEADER_LEN };
+        // Its ports, where ICMP's checksum was put.
+        whole.bytes_mut()[at..at + 4].copy_from_slice(&syn[..4]);
+        whole.bytes().to_vec()
+    };
+    let syn = segment(true, &[1; 20]);
+    Answer::Prohibited.write(&ip::parse(&syn).unwrap(), &mut frame);
+    // Type 3, code 13, the SYN's header and its first 8 bytes (RFC 1812 section 5.2.7.1, RFC 1122 section 3.2.2).
+    assert_eq!(
+        frame.bytes(),
+        [
+            0x45, 0, 0, 56, 0, 0, 0x40, 0, 64, 1, 0x25, 0xc7, 10, 0, 0, 1, 10, 0, 0, 254, // header
+            3, 13, 0xc2, 0x8c, 0, 0, 0, 0, // message
+            0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, 6, 0x25, 0xbe, 10, 0, 0, 254, 10, 0, 0, 1, // the SYN's header
+            0xc0, 0, 0x76, 0x5f, 1, 2, 3, 4, // its ports and sequence number
+        ]
+    );
+    assert!(ip::parse(frame.bytes()).unwrap().checksum_holds() && frame.len() <= syn.len());
+    // Type 1, code 1, and all of the SYN (RFC 4443 sections 3.1 and 2.4 (c)).
+    let syn = segment(false, &[1; 20]);
+    Answer::Prohibited.write(&ip::parse(&syn).unwrap(), &mut frame);
+    let answer = ip::parse(frame.bytes()).unwrap();
+    assert!(answer.checksum_holds());
+    assert_eq!((answer.source, answer.destination, answer.protocol), (CARD_V6, ROUTER_V6, ICMPV6));
+    assert_eq!((&answer.payload[..2], &answer.payload[8..]), (&[1, 1][..], &syn[..]));
 }
 
 #[test]

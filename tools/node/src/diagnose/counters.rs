@@ -45,6 +45,7 @@ pub fn named(card: &LaneCounters, port: &PortCounters, link: &NeighborCounters) 
             ("announced", link.announced),
             ("echoed", link.echoed),
             ("ports refused", link.refused),
+            ("callers told that they are banned", link.prohibited),
             ("packets that waited for a neighbour", link.waited),
             ("ICMP errors about sessions", link.noticed),
             ("neighbours evicted", link.evicted),
