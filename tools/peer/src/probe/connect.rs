@@ -50,6 +50,13 @@ pub enum TcpOutcome {
         /// In which words.
         reason: String,
     },
+    /// Somebody says that a rule forbids it (RFC 1812 section 5.2.7.1; RFC 4443 section 3.1).
+    Prohibited {
+        /// Who.
+        by: IpAddr,
+        /// By which code of ICMP's "unreachable".
+        code: u8,
+    },
     /// The packet's hops were used up at this router.
     Expired {
         /// The router.
@@ -169,6 +176,9 @@ fn of_error(error: &io::Error, reported: Option<Reported>) -> TcpOutcome {
         if TIME_EXCEEDED.contains(&reported.kind) && !(by.is_ipv4() && reported.kind == 3) {
             return TcpOutcome::Expired { by };
         }
+        if UNREACHABLE.contains(&reported.kind) && is_prohibited(by, reported.code) {
+            return TcpOutcome::Prohibited { by, code: reported.code };
+        }
         if UNREACHABLE.contains(&reported.kind) {
             return TcpOutcome::Unreachable { by: Some(by), reason: unreachable_words(by, reported.code).to_owned() };
         }
@@ -193,9 +203,13 @@ fn unreachable_words(by: IpAddr, code: u8) -> &'static str {
         (true | false, 0) => "no route to that network",
         (true, 1) | (false, 3) => "no host has that address",
         (true, 3) | (false, 4) => "nobody listens there",
-        (true, 9 | 10 | 13) | (false, 1 | 5 | 6) => "a rule on the way forbids it",
         _ => "it cannot be reached",
     }
+}
+
+/// Whether an "unreachable" is a rule's: prohibited, of IPv6 too by the source's address or by the route.
+fn is_prohibited(by: IpAddr, code: u8) -> bool {
+    matches!((by.is_ipv4(), code), (true, 9 | 10 | 13) | (false, 1 | 5 | 6))
 }
 
 fn attempt(began_ns: u64, outcome: TcpOutcome, syns: u32) -> TcpAttempt {
@@ -211,6 +225,7 @@ impl TcpOutcome {
             Self::Silent => "no answer".to_owned(),
             Self::Unreachable { by: Some(by), reason } => format!("unreachable: {reason}, says {by}"),
             Self::Unreachable { by: None, reason } => format!("unreachable: {reason}"),
+            Self::Prohibited { by, .. } => format!("forbidden by a rule, says {by}"),
             Self::Expired { by } => format!("hops used up at {by}"),
             Self::Failed { reason } => format!("failed: {reason}"),
         }
@@ -244,8 +259,9 @@ mod tests {
             |kind, code| Reported { by_icmp: true, kind, code, info: 0, errno: libc::EHOSTUNREACH, offender: Some(by) };
         let error = io::Error::from_raw_os_error(libc::EHOSTUNREACH);
         assert_eq!(of_error(&error, Some(said(11, 0))), TcpOutcome::Expired { by });
-        let TcpOutcome::Unreachable { by: Some(_), reason } = of_error(&error, Some(said(3, 13))) else { panic!() };
-        assert_eq!(reason, "a rule on the way forbids it");
+        assert_eq!(of_error(&error, Some(said(3, 13))), TcpOutcome::Prohibited { by, code: 13 });
+        let TcpOutcome::Unreachable { by: Some(_), reason } = of_error(&error, Some(said(3, 1))) else { panic!() };
+        assert_eq!(reason, "no host has that address");
         let TcpOutcome::Unreachable { by: None, .. } = of_error(&error, None) else { panic!() };
     }
 }

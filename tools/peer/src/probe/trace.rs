@@ -71,7 +71,7 @@ fn ask(address: SocketAddr, number: u8, patience: Duration) -> Hop {
 impl Hop {
     fn answered(&mut self, index: usize, took_us: u64, peer: IpAddr, outcome: TcpOutcome) {
         let by = match &outcome {
-            TcpOutcome::Expired { by } => Some(*by),
+            TcpOutcome::Expired { by } | TcpOutcome::Prohibited { by, .. } => Some(*by),
             TcpOutcome::Open | TcpOutcome::Refused => Some(peer),
             TcpOutcome::Unreachable { by, .. } => *by,
             TcpOutcome::Silent | TcpOutcome::Failed { .. } => None,

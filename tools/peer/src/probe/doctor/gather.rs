@@ -46,6 +46,7 @@ pub fn gather(target: &Target, progress: &mut dyn FnMut(&str)) -> Observations {
     let (handshake, session) = handshake::open(target);
     let mut seen = Observations {
         address: target.address.to_string(),
+        ip: target.address.ip(),
         port: target.address.port(),
         tcp: handshake.tcp.clone(),
         host,

@@ -8,6 +8,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use hpb_types::message::diagnose::Goodbye;
 use serde::Serialize;
 
@@ -92,6 +94,9 @@ pub struct Finding {
 pub struct Observations {
     /// Who was looked at.
     pub address: String,
+    /// Its IP address.
+    #[serde(skip)]
+    pub ip: IpAddr,
     /// Its port.
     pub port: u16,
     /// The connection to its port.

@@ -29,12 +29,17 @@ const LATE_PERCENT_MAX: u32 = 5;
 const SLOW_BYTES_PER_S: u64 = 500_000;
 /// The shortest time that a full window is judged by, in microseconds.
 const BUSY_US_MIN: u64 = 200_000;
+/// The codes of ICMP's "unreachable" by which a card tells whom it bans: of IPv4 and of IPv6.
+const BAN_CODES: (u8, u8) = (13, 1);
+
+/// Who knows of a ban.
+const ASK_BANS: &str = "ask its operator: `hpb peer ban --list` shows the bans there, `--lift` ends one";
 
 type Rule = fn(&Observations) -> Vec<Finding>;
 
 /// The rules, from the network's to the peer's.
-const RULES: [Rule; 10] =
-    [refused, unreachable, silent, keys, identity, parted, clock_off, black_hole, lossy, slow_reader];
+const RULES: [Rule; 11] =
+    [refused, prohibited, unreachable, silent, keys, identity, parted, clock_off, black_hole, lossy, slow_reader];
 
 /// The causes that the observations speak for, the surest first; of equally sure ones that which comes first on the way to
 /// a session. None where nothing is wrong.
@@ -65,14 +70,38 @@ fn refused(seen: &Observations) -> Vec<Finding> {
         evidence.extend(open);
         return vec![finding(Cause::WrongPort, Certain, evidence, next)];
     }
-    // A node resets whoever calls from an address that it keeps out, at every port.
-    let ban = "a node resets whoever calls from an address that it keeps out".to_owned();
-    let (port, banned) = if seen.is_listed { (Possible, Likely) } else { (Likely, Possible) };
-    let lift = "ask its operator: `hpb peer ban --list` shows them there";
-    let mut findings =
-        vec![finding(Cause::WrongPort, port, evidence, next), finding(Cause::Banned, banned, vec![reset, ban], lift)];
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.certainty));
-    findings
+    // Whom a node keeps out it tells so by ICMP, and only those beyond that message's rate by a reset.
+    let ban = "a node that is called very often resets some of those that it keeps out".to_owned();
+    vec![
+        finding(Cause::WrongPort, Likely, evidence, next),
+        finding(Cause::Banned, Possible, vec![reset, ban], ASK_BANS),
+    ]
+}
+
+/// Somebody says that a rule forbids the call: the peer itself, which is its ban, or what stands before it.
+fn prohibited(seen: &Observations) -> Vec<Finding> {
+    let TcpOutcome::Prohibited { by, code } = &seen.tcp.outcome else { return Vec::new() };
+    let said = format!("{by} answers the SYN: communication administratively prohibited (ICMP)");
+    let through = format!("ask whoever runs {by} to let it through");
+    let is_ban = *code == if by.is_ipv4() { BAN_CODES.0 } else { BAN_CODES.1 };
+    if *by != seen.ip {
+        return vec![finding(
+            Cause::SynBlocked,
+            Certain,
+            vec![said, "that is not the peer's address".to_owned()],
+            through,
+        )];
+    }
+    if !is_ban {
+        let firewall = format!("the peer's own host says so, with code {code}: a node does not, a firewall there does");
+        return vec![finding(Cause::SynBlocked, Certain, vec![said, firewall], through)];
+    }
+    let node = "the peer's own address says so: a node says it to whom it bans".to_owned();
+    let firewall = "a firewall on the peer's own host may say the same".to_owned();
+    vec![
+        finding(Cause::Banned, Certain, vec![said, node], ASK_BANS),
+        finding(Cause::SynBlocked, Possible, vec![firewall], through),
+    ]
 }
 
 /// Which other ports are open, and what to do with that.
@@ -96,10 +125,6 @@ fn unreachable(seen: &Observations) -> Vec<Finding> {
     match &seen.tcp.outcome {
         TcpOutcome::Unreachable { by: Some(by), reason } => {
             let evidence = vec![format!("{by} says: {reason}")];
-            if reason.contains("rule") {
-                let next = format!("ask whoever runs {by} to let it through");
-                return vec![finding(Cause::SynBlocked, Certain, evidence, next)];
-            }
             vec![finding(Cause::HostDown, Certain, evidence, "see whether the host is up, and its address right")]
         }
         TcpOutcome::Unreachable { by: None, reason } => {
@@ -117,7 +142,7 @@ fn unreachable(seen: &Observations) -> Vec<Finding> {
         TcpOutcome::Failed { reason } => {
             vec![finding(Cause::NoRoute, Likely, vec![reason.clone()], "look at this host's network")]
         }
-        TcpOutcome::Open | TcpOutcome::Refused | TcpOutcome::Silent => Vec::new(),
+        TcpOutcome::Open | TcpOutcome::Refused | TcpOutcome::Silent | TcpOutcome::Prohibited { .. } => Vec::new(),
     }
 }
 
@@ -176,8 +201,8 @@ fn silent(seen: &Observations) -> Vec<Finding> {
             findings.push(finding(Cause::WrongPort, Possible, evidence.clone(), call));
         }
     }
-    let banned = vec!["a card answers no SYN of an address that it bans".to_owned()];
-    findings.push(finding(Cause::Banned, Possible, banned, "ask its operator: `hpb peer ban --list` shows them there"));
+    let banned = vec!["the ICMP by which a node tells whom it bans may be dropped on the way".to_owned()];
+    findings.push(finding(Cause::Banned, Possible, banned, ASK_BANS));
     findings
 }
 

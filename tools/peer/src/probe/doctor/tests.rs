@@ -27,6 +27,7 @@ fn flow(direction: Direction) -> Flow {
 fn healthy() -> Observations {
     Observations {
         address: "10.0.0.1:30303".to_owned(),
+        ip: "10.0.0.1".parse().unwrap(),
         port: 30_303,
         tcp: TcpAttempt { outcome: TcpOutcome::Open, took_us: 90, syns: 1 },
         host: HostSeen {
@@ -123,13 +124,13 @@ fn a_port_that_is_refused_is_the_wrong_one() {
 }
 
 #[test]
-fn a_host_that_resets_everything_may_keep_this_address_out() {
+fn a_host_that_resets_everything_listens_nowhere_or_keeps_this_address_out() {
     let seen = shut(TcpOutcome::Refused, &[(30_304, TcpOutcome::Refused)]);
     assert_eq!(first(&seen), (Cause::WrongPort, Certainty::Likely));
     assert!(causes(&seen).contains(&Cause::Banned));
     let listed = Observations { is_listed: true, ..seen };
-    assert_eq!(first(&listed), (Cause::Banned, Certainty::Likely));
-    assert!(causes(&listed).contains(&Cause::WrongPort));
+    assert_eq!(first(&listed), (Cause::WrongPort, Certainty::Likely));
+    assert!(causes(&listed).contains(&Cause::Banned));
 }
 
 #[test]
@@ -160,11 +161,25 @@ fn a_host_that_is_not_there_is_no_matter_of_ports() {
     seen.host.neighbor = Neighbor::Found { hop, router: true, hardware: "02::".to_owned(), took_us: None };
     assert_eq!(first(&seen), (Cause::HostDown, Certainty::Likely));
     assert!(causes(&seen).contains(&Cause::SynBlocked));
-    let by: IpAddr = "10.0.0.254".parse().unwrap();
-    let forbidden = TcpOutcome::Unreachable { by: Some(by), reason: "a rule on the way forbids it".to_owned() };
-    assert_eq!(first(&shut(forbidden, &[])), (Cause::SynBlocked, Certainty::Certain));
     let no_route = TcpOutcome::Unreachable { by: None, reason: "this host has no route there".to_owned() };
     assert_eq!(first(&shut(no_route, &[])), (Cause::NoRoute, Certainty::Certain));
+}
+
+#[test]
+fn a_ban_is_the_word_of_the_peer_itself_and_no_routers() {
+    let said = |by: &str, code| {
+        let mut seen = shut(TcpOutcome::Prohibited { by: by.parse().unwrap(), code }, &[]);
+        if by.contains(':') {
+            seen.ip = "fd00::1".parse().unwrap();
+        }
+        seen
+    };
+    assert_eq!(first(&said("10.0.0.1", 13)), (Cause::Banned, Certainty::Certain));
+    assert!(causes(&said("10.0.0.1", 13)).contains(&Cause::SynBlocked), "a firewall there says the same");
+    assert_eq!(first(&said("10.0.0.254", 13)), (Cause::SynBlocked, Certainty::Certain));
+    assert_eq!(causes(&said("10.0.0.1", 10)), [Cause::SynBlocked], "no card says that");
+    assert_eq!(first(&said("fd00::1", 1)), (Cause::Banned, Certainty::Certain));
+    assert_eq!(causes(&said("fd00::fe", 1)), [Cause::SynBlocked]);
 }
 
 #[test]
