@@ -112,6 +112,9 @@ impl TraceReport {
         match (self.reached, last) {
             (true, Some(hop)) if hop.number == 1 => "The peer is on this link: no router stands between.".to_owned(),
             (true, Some(hop)) => format!("The peer is {} hops away.", hop.number),
+            (false, Some(Hop { end: Some(TcpOutcome::Prohibited { by, .. }), .. })) => {
+                format!("SYNs for the port get as far as {by}, which says that a rule forbids them.")
+            }
             (false, Some(hop)) => format!(
                 "SYNs for the port get as far as {}, and nothing answers behind it: what follows drops them.",
                 hop.by[0]

@@ -29,11 +29,17 @@ const LATE_PERCENT_MAX: u32 = 5;
 const SLOW_BYTES_PER_S: u64 = 500_000;
 /// The shortest time that a full window is judged by, in microseconds.
 const BUSY_US_MIN: u64 = 200_000;
+/// A peer on the same link that never answers sooner than this, in microseconds, is held back: the link itself takes far
+/// less.
+const ON_LINK_US_MAX: u64 = 10_000;
 /// The codes of ICMP's "unreachable" by which a card tells whom it bans: of IPv4 and of IPv6.
 const BAN_CODES: (u8, u8) = (13, 1);
 
 /// Who knows of a ban.
 const ASK_BANS: &str = "ask its operator: `hpb peer ban --list` shows the bans there, `--lift` ends one";
+
+/// What makes a reader slow.
+const LOOK_AT_LOAD: &str = "look at the peer's load: its host takes events too slowly, or its card is held back";
 
 type Rule = fn(&Observations) -> Vec<Finding>;
 
@@ -390,8 +396,23 @@ fn is_slow(flow: &Flow) -> bool {
     waited && flow.bytes_per_s() < SLOW_BYTES_PER_S
 }
 
+/// A peer on this link whose answers are late, and who takes little: no way is there that could be long.
+fn held_back(seen: &Observations) -> Vec<Finding> {
+    let is_on_link = matches!(seen.host.neighbor, Neighbor::Found { router: false, .. });
+    let (Some(up), Some(rounds)) = (&seen.up, &seen.rounds) else { return Vec::new() };
+    let is_late = rounds.received > 0 && rounds.min_us > ON_LINK_US_MAX;
+    if !is_on_link || !is_late || up.bytes_per_s() >= SLOW_BYTES_PER_S || !lossy(seen).is_empty() {
+        return Vec::new();
+    }
+    let evidence = vec![
+        format!("it is on this link, and takes {} to answer at best", micros(rounds.min_us)),
+        format!("it took {} without loss", rate(up.bytes_per_s())),
+    ];
+    vec![finding(Cause::SlowReader, Likely, evidence, LOOK_AT_LOAD)]
+}
+
 fn slow_reader(seen: &Observations) -> Vec<Finding> {
-    let Some(up) = seen.up.as_ref().filter(|flow| is_slow(flow)) else { return Vec::new() };
+    let Some(up) = seen.up.as_ref().filter(|flow| is_slow(flow)) else { return held_back(seen) };
     if !black_hole(seen).is_empty() {
         return Vec::new();
     }
@@ -400,6 +421,5 @@ fn slow_reader(seen: &Observations) -> Vec<Finding> {
         format!("its window was full {share} of the time: it took {}", rate(up.bytes_per_s())),
         format!("{} of {} segments had to be sent again", up.retransmitted, up.segments),
     ];
-    let next = "look at the peer's load: its host takes events too slowly, or its card is held back";
-    vec![finding(Cause::SlowReader, Certain, evidence, next)]
+    vec![finding(Cause::SlowReader, Certain, evidence, LOOK_AT_LOAD)]
 }

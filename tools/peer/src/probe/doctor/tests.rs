@@ -285,6 +285,18 @@ fn a_reader_is_slow_whose_window_is_full_and_who_takes_little() {
 }
 
 #[test]
+fn a_peer_on_this_link_that_answers_late_and_takes_little_is_held_back() {
+    let mut seen = healthy();
+    seen.up.as_mut().unwrap().took_us = 20_000_000;
+    assert_eq!(diagnose(&seen), [], "it answers at once");
+    seen.rounds.as_mut().unwrap().min_us = 60_000;
+    assert_eq!(first(&seen), (Cause::SlowReader, Certainty::Likely));
+    let Neighbor::Found { hop, hardware, took_us, .. } = found() else { unreachable!() };
+    seen.host.neighbor = Neighbor::Found { hop, router: true, hardware, took_us };
+    assert_eq!(diagnose(&seen), [], "the way may be long");
+}
+
+#[test]
 fn of_two_faults_both_are_told() {
     let mut up = flow(Direction::Up);
     up.retransmitted = 300;
