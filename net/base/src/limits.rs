@@ -468,6 +468,8 @@ pub const AGENTS_MAX: usize = 64;
 pub const AGENT_MESSAGE_LEN_MAX: usize = 64 << 20;
 /// Messages between them of which some parts are missing, at one end; the oldest goes.
 pub const AGENT_MESSAGES_OPEN_MAX: usize = AGENTS_MAX;
+/// Orders, and answers, that wait between an agent and its repeat.
+pub const AGENT_WORDS_MAX: usize = 16;
 /// Arrivals of one repeat that one agent keeps.
 pub const AGENT_ARRIVALS_MAX: usize = 1 << 22;
 /// Exchanges by which two clocks are compared, of one repeat.

@@ -8,7 +8,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -307,20 +307,29 @@ fn a_foreign_service_is_told_to_be_none_of_ours_and_nothing_waits_for_it() {
     }
 }
 
+/// A process that does not outlive the test, however that ends.
+struct Beside(std::process::Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_web_server_is_told_to_be_none_of_ours() {
     let _place = Place::new("web");
     let Some(python) = program(&["python3"]) else { return eprintln!("skipped: python3 is not installed") };
     let mut command = Command::new(python);
     command.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]);
-    let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut server = Beside(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let port = line.split_whitespace().skip_while(|word| *word != "port").nth(1).unwrap();
     let address = format!("127.0.0.1:{port}").parse().unwrap();
     let said = ended(&mut called("doctor", &address, &["--json"]));
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     let diagnosis: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((said.code, &diagnosis["findings"][0]["cause"]), (Some(1), &"not-a-node".into()), "{diagnosis:#}");
 }
@@ -331,16 +340,17 @@ fn who_watches_sees_a_line_a_round_until_he_ends_it() {
     let address = foreign(b"").to_string();
     let mut command = Command::new(HPB);
     command.args(["peer", "ping", &address, "--count", "1", "--watch", "1", "--json"]).stdout(Stdio::piped());
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut child = Beside(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
     for _ in 0..2 {
         let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!(report["received"], 1);
     }
-    let id = child.id().to_string();
+    let id = child.0.id().to_string();
     assert!(Command::new("sh").args(["-c", "kill -INT \"$1\"", "sh", &id]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.signal(), output.stderr.len()), (Some(2), 0), "{output:?}");
+    let (status, mut said) = (child.0.wait().unwrap(), String::new());
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((status.signal(), said.as_str()), (Some(2), ""));
     assert!(lines.next().is_none(), "no half a line");
 }
 

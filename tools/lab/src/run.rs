@@ -160,7 +160,7 @@ fn noise() -> Option<Noise> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a record says when it was made")]
-fn began(clock: ClockKind) -> u64 {
+pub(crate) fn began(clock: ClockKind) -> u64 {
     match clock {
         ClockKind::Virtual => 0,
         ClockKind::Real => SystemTime::now()

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 use hpb_base::Duration;
 use hpb_base::limits::AGENTS_MAX;
@@ -14,7 +13,7 @@ use super::words::{AgentFacts, Order, SentTold, Told, WORDS, to_agent, to_all, t
 use super::work::instance;
 use crate::host::window::now;
 use crate::record::{AgentRecord, Buckets, Counts, Record, Repeat, SCHEMA, ScenarioRecord, Series, Step, TargetRecord};
-use crate::run::judged;
+use crate::run::{self, judged};
 use crate::scenario::{ClockKind, Pattern, Scenario};
 
 /// How long whoever is asked something short may take.
@@ -105,7 +104,7 @@ pub fn conduct(
     };
     let server = agents.remove(server);
     let began = now();
-    let began_unix_ms = unix_ms();
+    let began_unix_ms = run::began(ClockKind::Real);
     let mut wholes = Vec::with_capacity(scenario.repeats as usize);
     for number in 0..scenario.repeats {
         progress(&format!("repeat {} of {} on {} agents", number + 1, scenario.repeats, agents.len() + 1));
@@ -210,8 +209,12 @@ impl Desk<'_> {
         clients: &[AgentFacts],
     ) -> Result<Whole, ConductError> {
         let (conductor, scenario_text) = (self.own.clone(), text.to_owned());
-        let each = vec![scenario.sessions; clients.len()];
-        let serve = Order::Serve { job, conductor: conductor.clone(), scenario: scenario_text.clone(), clients: each };
+        let serve = Order::Serve {
+            job,
+            conductor: conductor.clone(),
+            scenario: scenario_text.clone(),
+            clients: clients.len() as u32,
+        };
         self.say(server, &serve)?;
         let (port, exchanges) = self.until(job, PATIENCE, &[server], |told| match told {
             Told::Serving { port, exchanges, .. } => Some((port, exchanges)),
@@ -329,7 +332,7 @@ impl Desk<'_> {
 
     /// Asks who is there.
     fn call(&mut self) -> Result<(), ConductError> {
-        let order = Order::Call { conductor: self.own.clone(), words: WORDS };
+        let order = Order::Call { conductor: self.own.clone() };
         self.publish(&to_all(self.meeting), &order)
     }
 
@@ -394,7 +397,6 @@ fn one_way(sent: Repeat, judged: Repeat, server_cpu_ns: u64) -> Repeat {
 /// stands, which is the slowest client's.
 fn together(repeats: &[Repeat]) -> Repeat {
     let Some(first) = repeats.first() else { return Repeat::default() };
-    let sum = |of: fn(&Counts) -> u64| repeats.iter().map(|repeat| of(&repeat.counts)).fold(0, u64::saturating_add);
     let steps = (0..first.series.steps.len()).map(|at| {
         let all = || repeats.iter().filter_map(|repeat| repeat.series.steps.get(at));
         let most = |of: fn(&Step) -> u64| all().map(of).max().unwrap_or(0);
@@ -418,18 +420,7 @@ fn together(repeats: &[Repeat]) -> Repeat {
         measured_ns: first.measured_ns,
         latency: Buckets::merged_all(repeats.iter().map(|repeat| &repeat.latency)),
         service: Buckets::merged_all(repeats.iter().map(|repeat| &repeat.service)),
-        counts: Counts {
-            intended: sum(|counts| counts.intended),
-            sent: sum(|counts| counts.sent),
-            expected: sum(|counts| counts.expected),
-            arrived: sum(|counts| counts.arrived),
-            lost: sum(|counts| counts.lost),
-            duplicated: sum(|counts| counts.duplicated),
-            out_of_order: sum(|counts| counts.out_of_order),
-            retransmitted: sum(|counts| counts.retransmitted),
-            frames_lost: sum(|counts| counts.frames_lost),
-            sessions_lost: sum(|counts| counts.sessions_lost),
-        },
+        counts: repeats.iter().fold(Counts::default(), |sum, repeat| sum.plus(&repeat.counts)),
         series: Series { step_ns: first.series.step_ns, steps: steps.collect() },
         cost,
         ..Repeat::default()
@@ -502,12 +493,6 @@ fn record(
         targets,
         notes,
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a record says when it was made")]
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

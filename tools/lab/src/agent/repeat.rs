@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use hpb_base::Instant;
+use hpb_base::limits::{AGENT_WORDS_MAX, AGENTS_MAX};
 
 use super::clock::{AgentClock, Line};
 use super::words::{Order, SentTold, Told};
@@ -17,11 +18,12 @@ use crate::scenario::{Pattern, Scenario};
 use crate::target::TargetError;
 
 /// What an agent is in one repeat.
+#[derive(Clone, Copy)]
 pub(super) enum Role {
-    /// The server, of clients with so many sessions each.
+    /// The server.
     Server {
-        /// Sessions of each client.
-        clients: Vec<u32>,
+        /// How many clients call.
+        clients: u32,
     },
     /// A client.
     Client {
@@ -42,7 +44,7 @@ pub(super) struct Repeat {
     pub(super) job: u64,
     /// To whom it tells.
     pub(super) conductor: String,
-    orders: Sender<Order>,
+    orders: SyncSender<Order>,
     told: Receiver<Told>,
     stop: Arc<AtomicBool>,
 }
@@ -53,7 +55,7 @@ struct Work {
     own: IpAddr,
     clock: AgentClock,
     orders: Receiver<Order>,
-    told: Sender<Told>,
+    told: SyncSender<Told>,
     stop: Arc<AtomicBool>,
 }
 
@@ -67,8 +69,8 @@ impl Repeat {
         own: IpAddr,
         clock: AgentClock,
     ) -> Self {
-        let (orders, taken) = channel();
-        let (tells, told) = channel();
+        let (orders, taken) = sync_channel(AGENT_WORDS_MAX);
+        let (tells, told) = sync_channel(AGENT_WORDS_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let text = scenario.to_owned();
         let seen = Arc::clone(&stop);
@@ -90,8 +92,8 @@ impl Repeat {
 
     /// Passes an order on.
     pub(super) fn order(&self, order: Order) {
-        // A repeat that came to nothing has said so.
-        let _ = self.orders.send(order);
+        // A repeat that came to nothing has said so; one that has no room is told what no conductor says.
+        let _ = self.orders.try_send(order);
     }
 
     /// What it has to tell.
@@ -109,12 +111,15 @@ impl Drop for Repeat {
 impl Work {
     fn run(self, role: Role) -> Result<(), TargetError> {
         match role {
-            Role::Server { clients } => self.serve(&clients),
+            Role::Server { clients } => self.serve(clients),
             Role::Client { number, client, server, exchanges } => self.send(number, client, server, exchanges),
         }
     }
 
-    fn serve(self, clients: &[u32]) -> Result<(), TargetError> {
+    fn serve(self, clients: u32) -> Result<(), TargetError> {
+        if clients as usize >= AGENTS_MAX {
+            return Err(TargetError::Failed(format!("{clients} clients are more than {AGENTS_MAX} agents have")));
+        }
         let failed = |what: &'static str| crate::host::failed(what);
         let listener = TcpListener::bind((self.own, 0)).map_err(failed("listening for sessions"))?;
         let socket = UdpSocket::bind((self.own, 0)).map_err(failed("listening for exchanges"))?;
@@ -122,7 +127,7 @@ impl Work {
         let exchanges = socket.local_addr().map_err(failed("listening for exchanges"))?.port();
         let answering = exchange::answer(socket, self.clock).map_err(failed("listening for exchanges"))?;
         self.tell(Told::Serving { job: self.job, port, exchanges });
-        let taken = sides::take(&listener, clients, &self.stop)?;
+        let taken = sides::take(&listener, clients, self.scenario.sessions, &self.stop)?;
         let start = self.clock.instant(self.started()?);
         let served = sides::serve(taken, &self.scenario, self.clock, start, &self.stop)?;
         // Clients compare clocks until they are through.

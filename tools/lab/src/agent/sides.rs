@@ -76,13 +76,13 @@ pub(super) fn call(server: SocketAddr, client: u32, sessions: u32) -> Result<Vec
 #[allow(clippy::disallowed_methods, reason = "whoever waits for sessions does not measure yet")]
 pub(super) fn take(
     listener: &TcpListener,
-    clients: &[u32],
+    clients: u32,
+    sessions: u32,
     stop: &AtomicBool,
 ) -> Result<(Vec<TcpStream>, Vec<u32>), TargetError> {
     listener.set_nonblocking(true).map_err(failed("listening"))?;
-    let mut seats: Vec<Vec<Option<TcpStream>>> =
-        clients.iter().map(|count| (0..*count).map(|_| None).collect()).collect();
-    let wanted: usize = clients.iter().map(|count| *count as usize).sum();
+    let mut seats: Vec<Vec<Option<TcpStream>>> = (0..clients).map(|_| (0..sessions).map(|_| None).collect()).collect();
+    let wanted = clients as usize * sessions as usize;
     let (mut taken, until) = (0, now() + OPENING_MAX);
     while taken < wanted {
         if stop.load(Ordering::Relaxed) || now() > until {
@@ -103,7 +103,7 @@ pub(super) fn take(
             Err(error) => return Err(failed("taking a session")(error)),
         }
     }
-    let whose = (0u32..).zip(clients).flat_map(|(client, count)| (0..*count).map(move |_| client)).collect();
+    let whose = (0..clients).flat_map(|client| (0..sessions).map(move |_| client)).collect();
     Ok((seats.into_iter().flatten().flatten().collect(), whose))
 }
 

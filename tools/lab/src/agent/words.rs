@@ -34,8 +34,6 @@ pub enum Order {
     Call {
         /// To whom the answer goes.
         conductor: String,
-        /// [`WORDS`].
-        words: u32,
     },
     /// Be the server of one repeat. Answered by [`Told::Serving`].
     Serve {
@@ -45,8 +43,8 @@ pub enum Order {
         conductor: String,
         /// The scenario's file.
         scenario: String,
-        /// Sessions of each client.
-        clients: Vec<u32>,
+        /// How many clients call.
+        clients: u32,
     },
     /// Be a client of one repeat. Answered by [`Told::Ready`].
     Send {

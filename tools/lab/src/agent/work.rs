@@ -7,7 +7,7 @@ use hpb_base::Duration;
 
 use super::clock::AgentClock;
 use super::discipline;
-use super::nats::{Client, NatsError, NatsUrl};
+use super::nats::{Client, NatsError, NatsUrl, is_subject_word};
 use super::parts::{Parts, cut};
 use super::repeat::{Repeat, Role};
 use super::words::{AgentFacts, Order, Told, WORDS, to_agent, to_all, to_conductor};
@@ -78,11 +78,11 @@ pub fn work(options: &AgentOptions, stop: &dyn Fn() -> bool, progress: &mut dyn 
     while !stop() {
         let order = client.next(LOOK)?.and_then(|message| parts.take(&message.payload));
         match order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok()) {
-            Some(Order::Call { conductor, .. }) if is_word(&conductor) => {
+            Some(Order::Call { conductor }) if is_subject_word(&conductor) => {
                 say(&mut client, &conductor, &Told::Here(facts.clone()))?;
             }
             Some(Order::Serve { job, conductor, scenario, clients }) => {
-                progress(&format!("repeat {job}: the server of {} clients", clients.len()));
+                progress(&format!("repeat {job}: the server of {clients} clients"));
                 let role = Role::Server { clients };
                 repeat = Some(Repeat::begin((job, conductor), &scenario, role, address, clock));
             }
@@ -108,11 +108,6 @@ pub fn work(options: &AgentOptions, stop: &dyn Fn() -> bool, progress: &mut dyn 
         }
     }
     Ok(())
-}
-
-/// Whether a conductor's word for itself can stand in a subject.
-fn is_word(word: &str) -> bool {
-    super::nats::is_subject_word(word)
 }
 
 /// This host's name.

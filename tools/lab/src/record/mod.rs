@@ -383,6 +383,25 @@ impl Buckets {
     }
 }
 
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            intended: self.intended.saturating_add(other.intended),
+            sent: self.sent.saturating_add(other.sent),
+            expected: self.expected.saturating_add(other.expected),
+            arrived: self.arrived.saturating_add(other.arrived),
+            lost: self.lost.saturating_add(other.lost),
+            duplicated: self.duplicated.saturating_add(other.duplicated),
+            out_of_order: self.out_of_order.saturating_add(other.out_of_order),
+            retransmitted: self.retransmitted.saturating_add(other.retransmitted),
+            frames_lost: self.frames_lost.saturating_add(other.frames_lost),
+            sessions_lost: self.sessions_lost.saturating_add(other.sessions_lost),
+        }
+    }
+}
+
 impl Repeat {
     /// Arrivals a second.
     #[allow(clippy::cast_precision_loss, reason = "counts and nanoseconds below 2^53")]

@@ -94,18 +94,7 @@ pub(crate) fn carried(buckets: &Buckets, percent: f64) -> Option<f64> {
 }
 
 fn counts(target: &TargetRecord) -> Counts {
-    target.repeats.iter().map(|repeat| repeat.counts).fold(Counts::default(), |sum, one| Counts {
-        intended: sum.intended.saturating_add(one.intended),
-        sent: sum.sent.saturating_add(one.sent),
-        expected: sum.expected.saturating_add(one.expected),
-        arrived: sum.arrived.saturating_add(one.arrived),
-        lost: sum.lost.saturating_add(one.lost),
-        duplicated: sum.duplicated.saturating_add(one.duplicated),
-        out_of_order: sum.out_of_order.saturating_add(one.out_of_order),
-        retransmitted: sum.retransmitted.saturating_add(one.retransmitted),
-        frames_lost: sum.frames_lost.saturating_add(one.frames_lost),
-        sessions_lost: sum.sessions_lost.saturating_add(one.sessions_lost),
-    })
+    target.repeats.iter().fold(Counts::default(), |sum, repeat| sum.plus(&repeat.counts))
 }
 
 fn hops(target: &TargetRecord) -> Vec<Hop> {
