@@ -41,10 +41,39 @@ pub struct CapturedFrame {
     pub wire_len: u32,
 }
 
+/// What packets of one interface of a capture begin with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CaptureLink {
+    /// An Ethernet header.
+    Ethernet,
+    /// An IP header.
+    Ip,
+    /// Wireshark's tags that name a dissector and the ends, and then what that is to read.
+    UpperPdu,
+}
+
+/// A packet that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturePacket<'a> {
+    /// Which interface, in the order in which they were named, from 0.
+    pub interface: u32,
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub at_ns: u64,
+    /// Which way it went.
+    pub way: Way,
+    /// Its bytes, or the first ones of them.
+    pub bytes: &'a [u8],
+    /// How long the whole packet is, in bytes.
+    pub whole_len: u32,
+    /// What is to be said of it; empty for nothing.
+    pub comment: &'a str,
+}
+
 const LINKTYPE_ETHERNET: u16 = 1;
 const LINKTYPE_RAW: u16 = 101;
 const LINKTYPE_IPV4: u16 = 228;
 const LINKTYPE_IPV6: u16 = 229;
+const LINKTYPE_UPPER_PDU: u16 = 252;
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const SECTION_ORDER: u32 = 0x1a2b_3c4d;
@@ -53,10 +82,13 @@ const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
 const OPTION_END: u16 = 0;
+const OPTION_COMMENT: u16 = 1;
 /// Of an enhanced packet: its two lowest bits are the direction.
 const OPTION_FLAGS: u16 = 2;
 const FLAG_IN: u32 = 1;
 const FLAG_OUT: u32 = 2;
+/// Of an interface: its name.
+const OPTION_NAME: u16 = 2;
 /// Of an interface: what a tick of its stamps is.
 const OPTION_RESOLUTION: u16 = 9;
 /// Of a section: what wrote it.
