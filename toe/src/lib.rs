@@ -30,7 +30,7 @@ pub mod wheel;
 pub use card::{Call, CloseReason, Command, Event, EventBatch, Group, SessionId, SessionRow};
 pub use class::{Class, Priority};
 pub use guard::GuardConfig;
-pub use lane::{Holdings, Lane, LaneConfig, LaneError, SendError, Sharing, Stray};
+pub use lane::{CaptureFor, Holdings, Lane, LaneConfig, LaneError, SendError, Sharing, Stray};
 pub use secure::{CryptoJob, CryptoResult, Identity};
 pub use service::Service;
 pub use tally::{Count, Reached, Tally, TallyCounters};

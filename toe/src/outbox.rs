@@ -76,8 +76,8 @@ impl Outbox {
         filled
     }
 
-    /// Notes that the next `len` bytes have gone.
-    pub fn advance(&mut self, mut len: usize) {
+    /// Notes that the next `len` bytes have gone; `left` is shown each message of which that was the last.
+    pub fn advance(&mut self, mut len: usize, mut left: impl FnMut(&[u8])) {
         self.waiting_len -= len;
         while len > 0
             && let Some(front) = self.waiting.front_mut()
@@ -88,6 +88,7 @@ impl Outbox {
                 return;
             }
             len -= rest;
+            left(&front.bytes);
             self.waiting.pop_front();
         }
     }
@@ -141,11 +142,11 @@ mod tests {
     fn the_oldest_unstarted_sheddable_message_goes_first() {
         let mut outbox = Outbox::default();
         fill(&mut outbox, Priority::Sheddable);
-        outbox.advance(10); // message 0 has begun
+        outbox.advance(10, |_| ()); // message 0 has begun
         let queued = outbox.push(Class::Terminal, Priority::Normal, message(99, 8_192), 0);
         assert_eq!(queued, Queued::Waits { shed: 1 });
         assert_eq!(outbox.front().map(|bytes| (bytes[0], bytes.len())), Some((0, 8_182)));
-        outbox.advance(8_182);
+        outbox.advance(8_182, |_| ());
         assert_eq!(outbox.front().map(|bytes| bytes[0]), Some(2), "message 1 was shed");
     }
 
@@ -172,10 +173,12 @@ mod tests {
         for tag in 1..=3 {
             outbox.push(Class::Terminal, Priority::Normal, message(tag, 2), 0);
         }
-        outbox.advance(1);
+        outbox.advance(1, |_| ());
         let mut out = [0; 4];
         assert_eq!((outbox.gather(&mut out), out, outbox.len()), (4, [1, 2, 2, 3], 5));
-        outbox.advance(4);
+        let mut left = Vec::new();
+        outbox.advance(4, |message| left.push(message[0]));
+        assert_eq!(left, [1, 2]);
         assert_eq!((outbox.front(), outbox.len()), (Some(&[3][..]), 1));
     }
 

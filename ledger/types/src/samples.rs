@@ -10,9 +10,9 @@ use crate::genesis::{
 };
 use crate::keys::{Hash, KeyPair, Signature};
 use crate::message::diagnose::{
-    Answer, Ask, Banned, Endpoint, EventKind, EventRow, EventsPage, Goodbye, Network, NodeInfo, Parting, PeerKey,
-    Question, SessionClass, SessionFilter, SessionName, SessionRow, SessionState, SessionsAsked, SessionsPage, Tell,
-    Text,
+    Answer, Ask, Banned, CaptureAsked, CaptureKind, CapturePage, CaptureRow, CaptureWay, CaptureWhat, Endpoint,
+    EventKind, EventRow, EventsPage, Goodbye, Network, NodeInfo, Parting, PeerKey, Question, SessionClass,
+    SessionFilter, SessionName, SessionRow, SessionState, SessionsAsked, SessionsPage, Tell, Text,
 };
 use crate::message::{
     ChainPiece, Digest, Gossip, Headers, Hello, PieceEnd, RangeRequest, Roles, SliceBundle, SliceRequest, SliceStatus,
@@ -397,6 +397,33 @@ pub(crate) fn question() -> Question {
 
 pub(crate) fn ban() -> Ask {
     Ask::Ban { who: Banned::Network(network()), seconds: 600 }
+}
+
+pub(crate) fn capture() -> Ask {
+    Ask::Capture(CaptureAsked {
+        lane: 1,
+        names: vec![session_name()],
+        near: network(),
+        peer: PeerKey::Known(key(1).public()),
+        what: CaptureWhat::Both,
+        snap_len: 96,
+        seconds: 60,
+    })
+}
+
+pub(crate) fn capture_page() -> CapturePage {
+    let row = CaptureRow {
+        at_ns: 1_000,
+        session: session_name(),
+        remote: endpoint(),
+        local: Endpoint::of(([10, 9, 8, 7], 7_000).into()),
+        way: CaptureWay::Out,
+        kind: CaptureKind::Message,
+        whole_len: 13,
+        offset: 0,
+        bytes: vec![8, 0, 0, 0, 9],
+    };
+    CapturePage { now_ns: 2_000, first: 7, lost: 1, is_over: false, rows: vec![row] }
 }
 
 pub(crate) fn answer() -> Answer {

@@ -450,6 +450,26 @@ pub const TUNE_CHANGES_MAX: usize = 16_384;
 pub const TUNE_STATE_LEN_MAX: u64 = 16 << 20;
 /// Lines of what happened that one simulated run keeps for people; the oldest go first.
 pub const SIM_TRACE_LINES_MAX: usize = 1 << 18;
+/// Captures of chosen sessions that one lane has under way at once; one more is refused.
+pub const CAPTURES_MAX: usize = 4;
+/// Bytes that one of them keeps until they are asked for; newer ones take the place of the oldest.
+pub const CAPTURE_KEPT_LEN_MAX: usize = 8 << 20;
+/// Frames and pieces of messages that it keeps likewise.
+pub const CAPTURE_KEPT_MAX: usize = 16_384;
+/// Bytes of a frame or of a piece of a message in one row; a longer message stands in several.
+pub const CAPTURE_PIECE_LEN_MAX: usize = 16 << 10;
+/// Rows of a capture in one answer.
+pub const CAPTURE_ROWS_MAX: usize = 256;
+/// Sessions that one capture may name.
+pub const CAPTURE_NAMES_MAX: usize = 64;
+/// Seconds after which a capture ends by itself, at most.
+pub const CAPTURE_SECONDS_MAX: u32 = 86_400;
+/// Seconds without a question after which its asker is taken to be gone.
+pub const CAPTURE_SILENCE_SECONDS_MAX: u64 = 10;
+/// Bytes of one message that its asker writes down: Wireshark reads no larger packet. Of a longer one it is the beginning.
+pub const CAPTURE_TOLD_LEN_MAX: usize = 255 << 10;
+/// Chosen sessions that ended in one turn whose last frames are still told apart.
+pub const CAPTURE_GONE_MAX: usize = 64;
 /// Bytes of one block of a capture that is read: a super-frame and its options.
 pub const CAPTURE_BLOCK_LEN_MAX: usize = 256 << 10;
 /// Bytes of a card's capture, or of its tape, that its lane hands to the writing thread together.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hpb_base::limits::{BROADCASTS_MAX, BURST_LEN_MAX};
 use hpb_net::sys::prefetch;
 
-use super::{CloseReason, Lane, Session, Slot, mark};
+use super::{CloseReason, Lane, Session, Slot, WayOut, mark};
 use crate::card::{Group, SessionId};
 use crate::class::Priority;
 use crate::outbox::Queued;
@@ -147,8 +147,8 @@ impl Lane {
         session.broadcast_serial = under_way.serial;
         let shed_before = session.counters.shed_messages;
         let taken_at = self.stamping.begin(session);
-        let offered = session
-            .offer(&under_way.message, under_way.priority, &mut self.scratch.out, || Arc::clone(&under_way.message));
+        let way_out = WayOut { scratch: &mut self.scratch.out, capturing: &mut self.capturing };
+        let offered = session.offer(&under_way.message, under_way.priority, way_out, || Arc::clone(&under_way.message));
         let is_kept = matches!(offered, Ok(Queued::Waits { shed: 0 }));
         self.stamping.offered(taken_at, session, under_way.message.len(), is_kept);
         self.counters.tx_messages += 1;

@@ -4,7 +4,7 @@ use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 
 use super::edge::Recovered;
-use super::session::{Phase, Session};
+use super::session::{Phase, Session, WayOut};
 use super::{Lane, mark};
 use crate::card::CloseReason;
 use crate::engine::{TcpState, TxPath, Wake};
@@ -85,7 +85,8 @@ impl Lane {
             return Some(Flushed::Over(*reason));
         }
         if session.is_open() {
-            let filled = session.fill(&mut self.scratch.out);
+            let way_out = WayOut { scratch: &mut self.scratch.out, capturing: &mut self.capturing };
+            let filled = session.fill(way_out);
             self.stamping.filled(session);
             if filled.is_err() {
                 self.end(index, None, CloseReason::Broken(Drop::Record));
@@ -99,7 +100,8 @@ impl Lane {
             }
             let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
             if matches!(session.phase, Phase::Ending(_)) {
-                let _ = session.fill(&mut self.scratch.out);
+                let way_out = WayOut { scratch: &mut self.scratch.out, capturing: &mut self.capturing };
+                let _ = session.fill(way_out);
                 if session.outbox.is_empty() {
                     session.socket.close();
                 }

@@ -6,14 +6,16 @@ use hpb_base::Instant;
 use hpb_net::frame::{Bursts, Frame};
 use hpb_net::sys::prefetch;
 use hpb_types::Canonical as _;
-use hpb_types::message::diagnose::{EventKind, Goodbye};
+use hpb_types::message::diagnose::{CaptureWay, EventKind, Goodbye};
 use hpb_types::message::kind::GOODBYE;
 
+use super::capture::Capturing;
 use super::notable::{Detail, Notable};
 use super::session::{Phase, Session};
 use super::{Lane, mark};
 use crate::card::{CloseReason, EventBatch};
 use crate::engine::{TcpState, TxPath};
+use crate::framing::header;
 use crate::guard::verdict::{self, Verdict};
 use crate::registers::Register;
 use crate::secure::Channel;
@@ -280,7 +282,8 @@ impl Lane {
             }
             Phase::Open => {
                 let mut heard = Heard::default();
-                let read = read(session, &mut self.events, &mut self.scratch.record, &mut heard);
+                let way_in = (&mut self.events, &mut self.capturing);
+                let read = read(session, way_in, &mut self.scratch.record, &mut heard);
                 // Those before one that breaks the framing were told too.
                 self.counters.rx_messages += u64::from(heard.count);
                 session.counters.rx_messages += heard.count;
@@ -342,12 +345,21 @@ struct Heard {
 }
 
 /// Takes what the socket holds; counts the messages that were whole.
-fn read(session: &mut Session, events: &mut EventBatch, scratch: &mut [u8], heard: &mut Heard) -> Result<(), Drop> {
+fn read(
+    session: &mut Session,
+    (events, capturing): (&mut EventBatch, &mut Capturing),
+    scratch: &mut [u8],
+    heard: &mut Heard,
+) -> Result<(), Drop> {
+    let who = capturing.who(session);
     let (id, tag, body_len_max) = (session.id, session.tag, session.body_len_max as usize);
     let inbox = &mut session.inbox;
     let mut feed = |bytes: &[u8]| {
         inbox.feed(bytes, body_len_max, |kind, body| {
             events.push_message(id, tag, kind, body);
+            if let Some(who) = &who {
+                capturing.message(who, CaptureWay::In, (&header(kind, body.len()), body));
+            }
             heard.count += 1;
             if kind == GOODBYE {
                 heard.goodbye = Goodbye::from_bytes(body).ok();

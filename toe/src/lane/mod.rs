@@ -7,6 +7,7 @@
 mod admit;
 mod broadcast;
 mod calls;
+mod capture;
 mod edge;
 mod egress;
 mod holdings;
@@ -51,9 +52,11 @@ use crate::stats::LaneCounters;
 use crate::wheel::Wheel;
 use broadcast::Broadcasts;
 use calls::Calls;
+pub use capture::CaptureFor;
+use capture::Capturing;
 pub use holdings::Holdings;
 use notable::{Detail, Notables};
-use session::{HalfOpen, Phase, Session};
+use session::{HalfOpen, Phase, Session, WayOut};
 use stamping::Stamping;
 use strays::Strays;
 pub use strays::{Sharing, Stray};
@@ -220,6 +223,7 @@ pub struct Lane {
     strays: Strays,
     stamping: Stamping,
     notables: Notables,
+    capturing: Capturing,
     /// The first place whose session was not held against the latest ban; `None` if all were.
     unswept: Option<usize>,
     random: Random,
@@ -302,6 +306,7 @@ impl Lane {
             strays: Strays::default(),
             stamping: Stamping::default(),
             notables: Notables::default(),
+            capturing: Capturing::default(),
             unswept: None,
             random: Random::new(key("hpb lane choices")[0]),
             handshake_serial: 0,
@@ -357,6 +362,7 @@ impl Lane {
         if !is_held {
             self.join_frames(bursts);
         }
+        self.capture_received(now, bursts, is_held);
         let mut busy = !bursts.rx.is_empty();
         if !is_held {
             self.neighbor.receive(now, bursts);
@@ -365,7 +371,9 @@ impl Lane {
         self.ring(now);
         if !is_held {
             self.unloop(bursts);
+            let own = bursts.rx.len();
             self.join_packets(bursts);
+            self.capture_joined(bursts, own);
             busy |= !bursts.rx.is_empty();
             self.take_burst(now, bursts);
         }
@@ -390,6 +398,7 @@ impl Lane {
             }
         }
         self.neighbor.transmit(now, bursts, linked);
+        self.capture_sent(now, bursts);
         self.pass_on(bursts);
         self.linked = bursts.tx.len();
         busy
@@ -418,7 +427,10 @@ impl Lane {
             return Some(self.now.max(self.cell_at));
         }
         let timer = self.wheel.next_ms().map(Instant::from_millis);
-        [timer, self.neighbor.wake_at(), self.guard.time_wait.wake_at()].into_iter().flatten().min()
+        [timer, self.neighbor.wake_at(), self.guard.time_wait.wake_at(), self.capturing.wake_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Swaps the events that gathered for an empty batch.
@@ -471,8 +483,8 @@ impl Lane {
         self.counters.tx_messages += 1;
         let shed_before = session.counters.shed_messages;
         let taken_at = self.stamping.begin(session);
-        let queued = session
-            .offer(framed, priority, &mut self.scratch.out, || shared.map_or_else(|| Arc::from(framed), Arc::clone));
+        let way_out = WayOut { scratch: &mut self.scratch.out, capturing: &mut self.capturing };
+        let queued = session.offer(framed, priority, way_out, || shared.map_or_else(|| Arc::from(framed), Arc::clone));
         self.stamping.offered(taken_at, session, framed.len(), matches!(queued, Ok(Queued::Waits { shed: 0 })));
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);
@@ -585,6 +597,7 @@ impl Lane {
     fn remove(&mut self, index: u32, reason: CloseReason) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let Some(session) = slot.session.take() else { return };
+        self.capturing.leave(&session);
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
         self.flows.remove(session.hash, index);

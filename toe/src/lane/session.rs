@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use hpb_base::Instant;
 use hpb_types::keys::PublicKey;
+use hpb_types::message::diagnose::CaptureWay;
 
+use super::capture::Capturing;
 use super::edge::Edge;
 use crate::card::{CloseReason, Group, SessionId};
 use crate::class::{Class, Priority};
@@ -83,6 +85,13 @@ pub(super) struct Session {
     pub(super) is_farewell: bool,
     /// The plain service that answers it; `None` for a session of messages.
     pub(super) serving: Option<Serving>,
+}
+
+/// What a message passes on its way into the send buffer.
+pub(super) struct WayOut<'a> {
+    /// A record's plaintext beside its ciphertext.
+    pub(super) scratch: &'a mut [u8],
+    pub(super) capturing: &'a mut Capturing,
 }
 
 /// What a session starts from.
@@ -188,7 +197,7 @@ impl Session {
         &mut self,
         framed: &[u8],
         priority: Priority,
-        scratch: &mut [u8],
+        way_out: WayOut<'_>,
         shared: impl FnOnce() -> Arc<[u8]>,
     ) -> Result<Queued, Drop> {
         self.counters.tx_messages += 1;
@@ -198,7 +207,7 @@ impl Session {
                 None => self.socket.send(framed),
                 Some(channel) if framed.len() <= RECORD_PLAIN_LEN_MAX => {
                     if self.socket.send_room() >= framed.len() + RECORD_OVERHEAD_LEN {
-                        seal_into(channel, &mut self.socket, framed, scratch)?;
+                        seal_into(channel, &mut self.socket, framed, way_out.scratch)?;
                         framed.len()
                     } else {
                         0
@@ -208,6 +217,9 @@ impl Session {
             };
         }
         if sent_len == framed.len() {
+            if let Some(who) = way_out.capturing.who(self) {
+                way_out.capturing.message(&who, CaptureWay::Out, (framed, &[]));
+            }
             return Ok(Queued::Waits { shed: 0 });
         }
         let queued = self.outbox.push(self.class, priority, shared(), sent_len);
@@ -217,13 +229,20 @@ impl Session {
             Queued::Overflow => {}
         }
         if sent_len == 0 {
-            self.fill(scratch)?;
+            self.fill(way_out)?;
         }
         Ok(queued)
     }
 
     /// Moves what waits into the send buffer as far as there is room.
-    pub(super) fn fill(&mut self, scratch: &mut [u8]) -> Result<(), Drop> {
+    pub(super) fn fill(&mut self, way_out: WayOut<'_>) -> Result<(), Drop> {
+        let WayOut { scratch, capturing } = way_out;
+        let who = capturing.who(self);
+        let mut left = |message: &[u8]| {
+            if let Some(who) = &who {
+                capturing.message(who, CaptureWay::Out, (message, &[]));
+            }
+        };
         while let Some(front) = self.outbox.front() {
             let room = self.socket.send_room();
             let Some(channel) = &mut self.channel else {
@@ -231,7 +250,7 @@ impl Session {
                 if sent_len == 0 {
                     return Ok(());
                 }
-                self.outbox.advance(sent_len);
+                self.outbox.advance(sent_len, &mut left);
                 continue;
             };
             let waiting_len = self.outbox.len();
@@ -246,7 +265,7 @@ impl Session {
                 self.outbox.gather(&mut gathered[..plain_len]);
                 seal_into(channel, &mut self.socket, &gathered[..plain_len], sealed)?;
             }
-            self.outbox.advance(plain_len);
+            self.outbox.advance(plain_len, &mut left);
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::card::{Call, Event, Group};
 use crate::framing::framed;
 use crate::stats::Drop as Reason;
 
+mod captures;
 mod faults;
 mod messages;
 mod parting;

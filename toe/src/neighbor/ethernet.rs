@@ -53,6 +53,11 @@ pub(super) fn parse(frame: &[u8]) -> Result<Ethernet, NeighborDrop> {
     Ok(ethernet)
 }
 
+/// Where the packet of a frame begins, if it is one of IP.
+pub(crate) fn packet_at(frame: &[u8]) -> Option<usize> {
+    parse(frame).ok().filter(|ethernet| matches!(ethernet.kind, IPV4 | IPV6)).map(|ethernet| ethernet.header_len)
+}
+
 /// The hardware address at `at`, where `bytes` reaches far enough.
 pub(super) fn hardware_at(bytes: &[u8], at: usize) -> HardwareAddress {
     let mut hardware = [0; 6];

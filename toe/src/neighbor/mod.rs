@@ -39,6 +39,8 @@ use hpb_base::{Duration, Instant, Random};
 use hpb_net::frame::{Bursts, Frame};
 use hpb_net::port::{HardwareAddress, Medium};
 
+pub(crate) use ethernet::packet_at;
+
 pub use counters::{NeighborCounters, NeighborDrop, NeighborDropCounters};
 pub use lanes::Told;
 

@@ -212,6 +212,9 @@ pub trait Operated: AsRef<Lane> {
 
     /// As [`Lane::unban`].
     fn unban(&mut self, now: Instant, who: &Banned) -> bool;
+
+    /// The lane, for its captures alone: what they keep changes nothing that it does, and is on no tape.
+    fn capturing(&mut self) -> &mut Lane;
 }
 
 impl AsRef<Lane> for Lane {
@@ -242,6 +245,10 @@ impl Operated for Lane {
     fn unban(&mut self, now: Instant, who: &Banned) -> bool {
         Self::unban(self, now, who)
     }
+
+    fn capturing(&mut self) -> &mut Lane {
+        self
+    }
 }
 
 impl Operated for TapedLane {
@@ -268,6 +275,10 @@ impl Operated for TapedLane {
             tape.put(&Entry::Unban { at_ns: now.as_nanos(), who: *who });
         }
         self.lane.unban(now, who)
+    }
+
+    fn capturing(&mut self) -> &mut Lane {
+        &mut self.lane
     }
 }
 

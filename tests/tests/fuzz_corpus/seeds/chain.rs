@@ -20,8 +20,9 @@ use hpb_ledger::system::{
 };
 use hpb_ledger::token::{ReleaseArguments, TransferArguments, Vesting};
 use hpb_types::message::diagnose::{
-    Answer, Ask, Banned, Endpoint, EventKind, EventRow, EventsPage, Filling, Goodbye, Network, Parting, PeerKey,
-    Question, SessionFilter, SessionName, SessionsAsked, Tell, Text,
+    Answer, Ask, Banned, CaptureAsked, CaptureKind, CapturePage, CaptureRow, CaptureWay, CaptureWhat, Endpoint,
+    EventKind, EventRow, EventsPage, Filling, Goodbye, Network, Parting, PeerKey, Question, SessionFilter, SessionName,
+    SessionsAsked, Tell, Text,
 };
 use hpb_types::{
     AccountName, Action, ActionName, Amount, Authorisation, Beacon, Bitmap, Block, Canonical, Certificate, ChainId,
@@ -362,6 +363,27 @@ fn events() -> Tell {
     Tell::Events(EventsPage { lanes: 1, lost: 0, rows: vec![row] })
 }
 
+fn capture() -> Ask {
+    let names = vec![SessionName { lane: 0, index: 5, generation: 1 }];
+    let (near, peer, what) = (Network::ALL, PeerKey::Unknown, CaptureWhat::Both);
+    Ask::Capture(CaptureAsked { lane: 0, names, near, peer, what, snap_len: 96, seconds: 60 })
+}
+
+fn captured() -> Tell {
+    let row = CaptureRow {
+        at_ns: 20,
+        session: SessionName { lane: 0, index: 5, generation: 1 },
+        remote: Endpoint::of(([10, 1, 2, 3], 99).into()),
+        local: Endpoint::of(([10, 1, 2, 4], 98).into()),
+        way: CaptureWay::In,
+        kind: CaptureKind::Message,
+        whole_len: 13,
+        offset: 0,
+        bytes: vec![8, 0, 0, 0, 9],
+    };
+    Tell::Captured(CapturePage { now_ns: 30, first: 7, lost: 0, is_over: true, rows: vec![row] })
+}
+
 pub(super) fn message() -> Vec<Vec<u8>> {
     let messages = [
         Message::Hello(hello()),
@@ -377,7 +399,9 @@ pub(super) fn message() -> Vec<Vec<u8>> {
         Message::Question(Question { number: 3, what: Ask::Sessions(sessions_asked()) }),
         Message::Question(Question { number: 4, what: Ask::Absorb(Filling::zeros(9)) }),
         Message::Question(Question { number: 5, what: ban() }),
+        Message::Question(Question { number: 6, what: capture() }),
         Message::Answer(Box::new(Answer { number: 3, what: events() })),
+        Message::Answer(Box::new(Answer { number: 6, what: captured() })),
         Message::Answer(Box::new(Answer { number: 4, what: Tell::Absorbed(9) })),
         Message::Goodbye(Goodbye { reason: Parting::BANNED, detail: 599 }),
     ];

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use hpb_base::limits::DESK_QUESTIONS_MAX;
 use hpb_toe::SessionId;
-use hpb_types::message::diagnose::{Answer, Ask, BansTold, Question, Refusal, SessionName, SessionsAsked, Tell};
+use hpb_types::message::diagnose::{
+    Answer, Ask, BansTold, CaptureAsked, Question, Refusal, SessionName, SessionsAsked, Tell,
+};
 
 use super::lane::{LaneAsk, LaneTold};
 use crate::runtime::{Receiver, Sender};
@@ -69,7 +71,7 @@ impl Desk {
         self.pending.insert(own, Pending { asked, number, left: concerned.len(), said: None });
         for lane in &mut self.lanes[concerned] {
             // There is room; a lane that is gone takes the whole process with it.
-            let _ = lane.questions.try_send(LaneAsk { number: own, what: what.clone() });
+            let _ = lane.questions.try_send(LaneAsk { number: own, asked, what: what.clone() });
         }
         None
     }
@@ -83,7 +85,10 @@ impl Desk {
             | Ask::Counters { lane }
             | Ask::Registers { lane }
             | Ask::Events { lane, .. }
-            | Ask::Disconnect(SessionName { lane, .. }) => usize::from(*lane),
+            | Ask::Disconnect(SessionName { lane, .. })
+            | Ask::Capture(CaptureAsked { lane, .. })
+            | Ask::Captured { lane, .. }
+            | Ask::CaptureEnd { lane, .. } => usize::from(*lane),
         };
         if one < self.lanes.len() { Ok(one..one + 1) } else { Err(Refusal::NotFound) }
     }

@@ -4,19 +4,22 @@ use hpb_base::Instant;
 use hpb_net::PortCounters;
 use hpb_toe::registers::Register;
 use hpb_toe::tape::Operated;
-use hpb_toe::{Command, Lane, SessionId};
+use hpb_toe::{CaptureFor, Command, Lane, SessionId};
 use hpb_types::message::diagnose::{
     Ask, BansTold, CountersTold, Refusal, RegisterRow, RegistersTold, SessionName, Tell, Text,
 };
 
-use super::counters;
+use super::{Asked, counters};
 use crate::runtime::{Receiver, SendError, Sender};
+use crate::workers::inside_of;
 
 /// A question for one lane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LaneAsk {
     /// The desk's own number for it.
     pub number: u64,
+    /// Who asks.
+    pub asked: Asked,
     /// What is asked.
     pub what: Ask,
 }
@@ -55,8 +58,8 @@ impl LaneDesk {
         if self.held.is_some() {
             return false;
         }
-        let Some(LaneAsk { number, what }) = self.questions.pop() else { return had };
-        let what = self.answer(now, lane, port, what);
+        let Some(LaneAsk { number, asked, what }) = self.questions.pop() else { return had };
+        let what = self.answer(now, lane, port, (asked, what));
         self.tell(LaneTold { number, what });
         true
     }
@@ -69,7 +72,7 @@ impl LaneDesk {
         }
     }
 
-    fn answer(&self, now: Instant, lane: &mut impl Operated, port: &PortCounters, what: Ask) -> Tell {
+    fn answer(&self, now: Instant, lane: &mut impl Operated, port: &PortCounters, (asked, what): (Asked, Ask)) -> Tell {
         let lanes = self.lanes;
         let done = |is_done: bool, otherwise: Refusal| if is_done { Tell::Done } else { Tell::Refused(otherwise) };
         match what {
@@ -90,7 +93,28 @@ impl LaneDesk {
             Ask::Ban { who, seconds } => done(lane.ban(now, who, seconds), Refusal::Full),
             Ask::Unban(who) => done(lane.unban(now, &who), Refusal::NotFound),
             Ask::Bans => Tell::Bans(BansTold { rows: lane.as_ref().bans(now) }),
+            Ask::Capture(what) => {
+                let begun = lane.capturing().capture(now, what, self.capture_for(asked), lanes);
+                begun.map_or_else(Tell::Refused, Tell::Capturing)
+            }
+            Ask::Captured { id, after, .. } => {
+                let page = lane.capturing().captured(now, id, after, self.capture_for(asked));
+                page.map_or_else(Tell::Refused, Tell::Captured)
+            }
+            Ask::CaptureEnd { id, .. } => {
+                done(lane.capturing().end_capture(id, self.capture_for(asked)), Refusal::NotFound)
+            }
             Ask::Clock | Ask::Info | Ask::Fill(_) | Ask::Absorb(_) => Tell::Refused(Refusal::NotHere),
+        }
+    }
+}
+
+impl LaneDesk {
+    /// Who asks, as the lane's captures know it.
+    fn capture_for(&self, asked: Asked) -> CaptureFor {
+        match asked {
+            Asked::Local(_) => CaptureFor::Local,
+            Asked::Remote(session) => CaptureFor::Afar { own: inside_of(usize::from(self.lane), session) },
         }
     }
 }

@@ -151,7 +151,7 @@ fn a_lane_answers_one_question_a_turn_and_holds_an_answer_without_room() {
         Ask::Clock,
     ];
     for (number, what) in asks.into_iter().enumerate() {
-        questions.try_send(LaneAsk { number: number as u64, what }).unwrap();
+        questions.try_send(LaneAsk { number: number as u64, asked: REMOTE, what }).unwrap();
     }
     assert!(desk.serve(now, &mut lane, &counters) && desk.serve(now, &mut lane, &counters));
     assert!(!desk.serve(now, &mut lane, &counters), "the second answer waits for room, and so do the others");

@@ -49,6 +49,11 @@ fn inside(session: SessionId) -> SessionId {
     SessionId { index: session.index & ((1 << LANE_SHIFT) - 1), ..session }
 }
 
+/// The chain's session as that lane knows it; `None` if it is another's.
+pub(crate) fn inside_of(lane: usize, session: SessionId) -> Option<SessionId> {
+    (session.index >> LANE_SHIFT == lane as u32).then(|| inside(session))
+}
+
 fn event_outside(lane: usize, event: Event<'_>) -> Event<'_> {
     let mut event = event;
     match &mut event {

@@ -30,6 +30,7 @@ use hpb_toe::{Command, Lane, LaneConfig};
 pub use api::{ApiLinks, ApiWorker, LocalSocket, ToApi};
 pub use chain::{ChainLinks, ChainReadout, ChainWorker, Closing, DigestSent, digest_of};
 pub use disk::{LogEntry, LogReadout, LogWorker, StoreReadout, StoreWorker};
+pub(crate) use lane::inside_of;
 pub use lane::{LaneLinks, LaneReadout, LaneSetup, LaneWorker};
 pub use readout::{Publisher, Readout};
 pub use verify::{VerifyLinks, VerifyReadout, VerifyWorker};

@@ -1,6 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+use hpb_base::limits::{
+    ANSWER_LEN_MAX, ANSWER_TEXT_LEN_MAX, BANS_MAX, COUNTERS_TOLD_MAX, EVENTS_TOLD_MAX, PROBE_LEN_MAX,
+    REGISTERS_TOLD_MAX, SESSION_ROWS_MAX,
+};
+
 use super::*;
+use crate::codec::{Canonical, CodecError};
 use crate::samples;
 
 fn network(text: &str, prefix_len: u8) -> Network {
@@ -29,6 +35,9 @@ fn every_question_and_answer_goes_there_and_back() {
         samples::ban(),
         Ask::Unban(Banned::Identity(samples::key(1).public())),
         Ask::Bans,
+        samples::capture(),
+        Ask::Captured { lane: 1, id: 2, after: 3 },
+        Ask::CaptureEnd { lane: 1, id: 2 },
     ];
     for (tag, what) in asks.into_iter().enumerate() {
         let question = Question { number: 5, what };
@@ -49,6 +58,8 @@ fn every_question_and_answer_goes_there_and_back() {
         Tell::Registers(RegistersTold { lanes: 1, rows: registers }),
         Tell::Events(samples::events_page()),
         Tell::Bans(BansTold { rows: bans }),
+        Tell::Capturing(CaptureBegun { lanes: 2, id: 3 }),
+        Tell::Captured(samples::capture_page()),
     ];
     for (tag, what) in tells.into_iter().enumerate() {
         let answer = Answer { number: 5, what };
@@ -82,6 +93,14 @@ fn the_fullest_answers_fit() {
         assert!(bytes.len() <= ANSWER_LEN_MAX, "{} bytes", bytes.len());
         assert!(Answer::from_bytes(&bytes).is_ok());
     }
+}
+
+#[test]
+fn heads_of_captures_are_as_long_as_they_say() {
+    let empty = CapturePage { rows: Vec::new(), ..samples::capture_page() };
+    assert_eq!(empty.to_bytes().len(), CapturePage::HEAD_LEN);
+    let row = CaptureRow { bytes: Vec::new(), ..samples::capture_page().rows[0].clone() };
+    assert_eq!(row.to_bytes().len(), CaptureRow::HEAD_LEN);
 }
 
 #[test]
