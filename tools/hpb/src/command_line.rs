@@ -34,8 +34,9 @@ pub(crate) use lab::{
 };
 pub(crate) use ledger::LedgerVerb;
 pub(crate) use peer::{
-    Called, CardLook, CardVerb, Node, Peer, PeerBan, PeerBandwidth, PeerClock, PeerCrawl, PeerDisconnect, PeerDoctor,
-    PeerEvents, PeerGraph, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerSessions, PeerTop, PeerTrace, Shown,
+    Called, CardLook, CardVerb, Node, Peer, PeerBan, PeerBandwidth, PeerCapture, PeerClock, PeerCrawl, PeerDisconnect,
+    PeerDoctor, PeerEvents, PeerGraph, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerSessions, PeerTop,
+    PeerTrace, Shown,
 };
 pub(crate) use transaction::{Act, Proposed, Sending, Tx, Until};
 pub(crate) use tune::{Tune, TuneHost, TuneState};

@@ -1,5 +1,6 @@
 //! `hpb peer`: what a running node or card shows of its sessions.
 
+mod capture;
 mod crawl;
 pub(crate) mod node;
 mod probe;
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn run(what: Peer) -> Result<(), Failure> {
     match what {
         Peer::Bandwidth(options) => probe::bandwidth(&options),
+        Peer::Capture(options) => capture::capture(&options),
         Peer::Clock(options) => probe::clock(&options),
         Peer::Crawl(options) => crawl::crawl(&options),
         Peer::Dissector => print(hpb_peer::DISSECTOR),

@@ -4,7 +4,8 @@
 --
 -- Formats: ledger/types/FORMAT.md ("Messages"); a message is `len u32 | kind u8 | body`, a handshake message and a
 -- sealed record are `len u16 | bytes`, all little-endian. A session that begins with a handshake stays sealed here:
--- its keys are nobody's but its ends'.
+-- its keys are nobody's but its ends'. `hpb peer capture --plain` writes what a node itself opened, message by message,
+-- without TCP (as Wireshark's exported PDUs).
 
 local hpb = Proto("hpb", "HPB node")
 
@@ -105,7 +106,8 @@ local BODIES = {
 }
 BODIES[14] = BODIES[12]
 
--- Which streams are sealed: those that were seen to begin with a handshake.
+-- Which streams are sealed: those that were seen to begin with a handshake, and those that were met on their way with
+-- what is no message but may be a record.
 local sealed_streams = {}
 local stream_field = Field.new("tcp.stream")
 
@@ -116,6 +118,15 @@ end
 -- Whether bytes are the first message of a handshake: no message that lies open has such a length and kind.
 local function begins_handshake(range)
     return range:len() >= 3 and range(0, 2):le_uint() == FIRST_LEN and range(2, 1):uint() == HANDSHAKE_VERSION
+end
+
+-- Whether bytes of a stream that was met on its way are a sealed record rather than a message: length and tag of a
+-- record hold by chance once in a few ten thousand times.
+local function may_be_record(range)
+    if range:len() < 5 then return false end
+    local is_message = range(0, 4):le_uint() <= BODY_LEN_MAX and KINDS[range(4, 1):uint()] ~= nil
+    local record_len = range(0, 2):le_uint()
+    return not is_message and record_len > 16 and record_len <= RECORD_LEN_MAX
 end
 
 local function message(range, tree)
@@ -151,9 +162,11 @@ end
 
 function hpb.dissector(buffer, pinfo, tree)
     local stream = stream_field()
-    local key = stream and stream.value or 0
-    if begins_handshake(buffer()) then sealed_streams[key] = true end
-    local is_sealed = sealed_streams[key]
+    -- Without TCP it is a message that a node opened.
+    local key = stream and stream.value
+    if key and (begins_handshake(buffer()) or may_be_record(buffer())) then sealed_streams[key] = true end
+    local is_sealed = key and sealed_streams[key]
+    local is_cut = buffer:reported_len() > buffer:len()
     local head_len = is_sealed and 2 or 5
     local names, at = {}, 0
     pinfo.cols.protocol = "HPB"
@@ -168,7 +181,17 @@ function hpb.dissector(buffer, pinfo, tree)
             -- Nothing of this protocol: another may look at it.
             if len > most then return at end
             local whole = head_len + len
-            if left < whole then
+            if left < whole and is_cut then
+                -- The capture kept its beginning alone.
+                local name = is_sealed and "sealed" or KINDS[buffer(at + 4, 1):uint()] or "?"
+                local node = tree:add(hpb, buffer(at), name .. ", " .. len .. " bytes, cut")
+                if not is_sealed then
+                    node:add_le(f.len, buffer(at, 4))
+                    node:add(f.kind, buffer(at + 4, 1))
+                end
+                names[#names + 1] = name .. " (cut)"
+                break
+            elseif left < whole then
                 need = whole - left
             else
                 local range = buffer(at, whole)

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod ask;
+pub mod capture;
 pub mod card;
 pub mod crawl;
 pub mod events;

@@ -13,7 +13,9 @@ use hpb_types::{Hash, PublicKey};
 use super::values::{hash, public_key};
 
 pub(crate) use crawl::{PeerCrawl, PeerGraph};
-pub(crate) use node::{CardLook, CardVerb, PeerBan, PeerDisconnect, PeerEvents, PeerSessions, PeerTop, Shown};
+pub(crate) use node::{
+    CardLook, CardVerb, PeerBan, PeerCapture, PeerDisconnect, PeerEvents, PeerSessions, PeerTop, Shown,
+};
 pub(crate) use probe::{
     Called, PeerBandwidth, PeerClock, PeerDoctor, PeerHandshake, PeerInfo, PeerPathMtu, PeerPing, PeerTrace,
 };
@@ -59,6 +61,8 @@ pub(crate) struct Node {
 pub(crate) enum Peer {
     /// How much a session with a peer carries each way, and what had to be sent again
     Bandwidth(PeerBandwidth),
+    /// Frames and messages of chosen sessions of a running node or card, as a file that Wireshark opens
+    Capture(PeerCapture),
     /// How far a peer's clock is off, and how fast it drifts
     Clock(PeerClock),
     /// Walk the network from a node: who has sessions with whom, how far apart they are, and what differs

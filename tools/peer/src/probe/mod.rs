@@ -13,7 +13,7 @@ pub mod info;
 pub mod path_mtu;
 pub mod ping;
 mod session;
-mod sys;
+pub(crate) mod sys;
 mod tcp_info;
 mod text;
 pub mod trace;

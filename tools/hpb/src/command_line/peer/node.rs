@@ -1,5 +1,7 @@
 //! Verbs of `hpb peer` and `hpb card` that look at a running node or card from its inside.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use hpb_peer::sessions::Column;
 use hpb_types::PublicKey;
@@ -109,6 +111,70 @@ pub(crate) struct PeerEvents {
 
     #[command(flatten)]
     pub(crate) shown: Shown,
+}
+
+/// Options of `hpb peer capture`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Frames are what crosses the port: of an encrypted session they stay sealed. Messages (--plain) are what the \
+                  node sealed and opened; they are told at its control socket alone, never from afar. No key is told. A \
+                  capture ends with Ctrl-C, with --seconds, or by itself ten seconds after its reader is gone.\n\nExamples:\n  \
+                  hpb peer capture --data chain --session 0.17.0 --both -o session.pcapng\n  hpb peer capture --control \
+                  /run/card.sock --near 10.1.2.0/24 -o - | wireshark -k -i -\n  hpb peer capture --data chain --plain --seconds \
+                  60 --file-size-mb 10 --files 5 -o last.pcapng"
+)]
+pub(crate) struct PeerCapture {
+    #[command(flatten)]
+    pub(crate) node: Node,
+
+    /// Only this session, as `hpb peer sessions` names it; again for each
+    #[arg(long = "session", value_name = "SESSION")]
+    pub(crate) sessions: Vec<SessionName>,
+
+    /// Only with this address, or with addresses of this network; without a session or an identity also frames of no
+    /// session
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
+    pub(crate) near: Option<Network>,
+
+    /// Only with whoever has proven this identity
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    pub(crate) identity: Option<PublicKey>,
+
+    /// Frames as they crossed the port; the default
+    #[arg(long, conflicts_with_all = ["plain", "both"])]
+    pub(crate) frames: bool,
+
+    /// Messages, before they were sealed and after they were opened; by the control socket alone
+    #[arg(long, conflicts_with = "both")]
+    pub(crate) plain: bool,
+
+    /// Frames and messages
+    #[arg(long)]
+    pub(crate) both: bool,
+
+    /// For so many seconds; without it until Ctrl-C, a day at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: Option<u32>,
+
+    /// Keep so many bytes of each frame and message
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) snap: Option<u32>,
+
+    /// The file; - for standard output
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Go on to a next file after so many MB: FILE-00001.pcapng and so on
+    #[arg(long, value_name = "N", requires = "files", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) file_size_mb: Option<u64>,
+
+    /// Keep so many of them, the last ones
+    #[arg(long, value_name = "N", requires = "file_size_mb", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) files: Option<u32>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Options of `hpb peer disconnect`.
