@@ -16,57 +16,57 @@ pub struct Question {
 /// What can be asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ask {
-    /// What time is it at your place? Answered by [`Tell::Clock`].
+    /// What time is it at your place? Answered by [`Tell::Clock`](super::Tell::Clock).
     Clock,
-    /// Who and what are you? Answered by [`Tell::Info`].
+    /// Who and what are you? Answered by [`Tell::Info`](super::Tell::Info).
     Info,
-    /// Send so many bytes, [`PROBE_LEN_MAX`] at most. Answered by [`Tell::Filling`].
+    /// Send so many bytes, [`PROBE_LEN_MAX`] at most. Answered by [`Tell::Filling`](super::Tell::Filling).
     Fill(u32),
-    /// Take these bytes. Answered by [`Tell::Absorbed`].
+    /// Take these bytes. Answered by [`Tell::Absorbed`](super::Tell::Absorbed).
     Absorb(Filling),
-    /// Rows of the session table. Answered by [`Tell::Sessions`].
+    /// Rows of the session table. Answered by [`Tell::Sessions`](super::Tell::Sessions).
     Sessions(SessionsAsked),
-    /// The counters of one lane. Answered by [`Tell::Counters`].
+    /// The counters of one lane. Answered by [`Tell::Counters`](super::Tell::Counters).
     Counters {
         /// Which lane, from 0.
         lane: u16,
     },
-    /// The mode registers of one lane. Answered by [`Tell::Registers`].
+    /// The mode registers of one lane. Answered by [`Tell::Registers`](super::Tell::Registers).
     Registers {
         /// Which lane, from 0.
         lane: u16,
     },
-    /// Set a mode register on every lane. Answered by [`Tell::Done`].
+    /// Set a mode register on every lane. Answered by [`Tell::Done`](super::Tell::Done).
     SetRegister {
         /// Its name on the original card.
         name: Text,
         /// Its value.
         value: u32,
     },
-    /// What was notable on one lane. Answered by [`Tell::Events`].
+    /// What was notable on one lane. Answered by [`Tell::Events`](super::Tell::Events).
     Events {
         /// Which lane, from 0.
         lane: u16,
         /// The number of the last event that the asker knows; 0 for none.
         after: u64,
     },
-    /// End a session. Answered by [`Tell::Done`].
+    /// End a session. Answered by [`Tell::Done`](super::Tell::Done).
     Disconnect(SessionName),
-    /// Take no session with those for a time. Answered by [`Tell::Done`].
+    /// Take no session with those for a time. Answered by [`Tell::Done`](super::Tell::Done).
     Ban {
         /// Whom.
         who: Banned,
         /// How long, in seconds; 0 for as long as the process lives.
         seconds: u32,
     },
-    /// Take sessions with those again. Answered by [`Tell::Done`].
+    /// Take sessions with those again. Answered by [`Tell::Done`](super::Tell::Done).
     Unban(Banned),
-    /// Who is banned. Answered by [`Tell::Bans`].
+    /// Who is banned. Answered by [`Tell::Bans`](super::Tell::Bans).
     Bans,
-    /// Keep what chosen sessions say from now on. Answered by [`Tell::Capturing`].
+    /// Keep what chosen sessions say from now on. Answered by [`Tell::Capturing`](super::Tell::Capturing).
     Capture(CaptureAsked),
-    /// What a capture kept. Answered by [`Tell::Captured`]; who does not ask for ten seconds is taken to be gone, and the
-    /// capture ends.
+    /// What a capture kept. Answered by [`Tell::Captured`](super::Tell::Captured); who does not ask for ten seconds is
+    /// taken to be gone, and the capture ends.
     Captured {
         /// Its lane.
         lane: u16,
@@ -75,7 +75,7 @@ pub enum Ask {
         /// The number of the last row that the asker has; 0 for none. It and those before are let go of.
         after: u64,
     },
-    /// End a capture, and let go of what it kept. Answered by [`Tell::Done`].
+    /// End a capture, and let go of what it kept. Answered by [`Tell::Done`](super::Tell::Done).
     CaptureEnd {
         /// Its lane.
         lane: u16,
@@ -91,7 +91,7 @@ pub struct SessionsAsked {
     pub lane: u16,
     /// The first place of the lane's table that is looked at.
     pub from: u32,
-    /// Rows at most; more than [`SESSION_ROWS_MAX`] are never told.
+    /// Rows at most; more than [`SESSION_ROWS_MAX`](hpb_base::limits::SESSION_ROWS_MAX) are never told.
     pub most: u16,
     /// Which of them.
     pub filter: SessionFilter,
