@@ -4,6 +4,7 @@
 //! the frames in flight and not the pool; it refuses to grow past its limit.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use hpb_base::limits::{BURST_LEN_MAX, FRAME_LEN_MAX, POOL_FRAMES_MAX};
 
@@ -28,11 +29,19 @@ pub struct Frame {
     len: u16,
     verified: bool,
     partial: Option<Partial>,
+    arrived_unix_ns: Option<NonZeroU64>,
 }
 
 impl Frame {
     fn new() -> Self {
-        Self { buffer: Box::new([0; BUFFER_LEN]), start: HEADROOM_LEN as u16, len: 0, verified: false, partial: None }
+        Self {
+            buffer: Box::new([0; BUFFER_LEN]),
+            start: HEADROOM_LEN as u16,
+            len: 0,
+            verified: false,
+            partial: None,
+            arrived_unix_ns: None,
+        }
     }
 
     /// The frame's length in bytes.
@@ -62,6 +71,7 @@ impl Frame {
         self.len = len.min(FRAME_LEN_MAX) as u16;
         self.verified = false;
         self.partial = None;
+        self.arrived_unix_ns = None;
     }
 
     /// Cuts what lies past the first `len` bytes, such as padding.
@@ -109,6 +119,17 @@ impl Frame {
     /// Leaves a checksum to the port, which must have said that it completes them.
     pub fn set_partial(&mut self, partial: Option<Partial>) {
         self.partial = partial;
+    }
+
+    /// When the device, or the kernel in front of it, had it: nanoseconds since 1970 by the host's clock; `None` where the
+    /// port does not say ([`crate::OpenOptions::stamps`]).
+    pub fn arrived_unix_ns(&self) -> Option<u64> {
+        self.arrived_unix_ns.map(NonZeroU64::get)
+    }
+
+    /// Says when it arrived; for ports.
+    pub fn set_arrived(&mut self, unix_ns: Option<NonZeroU64>) {
+        self.arrived_unix_ns = unix_ns;
     }
 
     /// Takes a copy of `bytes`; what is past [`FRAME_LEN_MAX`] is cut.

@@ -76,6 +76,10 @@ pub struct OpenOptions {
     pub ports: Vec<RangeInclusive<u16>>,
     /// Keys the hash that steers flows to queues; the same for every port of one card.
     pub steer_secret: [u8; 32],
+    /// Whether each received frame is to say when it arrived ([`crate::Frame::arrived_unix_ns`]), where the port can: on
+    /// packet sockets, by the kernel's stamp. While anybody on the host asks for stamps the kernel takes one of each
+    /// packet.
+    pub stamps: bool,
 }
 
 /// Why a port did not open.

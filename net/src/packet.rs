@@ -91,6 +91,9 @@ impl PacketPort {
             set("VLAN tags", libc::PACKET_AUXDATA)?;
             set("leave out what this host sends", libc::PACKET_IGNORE_OUTGOING)?;
             set("send past the queueing discipline", libc::PACKET_QDISC_BYPASS)?;
+            if options.stamps {
+                socket.stamp_arrivals().map_err(|error| failed("stamps", error))?;
+            }
             socket.set_buffers(PACKET_BUFFER_LEN).map_err(|error| failed("buffers", error))?;
             // Before it is bound, so that nothing comes unfiltered.
             socket.attach_filter(&filter).map_err(|error| failed("filter", error))?;

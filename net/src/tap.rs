@@ -122,7 +122,7 @@ impl TapPort {
             match (&self.device).read_vectored(&mut parts) {
                 Ok(len) => {
                     // The kernel cuts what does not fit without a word.
-                    arrivals[0] = Arrival { len, is_cut: len == room_len, tag: None };
+                    arrivals[0] = Arrival { len, is_cut: len == room_len, ..Arrival::default() };
                     return true;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -231,6 +231,46 @@ fn a_vlan_tag_is_where_it_was() {
 }
 
 #[test]
+fn frames_say_when_the_kernel_had_them_where_that_was_asked_for() {
+    sandboxed("frames_say_when_the_kernel_had_them_where_that_was_asked_for", |sandbox| {
+        sandbox.veth("near", "far")?;
+        let stamping = OpenOptions { stamps: true, ..OpenOptions::default() };
+        let mut ports =
+            [packet_port("near", 1, &stamping).remove(0), packet_port("near", 1, &<_>::default()).remove(0)];
+        let mut far = far_end("far", &[]);
+        let mut tagged = udp(ports[0].capabilities().hardware, [10, 0, 0, 1], 1);
+        tagged.splice(12..12, [0x81, 0, 0x60, 42]);
+        let began = unix_ns();
+        for _ in 0..2 {
+            assert!(far.inject(&tagged));
+        }
+        let [stamped, plain] = ports.each_mut().map(|port| {
+            let (mut bursts, mut arrivals) = (Bursts::new(4 * BURST_LEN_MAX), Vec::new());
+            patiently("frames", || {
+                port.rx_burst(Instant::ZERO, &mut bursts);
+                assert!(bursts.rx.iter().all(|frame| frame.bytes() == tagged), "its tag stands where it was");
+                arrivals.extend(bursts.rx.iter().map(hpb_net::Frame::arrived_unix_ns));
+                bursts.recycle_rx();
+                (arrivals.len() == 2).then_some(())
+            });
+            arrivals
+        });
+        let ended = unix_ns();
+        let times: Vec<u64> = stamped.into_iter().flatten().collect();
+        assert_eq!(times.len(), 2);
+        assert!(began <= times[0] && times[0] <= times[1] && times[1] <= ended, "{began} {times:?} {ended}");
+        assert_eq!(plain, [None, None]);
+        Ok(())
+    });
+}
+
+#[allow(clippy::disallowed_methods, reason = "the kernel's stamps are held against the clock that it reads")]
+fn unix_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[test]
 fn queues_share_the_flows_and_each_flow_keeps_to_one() {
     sandboxed("queues_share_the_flows_and_each_flow_keeps_to_one", |sandbox| {
         const FLOWS: u16 = 64;

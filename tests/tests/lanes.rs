@@ -161,7 +161,8 @@ fn frames_that_the_device_steers_otherwise_find_their_lane() {
         let mut config = link.config();
         config.services = vec![(ECHO_PORT, Service::Echo)];
         let secret = [7; 32];
-        let options = OpenOptions { addresses: vec![link.card_address], ports: Vec::new(), steer_secret: secret };
+        let options =
+            OpenOptions { addresses: vec![link.card_address], steer_secret: secret, ..OpenOptions::default() };
         // Without the program, the kernel's own hash decides.
         let open = || -> Result<Vec<Box<dyn Port>>, OpenError> {
             let ports = PacketPort::open("cable0", LANES, &options, None)?;

@@ -62,6 +62,8 @@ pub enum Stage {
         whole_to: u32,
         /// When TCP had taken it.
         fed_at: Instant,
+        /// When the device had it, as its frame says: nanoseconds since 1970.
+        arrived_unix_ns: Option<u64>,
     },
     /// Messages were opened and lie among the host's events.
     Opened {
@@ -106,6 +108,8 @@ pub struct Stamps {
     held: usize,
     /// When the burst that is being received came.
     burst_at: Instant,
+    /// What the frame that is being received says of its arrival.
+    arrived_unix_ns: Option<u64>,
     /// Stamps since a burst was given to the port.
     ungiven: usize,
     readings: u64,
@@ -129,6 +133,7 @@ impl Stamps {
             watched: Vec::new(),
             held: 0,
             burst_at: Instant::ZERO,
+            arrived_unix_ns: None,
             ungiven: 0,
             readings: 0,
         }
@@ -234,11 +239,16 @@ impl Stamps {
         }
     }
 
+    /// A frame is about to be taken.
+    pub(crate) fn frame(&mut self, arrived_unix_ns: Option<u64>) {
+        self.arrived_unix_ns = arrived_unix_ns;
+    }
+
     /// TCP took a segment with these bytes; none is missing up to `whole_to`.
     pub(crate) fn fed(&mut self, id: SessionId, flow: &FlowKey, from: u32, to: u32, whole_to: u32) {
         if self.watch(id, flow).is_some() {
             let fed_at = self.now();
-            let stage = Stage::Received { from, to, whole_to, fed_at };
+            let stage = Stage::Received { from, to, whole_to, fed_at, arrived_unix_ns: self.arrived_unix_ns };
             self.push(Stamp { at: self.burst_at.min(fed_at), session: id, stage });
         }
     }

@@ -161,6 +161,7 @@ impl Slots {
         if header.segmentation == Segmentation::None {
             frame.truncate(len);
             header.mark(frame)?;
+            frame.set_arrived(arrival.unix_ns);
             if let Some(tag) = arrival.tag {
                 put_tag_back(frame, tag)?;
             }
@@ -200,6 +201,7 @@ impl Slots {
         while bursts.rx_room() > 0 && !cutter.is_done() {
             let Some(mut frame) = spare.take().or_else(|| bursts.pool.take()) else { return false };
             cutter.cut(&room[*start..*end], &mut frame);
+            frame.set_arrived(self.arrivals[self.next].unix_ns);
             bursts.rx.push(frame);
         }
         if cutter.is_done() {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use hpb_base::limits::BURST_LEN_MAX;
@@ -35,6 +36,8 @@ pub(crate) struct Arrival {
     pub(crate) is_cut: bool,
     /// The VLAN tag that the kernel took out of the frame, as it stood there.
     pub(crate) tag: Option<[u8; 4]>,
+    /// When the kernel had it, in nanoseconds since 1970; `None` unless the socket stamps.
+    pub(crate) unix_ns: Option<NonZeroU64>,
 }
 
 /// A packet socket for whole frames. It receives nothing until it is bound.
@@ -75,6 +78,12 @@ impl PacketSocket {
     /// Sets an integer option of the packet family.
     pub(crate) fn set_packet(&self, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
         self.set(libc::SOL_PACKET, option, &value)
+    }
+
+    /// Has the kernel say of each message when it came (socket(7), `SO_TIMESTAMPNS`).
+    pub(crate) fn stamp_arrivals(&self) -> io::Result<()> {
+        let on: libc::c_int = 1;
+        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)
     }
 
     /// Asks for buffers of `len` bytes; without the privilege to go past the host's bound it is held there.
@@ -171,7 +180,7 @@ impl PacketSocket {
             *arrival = Arrival {
                 len: message.msg_len as usize,
                 is_cut: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-                tag: tag(&message.msg_hdr),
+                ..told(&message.msg_hdr)
             };
         }
         Ok(received)
@@ -199,42 +208,62 @@ impl PacketSocket {
     }
 }
 
-/// Room for one control message with a `tpacket_auxdata`: 16 bytes of header and 20 of data, with room to spare.
+/// Room for a control message with a `tpacket_auxdata` and one with a `timespec`: 16 bytes of header and 20, or 16, of
+/// data each, with room to spare.
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+struct Control([u8; 96]);
 
 fn empty_message() -> libc::mmsghdr {
     // SAFETY: `mmsghdr` is integers and pointers; all zeros is a value of it.
     unsafe { std::mem::zeroed() }
 }
 
-/// The VLAN tag among a received message's control data.
-fn tag(message: &libc::msghdr) -> Option<[u8; 4]> {
+/// What a received message's control data tell: its VLAN tag, and when it came.
+fn told(message: &libc::msghdr) -> Arrival {
+    let mut arrival = Arrival::default();
     // SAFETY: the kernel has filled the message's control data, whose place is alive.
     let mut control = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !control.is_null() {
         // SAFETY: not null, so it points to a whole header in the control data.
         let header = unsafe { control.read() };
-        if header.cmsg_level == libc::SOL_PACKET && header.cmsg_type == libc::PACKET_AUXDATA {
-            #[allow(clippy::cast_ptr_alignment, reason = "it is read as unaligned")]
-            // SAFETY: the header is in the control data, and its data follows.
-            let data = unsafe { libc::CMSG_DATA(control) }.cast::<libc::tpacket_auxdata>();
-            // SAFETY: the kernel wrote a whole `tpacket_auxdata` there.
-            let auxiliary = unsafe { data.read_unaligned() };
-            if auxiliary.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
-                return None;
+        // SAFETY: the header is in the control data, and its data follows.
+        let data = unsafe { libc::CMSG_DATA(control) };
+        match (header.cmsg_level, header.cmsg_type) {
+            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                #[allow(clippy::cast_ptr_alignment, reason = "it is read as unaligned")]
+                // SAFETY: the kernel wrote a whole `tpacket_auxdata` there.
+                let auxiliary = unsafe { data.cast::<libc::tpacket_auxdata>().read_unaligned() };
+                arrival.tag = tag(&auxiliary);
             }
-            let protocol = if auxiliary.tp_status & libc::TP_STATUS_VLAN_TPID_VALID == 0 {
-                libc::ETH_P_8021Q as u16
-            } else {
-                auxiliary.tp_vlan_tpid
-            };
-            let [p, q] = protocol.to_be_bytes();
-            let [r, s] = auxiliary.tp_vlan_tci.to_be_bytes();
-            return Some([p, q, r, s]);
+            (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) => {
+                #[allow(clippy::cast_ptr_alignment, reason = "it is read as unaligned")]
+                // SAFETY: the kernel wrote a whole `timespec` there.
+                let time = unsafe { data.cast::<libc::timespec>().read_unaligned() };
+                arrival.unix_ns = NonZeroU64::new(since_1970_ns(&time));
+            }
+            _ => {}
         }
         // SAFETY: `control` is in the control data of `message`.
         control = unsafe { libc::CMSG_NXTHDR(message, control) };
     }
-    None
+    arrival
+}
+
+fn tag(auxiliary: &libc::tpacket_auxdata) -> Option<[u8; 4]> {
+    if auxiliary.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let protocol = if auxiliary.tp_status & libc::TP_STATUS_VLAN_TPID_VALID == 0 {
+        libc::ETH_P_8021Q as u16
+    } else {
+        auxiliary.tp_vlan_tpid
+    };
+    let [p, q] = protocol.to_be_bytes();
+    let [r, s] = auxiliary.tp_vlan_tci.to_be_bytes();
+    Some([p, q, r, s])
+}
+
+fn since_1970_ns(time: &libc::timespec) -> u64 {
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }

@@ -56,7 +56,9 @@ impl Lane {
         }
         self.prefetch(&burst);
         for seen in burst.drain(..) {
-            self.take(now, &seen, frames[seen.frame as usize].bytes_mut(), bursts);
+            let frame = &mut frames[seen.frame as usize];
+            self.stamping.frame(frame);
+            self.take(now, &seen, frame.bytes_mut(), bursts);
         }
         self.burst = burst;
         self.part(&mut frames, bursts);

@@ -1,6 +1,7 @@
 //! The seam at which a lane tells its stamps, if it has any, how far a session's messages have come.
 
 use hpb_base::Instant;
+use hpb_net::frame::Frame;
 
 use super::Lane;
 use super::session::Session;
@@ -37,6 +38,13 @@ impl Stamping {
         if let (Some(stamps), 1..) = (&mut self.0, segment.payload_len()) {
             let from = segment.seq.wrapping_add(session.edge.offset.unwrap_or(0));
             stamps.emitted(session.id, &session.flow, from, from.wrapping_add(segment.payload_len()));
+        }
+    }
+
+    /// A frame is about to be taken.
+    pub(super) fn frame(&mut self, frame: &Frame) {
+        if let Some(stamps) = &mut self.0 {
+            stamps.frame(frame.arrived_unix_ns());
         }
     }
 

@@ -173,7 +173,11 @@ fn capture(config: &CardConfig, queues: usize) -> Result<Option<(Begun, Writing)
 /// card sorts it.
 fn open_options(config: &CardConfig, steer_secret: [u8; 32]) -> OpenOptions {
     let named: &[_] = if config.dhcp { &[] } else { &config.addresses };
-    OpenOptions { addresses: named.iter().map(|(address, _)| *address).collect(), ports: Vec::new(), steer_secret }
+    OpenOptions {
+        addresses: named.iter().map(|(address, _)| *address).collect(),
+        steer_secret,
+        ..OpenOptions::default()
+    }
 }
 
 fn secret() -> Result<[u8; 32], CardError> {
