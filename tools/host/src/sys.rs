@@ -20,6 +20,11 @@ pub fn wall_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
+/// Nanoseconds since 1970 on the host's clock, which somebody may set.
+pub fn unix_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
 /// Nanoseconds of CPU time that the calling thread has used, kernel time included.
 ///
 /// Loopback's receive path runs in the sender's system call, so that both ends of the kernel's TCP are in it. A kernel
@@ -32,7 +37,11 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for the write and outlives the call.
     let status = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    assert!(status == 0, "both clocks exist on every Linux");
+    assert!(status == 0, "these clocks exist on every Linux");
+    since_origin_ns(&time)
+}
+
+fn since_origin_ns(time: &libc::timespec) -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
@@ -82,6 +91,61 @@ pub fn set_linger_zero(socket: &impl AsRawFd) -> io::Result<()> {
             mem::size_of::<libc::linger>() as libc::socklen_t,
         )
     })
+}
+
+/// Has the kernel say when what is read had come ([`read_stamped`]; socket(7), `SO_TIMESTAMPNS`). While anybody on the
+/// host asks for it the kernel stamps each packet.
+///
+/// # Errors
+/// The kernel refuses the option.
+pub fn stamp_arrivals(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: `on` is valid for the length given and outlives the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            mem::size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+}
+
+/// Reads what has come, as `read` does: how many bytes, and when the kernel had the packet with the last of them, in
+/// nanoseconds since 1970; `None` if it did not stamp that one.
+///
+/// # Errors
+/// As `read`.
+pub fn read_stamped(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
+    /// Room for a control message with a `timespec`, and for others that nobody asked for.
+    #[repr(C, align(8))]
+    struct Control([u8; 64]);
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: `msghdr` is integers and pointers; all zeros is a value of it.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = mem::size_of::<Control>() as _;
+    // SAFETY: `message` and what it points to are valid for the call.
+    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+    let Ok(len) = usize::try_from(len) else { return Err(io::Error::last_os_error()) };
+    // SAFETY: the kernel has filled the message's control data, whose place is alive.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    if header.is_null() {
+        return Ok((len, None));
+    }
+    // SAFETY: not null, so it points to a whole header in the control data.
+    let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
+    if (level, kind) != (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) {
+        return Ok((len, None));
+    }
+    #[allow(clippy::cast_ptr_alignment, reason = "it is read as unaligned")]
+    // SAFETY: the kernel wrote a whole `timespec` behind that header.
+    let time = unsafe { libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned() };
+    Ok((len, Some(since_origin_ns(&time))))
 }
 
 /// Calls `remote` from the address `local` without waiting for the answer: the stream is writable once it has come.

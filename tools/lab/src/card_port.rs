@@ -18,11 +18,11 @@ use hpb_toe::{Call, Class, Command, Event, EventBatch, Group, Identity, Lane, La
 use hpb_types::keys::Hash;
 use hpb_types::units::ChainId;
 
-use crate::hops::{self, Named, Sums};
+use crate::hops::{self, Doors, LaneSums, Named};
 use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
 use crate::host::logs::{spans, spans_of_all};
 use crate::host::stage::{CABLE, CLIENT, Cores, Done, PORT, PREFIX_LEN, Run, SERVER, Stage, began};
-use crate::host::window::now;
+use crate::host::window::{UnixClock, now};
 use crate::host::{check, lacking};
 use crate::record::Repeat;
 use crate::scenario::{Pattern, Scenario, TargetSpec};
@@ -93,6 +93,14 @@ impl CardPort {
         })
     }
 
+    /// Which frames say when they arrived: those that packet sockets receive.
+    fn doors(&self, is_from_server: bool, clock: UnixClock) -> Option<Doors> {
+        let unix_ahead = clock.ahead()?;
+        let (at_client, at_server) = (self.scheme != "xdp", self.scheme == "packet");
+        let (there, back) = if is_from_server { (at_client, at_server) } else { (at_server, at_client) };
+        Some(Doors { there, back, unix_ahead })
+    }
+
     /// Both ports, the client's first.
     fn ports(&self, stage: &Stage) -> Result<[Box<dyn Port>; 2], TargetError> {
         let Self { scheme, query, .. } = self;
@@ -158,6 +166,7 @@ impl Target for CardPort {
         let stage = if self.scheme == "tap" { Stage::unconnected()? } else { Stage::new()? };
         let [client, server] = self.ends(&stage, scenario)?;
         let run = Run { scenario, number, began, cores: self.cores };
+        let clock = UnixClock::read();
         let Done { mut near, mut far, mut repeat } = run.carry(client, server)?;
         if let (Some(mut near_stamps), Some(far_stamps)) =
             (near.carrier.lane.set_stamps(None), far.carrier.lane.set_stamps(None))
@@ -170,7 +179,7 @@ impl Target for CardPort {
             } else {
                 (Named::ByNear, spans(&near.window, &ids(&near.carrier), &near.sent, arrivals))
             };
-            let mut sums = Sums::new(is_answered);
+            let mut sums = LaneSums::new(is_answered, self.doors(run.is_from_server(), clock));
             sums.take(&near_stamps, &far_stamps, named, &spans);
             repeat.hops = sums.finish();
             repeat.cost.stamps = near_stamps.readings() + far_stamps.readings();
@@ -183,7 +192,7 @@ impl Target for CardPort {
 /// Opens one port inside a host.
 fn open(host: &Host, url: &str, own: IpAddr) -> Result<Box<dyn Port>, TargetError> {
     let unavailable = |error: OpenError| TargetError::Unavailable(error.to_string());
-    let options = OpenOptions { addresses: vec![own], ..OpenOptions::default() };
+    let options = OpenOptions { addresses: vec![own], stamps: true, ..OpenOptions::default() };
     let url = PortUrl::parse(url).map_err(unavailable)?;
     let opened = host.run(|| hpb_net::open(&url, &options)).map_err(|error| lacking(&error))?;
     let first = opened.map_err(unavailable)?.into_iter().next();

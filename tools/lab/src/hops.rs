@@ -3,10 +3,11 @@
 //! From the moment at which it was meant to leave to that at which it arrived a message passes, on the way there:
 //! `application` (until the lane has it: what a late sender costs is here), `encryption` (until it lies sealed in the send
 //! buffer; in a session without encryption, copied), `tcp` (until a segment with its end leaves), `port` (until the
-//! device has that), `wire` (until a burst brings it to the other end), `tcp` (until TCP has it and all before it),
-//! `encryption` (until its record is opened). An answer begins with the other end's `application` and takes the same
-//! way back; last comes the `application` of whoever waits for it. The hops of a message add up to its latency, to the
-//! nanosecond.
+//! device has that), `wire` (until a burst brings it to the other end), `tcp-in` (until TCP has it and all before it),
+//! `decryption` (until its record is opened). An answer begins with the other end's `application` and takes the same
+//! way back; last comes the `delivery` to whoever waits for it. Where the port says when a frame arrived at its door, the
+//! `wire` ends there, and what lies between that and the burst is `port-in`. The hops of a message add up to its latency,
+//! to the nanosecond.
 //!
 //! A frame may arrive before the call returns that sent it: the port's time then ends where the frame arrived. A message
 //! whose stamps have given way to newer ones, or whose session shed, is not among the hops. Of messages that one record
@@ -33,10 +34,10 @@ const SESSIONS_DRAWN: u32 = 64;
 /// The newest messages of a session that are kept for their hops.
 pub const SPANS_MAX: usize = 1 << 16;
 
-/// The hops of one way, in the order in which a message passes them, after the `application` before it.
-const WAY: [&str; 6] = ["encryption", "tcp", "port", "wire", "tcp", "encryption"];
-/// Where a message stays before and after each way.
-const APPLICATION: &str = "application";
+/// Where a message stays before each way.
+pub(crate) const APPLICATION: &str = "application";
+/// Where it stays last.
+const DELIVERY: &str = "delivery";
 /// What is added to sequence numbers, so that those before the first one known are not negative.
 const SEQUENCE_BASE: u64 = 1 << 32;
 
@@ -107,44 +108,94 @@ pub enum Named {
     ByFar,
 }
 
+/// Frames that say when they arrived at the door of their port, by the host's clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Doors {
+    /// Whether those on the way there do.
+    pub there: bool,
+    /// Whether those on the way back do.
+    pub back: bool,
+    /// By how much the host's clock, since 1970, is ahead of the one that stamps read.
+    pub unix_ahead: Duration,
+}
+
 /// The time in each hop, of all messages that were looked at.
 pub struct Sums {
-    is_answered: bool,
-    sums: Vec<Distribution>,
+    hops: Vec<(&'static str, bool, Distribution)>,
 }
 
 impl Sums {
+    /// Of these hops, named in the order in which a message passes them, each with whether it is on the way back.
+    pub fn new(names: impl IntoIterator<Item = (&'static str, bool)>) -> Self {
+        Self { hops: names.into_iter().map(|(name, is_back)| (name, is_back, Distribution::new())).collect() }
+    }
+
+    /// One message: the instants between which its hops lie, one more than there are hops. One that lies after a later
+    /// one is moved back to it.
+    pub fn take(&mut self, instants: &mut [Instant]) {
+        for ((_, _, sum), time) in self.hops.iter_mut().zip(between(instants)) {
+            sum.take(time);
+        }
+    }
+
+    /// The hops; none if there was no message.
+    pub fn finish(self) -> Vec<Hop> {
+        let hop = |(name, is_back, time): (&str, bool, Distribution)| Hop {
+            name: name.to_owned(),
+            is_back,
+            time: time.buckets(),
+        };
+        let hops: Vec<Hop> = self.hops.into_iter().map(hop).collect();
+        if hops.iter().all(|hop| hop.time.0.is_empty()) { Vec::new() } else { hops }
+    }
+}
+
+/// The time in each hop of messages between lanes.
+pub struct LaneSums {
+    is_answered: bool,
+    doors: Option<Doors>,
+    sums: Sums,
+}
+
+impl LaneSums {
     /// Of messages that are answered, in the same order, or of those that are not.
-    pub fn new(is_answered: bool) -> Self {
-        Self { is_answered, sums: names(is_answered).map(|_| Distribution::new()).collect() }
+    pub fn new(is_answered: bool, doors: Option<Doors>) -> Self {
+        Self { is_answered, doors, sums: Sums::new(names(is_answered, doors)) }
     }
 
     /// Lays the stamps of two lanes side by side: messages went from `near` to `far`.
     pub fn take(&mut self, near: &Stamps, far: &Stamps, named: Named, spans: &Spans) {
-        for times in passages(near, far, self.is_answered, named, spans) {
-            for (sum, time) in self.sums.iter_mut().zip(times) {
-                sum.take(time);
-            }
+        for mut instants in passages(near, far, (self.is_answered, self.doors), named, spans) {
+            self.sums.take(&mut instants);
         }
     }
 
     /// The hops in the order in which a message passes them; none if there was no message.
     pub fn finish(self) -> Vec<Hop> {
-        let named = names(self.is_answered).zip(self.sums);
-        let hops = named.map(|((name, is_back), time)| Hop { name: name.to_owned(), is_back, time: time.buckets() });
-        let hops: Vec<Hop> = hops.collect();
-        if hops.iter().all(|hop| hop.time.0.is_empty()) { Vec::new() } else { hops }
+        self.sums.finish()
     }
 }
 
-fn names(is_answered: bool) -> impl Iterator<Item = (&'static str, bool)> {
-    let there = std::iter::once(APPLICATION).chain(WAY).map(|name| (name, false));
-    let back = std::iter::once(APPLICATION).chain(WAY).map(|name| (name, true));
-    there.chain(back.take(if is_answered { usize::MAX } else { 0 })).chain([(APPLICATION, is_answered)])
+fn names(is_answered: bool, doors: Option<Doors>) -> Vec<(&'static str, bool)> {
+    let way = |is_back: bool| {
+        let has_door = doors.is_some_and(|doors| if is_back { doors.back } else { doors.there });
+        let sent = [APPLICATION, "encryption", "tcp", "port", "wire"].into_iter();
+        let names = sent.chain(has_door.then_some("port-in")).chain(["tcp-in", "decryption"]);
+        names.map(move |name| (name, is_back))
+    };
+    let back = is_answered.then(|| way(true)).into_iter().flatten();
+    way(false).chain(back).chain([(DELIVERY, is_answered)]).collect()
 }
 
-/// The time in each hop of each message that all stamps are there of.
-fn passages(near: &Stamps, far: &Stamps, is_answered: bool, named: Named, spans: &Spans) -> Vec<Vec<Duration>> {
+/// The instants between which the hops of each message lie that all stamps are there of.
+fn passages(
+    near: &Stamps,
+    far: &Stamps,
+    (is_answered, doors): (bool, Option<Doors>),
+    named: Named,
+    spans: &Spans,
+) -> Vec<Vec<Instant>> {
+    let door = |has: fn(&Doors) -> bool| doors.filter(has).map(|doors| doors.unix_ahead);
     let (near_lines, far_lines) = (Timelines::of(near), Timelines::of(far));
     let mut passages = Vec::new();
     for (session, spans) in spans {
@@ -153,7 +204,8 @@ fn passages(near: &Stamps, far: &Stamps, is_answered: bool, named: Named, spans:
             Named::ByFar => far_lines.0.get(session).and_then(|far| Some((near_lines.facing(far)?, far))),
         };
         let Some((near, far)) = pair else { continue };
-        let (there, back) = (Way::new(near, far), Way::new(far, near));
+        let there = Way::new(near, far, door(|doors| doors.there));
+        let back = Way::new(far, near, door(|doors| doors.back));
         for (number, span) in spans.iter() {
             let Some(out) = there.instants(number) else { continue };
             let answer = if is_answered { back.instants(number) } else { None };
@@ -161,9 +213,7 @@ fn passages(near: &Stamps, far: &Stamps, is_answered: bool, named: Named, spans:
                 continue;
             }
             let passed = out.into_iter().chain(answer.into_iter().flatten());
-            let mut instants: Vec<Instant> =
-                std::iter::once(span.intended).chain(passed).chain([span.arrived]).collect();
-            passages.push(between(&mut instants));
+            passages.push(std::iter::once(span.intended).chain(passed).chain([span.arrived]).collect());
         }
     }
     passages
@@ -207,6 +257,8 @@ struct Segment {
     at: Instant,
     /// When the port had it, or TCP.
     then_at: Instant,
+    /// When it arrived at the port's door, in nanoseconds since 1970; of a received one.
+    door_unix_ns: Option<u64>,
 }
 
 impl Segment {
@@ -253,11 +305,12 @@ impl Timeline {
             }
             Stage::Emitted { from, to, given_at } => {
                 let (from, to) = (self.unfolded(0, from), self.unfolded(0, to));
-                self.emitted.push(Segment { from, to, whole_to: to, at, then_at: given_at });
+                let segment = Segment { from, to, whole_to: to, at, then_at: given_at, door_unix_ns: None };
+                self.emitted.push(segment);
             }
-            Stage::Received { from, to, whole_to, fed_at } => {
+            Stage::Received { from, to, whole_to, fed_at, arrived_unix_ns: door_unix_ns } => {
                 let (from, to, whole_to) = (self.unfolded(1, from), self.unfolded(1, to), self.unfolded(1, whole_to));
-                self.received.push(Segment { from, to, whole_to, at, then_at: fed_at });
+                self.received.push(Segment { from, to, whole_to, at, then_at: fed_at, door_unix_ns });
             }
             Stage::Opened { count } => self.opened.push((count, at)),
         }
@@ -279,19 +332,22 @@ struct Way<'lines> {
     to: &'lines Timeline,
     /// What makes a number of the sender's one of the receiver's: they may have unfolded theirs from different turns.
     shift: u64,
+    /// By how much the clock of the receiver's door is ahead, if it has one.
+    door_ahead: Option<Duration>,
 }
 
 impl<'lines> Way<'lines> {
-    fn new(from: &'lines Timeline, to: &'lines Timeline) -> Self {
+    fn new(from: &'lines Timeline, to: &'lines Timeline, door_ahead: Option<Duration>) -> Self {
         let first = |segments: &[Segment]| segments.first().map_or(0, |segment| segment.from);
         let (sent, came) = (first(&from.emitted), first(&to.received));
         let by = (came as u32).wrapping_sub(sent as u32).cast_signed();
         let shift = came.wrapping_sub(sent.wrapping_add_signed(i64::from(by)));
-        Self { from, to, shift }
+        Self { from, to, shift, door_ahead }
     }
 
-    /// When message `number` was taken, sealed, emitted, given to the port, received, fed and opened.
-    fn instants(&self, number: u64) -> Option<[Instant; 7]> {
+    /// When message `number` was taken, sealed, emitted, given to the port, at the other one's door if that has a clock,
+    /// received, fed and opened.
+    fn instants(&self, number: u64) -> Option<Vec<Instant>> {
         let (from, to) = (self.from, self.to);
         let first_taken = from.taken.first()?.0;
         let (_, taken_at, stream_len) = *from.taken.get(number.checked_sub(first_taken)? as usize)?;
@@ -304,7 +360,12 @@ impl<'lines> Way<'lines> {
         // Of several copies the one that left last before one arrived.
         let left = from.emitted.partition_point(|segment| segment.at <= received.at);
         let emitted = from.emitted[..left].iter().rev().find(|segment| segment.holds(end))?;
-        Some([taken_at, sealed_at, emitted.at, emitted.then_at, received.at, fed_at, opened_at])
+        let sent = [taken_at, sealed_at, emitted.at, emitted.then_at];
+        let door_at = match self.door_ahead {
+            Some(ahead) => Some(Instant::from_nanos(received.door_unix_ns?.saturating_sub(ahead.as_nanos()))),
+            None => None,
+        };
+        Some(sent.into_iter().chain(door_at).chain([received.at, fed_at, opened_at]).collect())
     }
 }
 

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::messages::Stalls;
 use super::traffic::Traffic;
 use super::world::{World, slow_count};
-use crate::hops::{Named, Sums};
+use crate::hops::{LaneSums, Named};
 use crate::load::Schedule;
 use crate::noise::Looks;
 use crate::record::{Cost, Hop, Repeat};
@@ -193,7 +193,7 @@ impl Drive<'_> {
     /// Where the time went, how many stamps that took, and what one costs.
     fn hops(&mut self) -> (Vec<Hop>, u64, u64) {
         let pattern = self.scenario.load.pattern;
-        let mut sums = Sums::new(pattern == Pattern::RequestReply);
+        let mut sums = LaneSums::new(pattern == Pattern::RequestReply, None);
         let Some(mut at_server) = self.world.server.lane.set_stamps(None) else { return <_>::default() };
         let mut taken = at_server.readings();
         let (by_server, by_cards) = self.traffic.spans.split_at(1);

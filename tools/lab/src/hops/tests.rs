@@ -165,15 +165,17 @@ fn hops_add_up_to_the_latency_of_each_message_whatever_the_link_does() {
             let mut world = World::new(encrypted, link);
             let spans = world.carry(500);
             let (client, server) = world.stamps();
-            let passages = passages(&client, &server, true, Named::ByNear, &spans);
+            let mut passages = passages(&client, &server, (true, None), Named::ByNear, &spans);
             assert_eq!(passages.len(), 500, "{link:?}");
             let mut latencies: Vec<Duration> = spans
                 .values()
                 .flat_map(SessionSpans::iter)
                 .map(|(_, span)| span.arrived.since(span.intended))
                 .collect();
-            let mut sums: Vec<Duration> =
-                passages.iter().map(|times| times.iter().fold(Duration::ZERO, |sum, time| sum + *time)).collect();
+            let mut sums: Vec<Duration> = passages
+                .iter_mut()
+                .map(|at| between(at).iter().fold(Duration::ZERO, |sum, time| sum + *time))
+                .collect();
             latencies.sort_unstable();
             sums.sort_unstable();
             assert_eq!(sums, latencies);
@@ -186,20 +188,21 @@ fn on_a_link_that_only_delays_the_wire_is_all() {
     let mut world = World::new(true, LinkConfig { delay: DELAY, ..LinkConfig::default() });
     let spans = world.carry(20);
     let (client, server) = world.stamps();
-    for times in passages(&client, &server, true, Named::ByNear, &spans) {
-        let wires: Vec<Duration> =
-            names(true).zip(&times).filter(|(name, _)| name.0 == "wire").map(|(_, time)| *time).collect();
+    for mut instants in passages(&client, &server, (true, None), Named::ByNear, &spans) {
+        let times = between(&mut instants);
+        let named = || names(true, None).into_iter().zip(&times);
+        let wires: Vec<Duration> = named().filter(|(name, _)| name.0 == "wire").map(|(_, time)| *time).collect();
         assert_eq!(wires, [DELAY, DELAY]);
-        assert!(names(true).zip(times).all(|(name, time)| name.0 == "wire" || time.is_zero()));
+        assert!(named().all(|(name, time)| name.0 == "wire" || time.is_zero()));
     }
-    let mut sums = Sums::new(true);
+    let mut sums = LaneSums::new(true, None);
     sums.take(&client, &server, Named::ByNear, &spans);
     let hops = sums.finish();
     let named: Vec<(&str, bool)> = hops.iter().map(|hop| (hop.name.as_str(), hop.is_back)).collect();
     assert_eq!(named.len(), 15);
     assert_eq!(
         (named[0], named[4], named[7], named[14]),
-        ((APPLICATION, false), ("wire", false), (APPLICATION, true), (APPLICATION, true))
+        ((APPLICATION, false), ("wire", false), (APPLICATION, true), (DELIVERY, true))
     );
     assert!(hops.iter().all(|hop| hop.time.count() == 20));
 }
@@ -214,7 +217,7 @@ fn one_way_ends_at_the_other_end() {
     let by_far = BTreeMap::from([(world.server.opened[0], spans.values().next().unwrap().clone())]);
     let (client, server) = world.stamps();
     let hops_named = |named, spans| {
-        let mut sums = Sums::new(false);
+        let mut sums = LaneSums::new(false, None);
         sums.take(&client, &server, named, spans);
         sums.finish()
     };
@@ -260,9 +263,30 @@ fn numbers_that_wrap_on_one_side_only_are_still_the_same() {
     near.take(at(1), Stage::Taken { number: 4, stream_len: 50 });
     near.take(at(2), Stage::Sealed { stream_len: 50, sequence: 9 });
     near.take(at(3), Stage::Emitted { from: u32::MAX, to: 9, given_at: at(4) });
-    far.take(at(5), Stage::Received { from: u32::MAX, to: 9, whole_to: 9, fed_at: at(6) });
-    far.take(at(7), Stage::Opened { count: 5 });
-    let instants = Way::new(&near, &far).instants(4).unwrap();
-    assert_eq!(instants.map(Instant::as_nanos), [1, 2, 3, 4, 5, 6, 7]);
-    assert!(Way::new(&near, &far).instants(3).is_none(), "its stamps gave way");
+    let (from, arrived_unix_ns) = (u32::MAX, Some(1_007));
+    far.take(at(8), Stage::Received { from, to: 9, whole_to: 9, fed_at: at(9), arrived_unix_ns });
+    far.take(at(11), Stage::Opened { count: 5 });
+    let instants = |door_ahead, number| {
+        let instants = Way::new(&near, &far, door_ahead).instants(number)?;
+        Some(instants.into_iter().map(Instant::as_nanos).collect::<Vec<_>>())
+    };
+    assert_eq!(instants(None, 4).unwrap(), [1, 2, 3, 4, 8, 9, 11]);
+    let ahead = Some(Duration::from_nanos(1_000));
+    assert_eq!(instants(ahead, 4).unwrap(), [1, 2, 3, 4, 7, 8, 9, 11], "and when it was at the door");
+    assert!(instants(None, 3).is_none(), "its stamps gave way");
+    far.received[0].door_unix_ns = None;
+    assert!(Way::new(&near, &far, ahead).instants(4).is_none(), "nobody said when it was at the door");
+}
+
+#[test]
+fn a_door_ends_the_wire_and_what_lies_behind_it_is_the_ports() {
+    let doors = |there, back| Some(Doors { there, back, unix_ahead: Duration::ZERO });
+    let count = |is_answered, doors| {
+        let names = names(is_answered, doors);
+        let place = names.iter().position(|name| name.0 == "port-in");
+        (names.len(), place)
+    };
+    assert_eq!([count(false, None), count(true, None)], [(8, None), (15, None)]);
+    assert_eq!([count(false, doors(true, true)), count(false, doors(false, true))], [(9, Some(5)), (8, None)]);
+    assert_eq!([count(true, doors(true, true)), count(true, doors(false, true))], [(17, Some(5)), (16, Some(12))]);
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hpb_base::{Duration, Instant};
-use hpb_host::sys::{thread_cpu_ns, wall_ns};
+use hpb_host::sys::{thread_cpu_ns, unix_ns, wall_ns};
 
 use crate::scenario::Scenario;
 
@@ -13,6 +13,37 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// This machine's clock.
 pub(crate) fn now() -> Instant {
     Instant::from_nanos(wall_ns())
+}
+
+/// How far the host's clock, by which the kernel stamps, is ahead of [`now`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct UnixClock {
+    ahead: Duration,
+}
+
+impl UnixClock {
+    /// Between two readings that lie this far apart somebody has set the host's clock.
+    const SET: Duration = Duration::from_micros(1);
+
+    /// Compares them: of some readings, that which took least.
+    pub(crate) fn read() -> Self {
+        let reading = |_| {
+            let (before, unix_ns, after) = (wall_ns(), unix_ns(), wall_ns());
+            (after - before, unix_ns.saturating_sub(before + (after - before) / 2))
+        };
+        let (_, ahead_ns) = (0..16).map(reading).min().unwrap_or_default();
+        Self { ahead: Duration::from_nanos(ahead_ns) }
+    }
+
+    /// How far it is ahead, unless it was set since.
+    pub(crate) fn ahead(self) -> Option<Duration> {
+        self.ahead_by(Self::read())
+    }
+
+    fn ahead_by(self, later: Self) -> Option<Duration> {
+        let (low, high) = (self.ahead.min(later.ahead), self.ahead.max(later.ahead));
+        (high <= low + Self::SET).then_some(later.ahead)
+    }
 }
 
 /// The instants of one repeat.
@@ -118,5 +149,19 @@ impl CpuMeter {
     pub(crate) fn used_ns(&self) -> u64 {
         let ended_ns = self.ended_ns.unwrap_or_else(thread_cpu_ns);
         self.began_ns.map_or(0, |began_ns| ended_ns.saturating_sub(began_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_meanwhile_is_told_from_one_that_was_not() {
+        let clock = |ahead_ns| UnixClock { ahead: Duration::from_nanos(ahead_ns) };
+        assert_eq!(clock(5_000).ahead_by(clock(5_400)), Some(Duration::from_nanos(5_400)));
+        assert_eq!(clock(5_400).ahead_by(clock(5_000)), Some(Duration::from_nanos(5_000)));
+        assert_eq!(clock(5_000).ahead_by(clock(6_001)), None);
+        assert_eq!(clock(6_001).ahead_by(clock(5_000)), None);
     }
 }

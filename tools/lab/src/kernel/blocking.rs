@@ -5,21 +5,22 @@
 //! one that writes has the client's core, since it spins until the next moment, and the one that reads shares the
 //! server's: both of these sleep most of the time.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use hpb_base::{Duration, Instant};
-use hpb_host::sys::cores;
+use hpb_host::sys::{cores, read_stamped};
 
+use super::passages::{self, Passages};
 use super::retransmitted;
 use crate::host::carrier::{stamp, stamped};
 use crate::host::failed;
 use crate::host::logs::{Arrival, list, repeat};
 use crate::host::near::Book;
 use crate::host::stage::Run;
-use crate::host::window::{CpuMeter, Window, now};
+use crate::host::window::{CpuMeter, UnixClock, Window, now};
 use crate::record::{Cost, Repeat};
 use crate::scenario::{Arrivals, Pattern, Scenario};
 use crate::target::TargetError;
@@ -29,8 +30,12 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// A wait that is longer than this is slept away but for the last of it.
 const SPIN: Duration = Duration::from_millis(2);
 
-/// What one thread leaves: what came to it, and its processor time.
-type Read = Result<(Vec<Arrival>, u64), TargetError>;
+/// What one thread leaves: what came to it, its processor time, and what it stamped.
+struct Left {
+    arrivals: Vec<Arrival>,
+    cpu_ns: u64,
+    passages: Passages,
+}
 
 /// Carries one repeat.
 pub(super) fn carry(
@@ -45,6 +50,7 @@ pub(super) fn carry(
     let mut book = Book::new(scenario, &window, run.number);
     let is_answered = scenario.load.pattern == Pattern::RequestReply;
     let before = retransmitted(&clients) + retransmitted(&servers);
+    let clock = UnixClock::read();
     let server_core = run.cores.server;
     let (asked, served) = thread::scope(|scope| {
         let times = &window;
@@ -63,17 +69,20 @@ pub(super) fn carry(
         (asked, serving.join())
     });
     let served = served.map_err(|_| TargetError::Failed("the server panicked".to_owned()))?;
-    let ((answers, client_ns), (came, server_ns)) = (asked?, served?);
-    let arrivals = if is_answered { answers } else { came };
-    let mut repeat = repeat(scenario, &window, &book.sent, &arrivals, run.began);
+    let (mut asked, served) = (asked?, served?);
+    let arrivals = if is_answered { &asked.arrivals } else { &served.arrivals };
+    let mut repeat = repeat(scenario, &window, &book.sent, arrivals, run.began);
+    let ends = (&mut asked.passages, &served.passages);
+    let (hops, cost) = passages::hops((&book.sent, &window), is_answered, ends, clock.ahead());
+    repeat.hops = hops;
     repeat.counts.retransmitted = (retransmitted(&clients) + retransmitted(&servers)).saturating_sub(before);
-    repeat.cost = Cost { cpu_ns: client_ns + server_ns, ..Cost::default() };
+    repeat.cost = Cost { cpu_ns: asked.cpu_ns + served.cpu_ns, ..cost };
     repeat.noise = Some(noise);
     Ok(repeat)
 }
 
 /// The open loop's client: one thread writes, and where answers come another one reads them.
-fn write_and_read(stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &Window) -> Read {
+fn write_and_read(stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &Window) -> Result<Left, TargetError> {
     let (came, scenario) = (AtomicU64::new(0), run.scenario);
     let is_answered = scenario.load.pattern == Pattern::RequestReply;
     let server_core = run.cores.server;
@@ -86,53 +95,64 @@ fn write_and_read(stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &W
         });
         let came = is_answered.then_some(&came);
         let written = cores::run_on(run.cores.client, || write(stream, book, scenario, window, came));
-        (written, reading.map_or(Ok(Ok((Vec::new(), 0))), thread::ScopedJoinHandle::join))
+        (written, reading.map(thread::ScopedJoinHandle::join))
     });
-    let (arrivals, cpu_ns) = answers.map_err(|_| TargetError::Failed("the reader panicked".to_owned()))??;
-    let written_ns = written.map_err(failed("holding the writer on its core")).flatten()?;
-    Ok((arrivals, cpu_ns + written_ns))
+    let answers = answers.transpose().map_err(|_| TargetError::Failed("the reader panicked".to_owned()))?;
+    let answers = answers.transpose()?;
+    let mut left = written.map_err(failed("holding the writer on its core")).flatten()?;
+    if let Some(answers) = answers {
+        left.arrivals = answers.arrivals;
+        left.cpu_ns += answers.cpu_ns;
+        left.passages.join(answers.passages);
+    }
+    Ok(left)
 }
 
 /// The closed loop: writes, reads, and again.
-fn ask(mut stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Window) -> Read {
+fn ask(mut stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Window) -> Result<Left, TargetError> {
     let (mut message, mut answer) = messages(scenario);
     let (mut arrivals, mut cpu) =
         (list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO }), CpuMeter::default());
+    let mut passages = Passages::new(scenario.sessions);
     wait_until(window.start);
     loop {
         let at = now();
         cpu.look(at, window);
-        let Some(outgoing) = book.next(at) else { return Ok((arrivals, cpu.used_ns())) };
+        let Some(outgoing) = book.next(at) else { return Ok(Left { arrivals, cpu_ns: cpu.used_ns(), passages }) };
         stamp(&mut message, outgoing.number, outgoing.intended);
         let left = now();
         book.left(outgoing.number, left);
         stream.write_all(&message).map_err(failed("writing a message"))?;
-        stream.read_exact(&mut answer).map_err(failed("reading an answer"))?;
+        passages.wrote(outgoing.number, 0, left);
+        let Came { unix_ns } = read_exact(stream, &mut answer).map_err(failed("reading an answer"))?;
         let at = now();
+        passages.read(outgoing.number, 0, unix_ns, at);
         arrivals.push(Arrival { number: outgoing.number, session: 0, at });
         book.answered(0, at);
     }
 }
 
 /// The open loop's writer: each message at its moment, then waits until `came` says that all answers have come, or for
-/// as long as stragglers are waited for. Its processor time.
+/// as long as stragglers are waited for. Nothing comes to it.
 fn write(
     mut stream: &TcpStream,
     book: &mut Book,
     scenario: &Scenario,
     window: &Window,
     came: Option<&AtomicU64>,
-) -> Result<u64, TargetError> {
+) -> Result<Left, TargetError> {
     let (mut message, _) = messages(scenario);
-    let mut cpu = CpuMeter::default();
+    let (mut cpu, mut passages) = (CpuMeter::default(), Passages::new(scenario.sessions));
     while let Some(next_at) = book.next_at() {
         wait_until(next_at);
         let at = now();
         cpu.look(at, window);
         while let Some(outgoing) = book.next(at) {
             stamp(&mut message, outgoing.number, outgoing.intended);
-            book.left(outgoing.number, now());
+            let left = now();
+            book.left(outgoing.number, left);
             stream.write_all(&message).map_err(failed("writing a message"))?;
+            passages.wrote(outgoing.number, 0, left);
         }
     }
     wait_until(window.end);
@@ -143,60 +163,88 @@ fn write(
     }
     // Nothing more is written: the server, and then the reader, find the end.
     stream.shutdown(Shutdown::Write).map_err(failed("ending the session"))?;
-    Ok(cpu.used_ns())
+    Ok(Left { arrivals: Vec::new(), cpu_ns: cpu.used_ns(), passages })
 }
 
 /// Reads answers until the end of the stream.
-fn read(mut stream: &TcpStream, scenario: &Scenario, window: &Window, came: &AtomicU64) -> Read {
+fn read(stream: &TcpStream, scenario: &Scenario, window: &Window, came: &AtomicU64) -> Result<Left, TargetError> {
     let (_, mut answer) = messages(scenario);
     let (mut arrivals, mut cpu) =
         (list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO }), CpuMeter::default());
-    while whole(&mut stream, &mut answer)? {
+    let mut passages = Passages::new(scenario.sessions);
+    while let Some(Came { unix_ns }) = whole(stream, &mut answer)? {
         let at = now();
         cpu.look(at, window);
         if let Some((number, _)) = stamped(&answer) {
+            passages.read(number, 0, unix_ns, at);
             arrivals.push(Arrival { number, session: 0, at });
         }
         came.store(arrivals.len() as u64, Ordering::Relaxed);
     }
-    Ok((arrivals, cpu.used_ns()))
+    Ok(Left { arrivals, cpu_ns: cpu.used_ns(), passages })
 }
 
 /// The server: reads and answers, or only reads, until the end of the stream.
-fn serve(mut stream: &TcpStream, scenario: &Scenario, window: &Window) -> Read {
+fn serve(mut stream: &TcpStream, scenario: &Scenario, window: &Window) -> Result<Left, TargetError> {
     let is_answered = scenario.load.pattern == Pattern::RequestReply;
     let (mut message, mut answer) = messages(scenario);
     let (mut arrivals, mut cpu) = (Vec::new(), CpuMeter::default());
+    let mut passages = Passages::new(scenario.sessions);
     if !is_answered {
         arrivals = list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO });
     }
-    while whole(&mut stream, &mut message)? {
+    while let Some(Came { unix_ns }) = whole(stream, &mut message)? {
         let at = now();
         cpu.look(at, window);
         let Some((number, intended)) = stamped(&message) else { continue };
+        passages.read(number, 0, unix_ns, at);
         if is_answered {
             stamp(&mut answer, number, intended);
+            let began_at = now();
             stream.write_all(&answer).map_err(failed("writing an answer"))?;
+            passages.wrote(number, 0, began_at);
         } else {
             arrivals.push(Arrival { number, session: 0, at });
         }
     }
     // Whoever still reads finds the end; a client that is gone needs none.
     let _ = stream.shutdown(Shutdown::Write);
-    Ok((arrivals, cpu.used_ns()))
+    Ok(Left { arrivals, cpu_ns: cpu.used_ns(), passages })
 }
 
 fn messages(scenario: &Scenario) -> (Vec<u8>, Vec<u8>) {
     (vec![0; scenario.load.request_len as usize], vec![0; scenario.load.reply_len.max(1) as usize])
 }
 
-/// Reads one message; false at the end of the stream.
-fn whole(stream: &mut &TcpStream, message: &mut [u8]) -> Result<bool, TargetError> {
-    match stream.read_exact(message) {
-        Ok(()) => Ok(true),
-        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Ok(false),
+/// When the kernel had the last packet of what was read, in nanoseconds since 1970; `None` if it did not stamp that.
+struct Came {
+    unix_ns: Option<u64>,
+}
+
+/// Reads one message; `None` at the end of the stream.
+fn whole(stream: &TcpStream, message: &mut [u8]) -> Result<Option<Came>, TargetError> {
+    match read_exact(stream, message) {
+        Ok(came) => Ok(Some(came)),
+        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Ok(None),
         Err(error) => Err(failed("reading a message")(error)),
     }
+}
+
+/// Fills `buffer`.
+fn read_exact(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Came> {
+    let (mut len, mut came) = (0, Came { unix_ns: None });
+    while len < buffer.len() {
+        match read_stamped(stream, &mut buffer[len..]) {
+            Ok((0, _)) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok((more, unix_ns)) => {
+                len += more;
+                came = Came { unix_ns };
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(came)
 }
 
 /// Spins until then; a wait that is long is slept away but for the last of it.

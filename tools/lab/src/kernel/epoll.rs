@@ -1,16 +1,18 @@
 //! One side of all sessions by readiness: level-triggered, one read a turn for each socket that has something.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
 
-use hpb_host::sys::Epoll;
+use hpb_base::Instant;
+use hpb_host::sys::{Epoll, read_stamped};
 
+use super::passages::{self, Passages};
 use super::retransmitted;
 use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
 use crate::host::failed;
-use crate::host::stage::Run;
-use crate::host::window::now;
-use crate::record::Repeat;
+use crate::host::stage::{Done, Run};
+use crate::host::window::{UnixClock, now};
+use crate::record::{Cost, Repeat};
 use crate::scenario::Pattern;
 use crate::target::TargetError;
 
@@ -41,6 +43,10 @@ pub(crate) struct Sockets {
     message_len: usize,
     wait_ms: i32,
     lost: u64,
+    /// What is stamped; `None` if nobody asks.
+    passages: Option<Passages>,
+    /// Numbers of the answers that one read gave rise to.
+    answers: Vec<u64>,
 }
 
 /// Carries one repeat.
@@ -51,9 +57,18 @@ pub(super) fn carry(
     let load = &run.scenario.load;
     let wait_ms = if run.cores.is_shared() { SHARED_WAIT_MS } else { 0 };
     let client_len = if load.pattern == Pattern::RequestReply { load.reply_len } else { load.request_len };
-    let client = Sockets::new(clients, client_len, wait_ms)?;
-    let server = Sockets::new(servers, load.request_len, wait_ms)?;
-    Ok(run.carry(client, server)?.repeat)
+    let passages = || Some(Passages::new(run.scenario.sessions));
+    let client = Sockets { passages: passages(), ..Sockets::new(clients, client_len, wait_ms)? };
+    let server = Sockets { passages: passages(), ..Sockets::new(servers, load.request_len, wait_ms)? };
+    let clock = UnixClock::read();
+    let Done { mut near, mut far, mut repeat } = run.carry(client, server)?;
+    if let (Some(at_near), Some(at_far)) = (&mut near.carrier.passages, &mut far.carrier.passages) {
+        let is_answered = load.pattern == Pattern::RequestReply;
+        let (hops, cost) = passages::hops((&near.sent, &near.window), is_answered, (at_near, at_far), clock.ahead());
+        repeat.hops = hops;
+        repeat.cost = Cost { cpu_ns: repeat.cost.cpu_ns, ..cost };
+    }
+    Ok(repeat)
 }
 
 impl Sockets {
@@ -73,26 +88,32 @@ impl Sockets {
             message_len: message_len.max(1) as usize,
             wait_ms,
             lost: 0,
+            passages: None,
+            answers: Vec::new(),
         })
     }
 
     fn read(&mut self, session: u32, answer: &mut [u8], take: &mut dyn FnMut(Head) -> bool) -> Result<(), TargetError> {
         let socket = &mut self.all[session as usize];
-        let len = match socket.stream.read(&mut self.chunk) {
-            Ok(len) if len > 0 => len,
+        let (len, came_unix_ns) = match read_stamped(&socket.stream, &mut self.chunk) {
+            Ok((len, came_unix_ns)) if len > 0 => (len, came_unix_ns),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             // Its end is not watched for any longer than it takes to be told of it.
             Ok(_) | Err(_) => return self.lose(session),
         };
         let at = now();
         let (message_len, mut rest) = (self.message_len, &self.chunk[..len]);
-        let mut answers = 0;
+        let mut passages = self.passages.as_mut().filter(|passages| passages.draws(session));
+        let answers = &mut self.answers;
+        answers.clear();
         let mut tell = |message: &[u8]| {
-            if let Some((number, intended)) = stamped(message)
-                && take(Head { session, number, intended, at })
-            {
+            let Some((number, intended)) = stamped(message) else { return };
+            if let Some(passages) = &mut passages {
+                passages.read(number, session, came_unix_ns, at);
+            }
+            if take(Head { session, number, intended, at }) {
                 stamp(answer, number, intended);
-                answers += 1;
+                answers.push(number);
                 socket.unsent.extend_from_slice(answer);
             }
         };
@@ -108,7 +129,29 @@ impl Sockets {
         let left = whole.remainder();
         whole.for_each(tell);
         socket.partial.extend_from_slice(left);
-        if answers > 0 { self.push(session).map(drop) } else { Ok(()) }
+        if !self.answers.is_empty() {
+            let began_at = self.begins(session);
+            self.push(session)?;
+            let answers = std::mem::take(&mut self.answers);
+            for number in &answers {
+                self.wrote(*number, session, began_at);
+            }
+            self.answers = answers;
+        }
+        Ok(())
+    }
+
+    /// When a call that writes begins, if that is stamped.
+    fn begins(&self, session: u32) -> Option<Instant> {
+        self.passages.as_ref().filter(|passages| passages.draws(session)).map(|_| now())
+    }
+
+    /// A call that writes has ended.
+    fn wrote(&mut self, number: u64, session: u32, began_at: Option<Instant>) {
+        let is_all = self.all[session as usize].unsent.is_empty();
+        if let (true, Some(began_at), Some(passages)) = (is_all, began_at, &mut self.passages) {
+            passages.wrote(number, session, began_at);
+        }
     }
 
     /// Writes what a socket has unsent, as far as it takes it; false once it is lost.
@@ -156,12 +199,15 @@ impl Carrier for Sockets {
     fn send(&mut self, session: u32, message: &[u8]) -> Result<bool, TargetError> {
         let to = if session == EVERYBODY { 0..self.all.len() as u32 } else { session..session + 1 };
         let mut is_taken = false;
+        let number = stamped(message).map_or(0, |(number, _)| number);
         for session in to {
             let Some(socket) = self.all.get_mut(session as usize).filter(|socket| !socket.is_lost) else {
                 continue;
             };
             socket.unsent.extend_from_slice(message);
+            let began_at = self.begins(session);
             is_taken |= self.push(session)?;
+            self.wrote(number, session, began_at);
         }
         Ok(is_taken)
     }

@@ -5,15 +5,18 @@
 //! | --- | --- |
 //! | `epoll` | many sessions; both sides ask for readiness without sleeping, one `recv` and one `send` a message |
 //! | `blocking` | one session; whoever reads sleeps in `recv` until something comes |
+//!
+//! Where the time of messages went is stamped, on the way in by the kernel.
 
 mod blocking;
 pub(crate) mod epoll;
+pub(crate) mod passages;
 
 use std::io;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 
 use hpb_base::Instant;
-use hpb_host::sys::{descriptor_limit_raise, set_linger_zero};
+use hpb_host::sys::{descriptor_limit_raise, set_linger_zero, stamp_arrivals};
 
 use crate::host::stage::{CLIENT, Cores, PORT, Run, SERVER, Stage, began};
 use crate::host::{check, failed, lacking};
@@ -122,6 +125,7 @@ fn connect(stage: &Stage, sessions: u32) -> Result<(Vec<TcpStream>, Vec<TcpStrea
             let client = TcpStream::connect(server)?;
             let (server, _) = listener.accept()?;
             for end in [&client, &server] {
+                stamp_arrivals(end)?;
                 end.set_nodelay(true)?;
                 set_linger_zero(end)?;
             }

@@ -172,6 +172,20 @@ pub(crate) fn multiple(value: f64) -> String {
     format!("{value:.places$}").trim_end_matches('0').to_owned()
 }
 
+/// An interval of few repeats may reach further than any figure: so many times the ratio is enough to see that.
+const FURTHEST: f64 = 1_000.0;
+
+/// Where a ratio lies: `0.4 to 0.44`; nothing of one repeat.
+pub(crate) fn range_text(ratio: Interval) -> String {
+    let Interval { value, low, high } = ratio;
+    let furthest = value * FURTHEST;
+    match (low < high, high > furthest) {
+        (false, _) => String::new(),
+        (true, false) => format!("{} to {}", multiple(low), multiple(high)),
+        (true, true) => format!("{} to over {}", multiple(low), multiple(furthest)),
+    }
+}
+
 /// A verdict in words for its figure: processor time is not faster, it is less.
 pub(crate) fn verdict(figure: &str, verdict: Option<&str>, repeats: usize) -> &'static str {
     match (figure, verdict) {
@@ -239,6 +253,12 @@ mod tests {
         assert_eq!(target.hops.len(), 10);
         assert!(target.hops[..5].iter().all(|hop| !hop.is_back) && target.hops[5..].iter().all(|hop| hop.is_back));
         assert!(target.figures[3].is_some() && target.figures[4].is_none(), "60,000 values carry p99.9, not p99.99");
+    }
+
+    #[test]
+    fn an_interval_without_an_end_is_told_without_its_figure() {
+        let range = |high| range_text(Interval { value: 13.1, low: 0.0, high });
+        assert_eq!([range(100.0), range(6e16)], ["0 to 100", "0 to over 13,100"]);
     }
 
     #[test]

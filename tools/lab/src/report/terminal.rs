@@ -4,9 +4,9 @@ use core::fmt::{self, Write};
 
 use hpb_chart::format::{counted, grouped, nanos, significant};
 
-use super::figures::{PERCENTILES, Shown, Target, carried, multiple, plain, spread, spread_text, verdict};
+use super::figures::{PERCENTILES, Shown, Target, carried, multiple, plain, range_text, spread, spread_text, verdict};
 use super::{agents, beyond};
-use crate::record::{Comparison, Hop, Interval, LimitRecord, Record};
+use crate::record::{Comparison, Hop, LimitRecord, Record};
 
 const NAME_WIDTH: usize = 22;
 const COLUMN_WIDTH: usize = 10;
@@ -142,21 +142,39 @@ fn row(cells: &[String]) -> String {
     cells.iter().fold(String::new(), |row, cell| row + &format!("{cell:>COUNT_WIDTH$}"))
 }
 
+/// A line a hop: its median and its 99th percentile, there and back.
 fn write_hops(out: &mut String, target: &Target<'_>, style: Style) -> fmt::Result {
-    for (percent, is_back) in [(50.0, false), (50.0, true), (99.0, false), (99.0, true)] {
-        let hops: Vec<&Hop> = target.hops.iter().filter(|hop| hop.is_back == is_back).collect();
-        if hops.is_empty() {
-            continue;
+    let ways = [false, true].map(|is_back| target.hops.iter().filter(move |hop| hop.is_back == is_back));
+    let mut names: Vec<&str> = Vec::new();
+    for hop in ways.clone().into_iter().flatten() {
+        if !names.contains(&hop.name.as_str()) {
+            names.push(&hop.name);
         }
-        let parts: Vec<String> = hops
-            .iter()
-            .filter_map(|hop| Some(format!("{} {}", plain(&hop.name, 12), nanos(carried(&hop.time, percent)?))))
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let has_back = target.hops.iter().any(|hop| hop.is_back);
+    let heads = [("p50 there", true), ("p99 there", true), ("p50 back", has_back), ("p99 back", has_back)];
+    let heads: Vec<String> = heads.iter().filter(|(_, has)| *has).map(|(head, _)| (*head).to_owned()).collect();
+    let title = format!("hops of {}", plain(&target.of.name, NAME_WIDTH));
+    let head = format!("{title:<width$}{}", row(&heads), width = NAME_WIDTH + "hops of ".len());
+    writeln!(out, "\n{}", style.with(DIM, &head))?;
+    for name in names {
+        let cells: Vec<String> = ways
+            .clone()
+            .into_iter()
+            .take(1 + usize::from(has_back))
+            .flat_map(|mut way| {
+                let hop: Option<&Hop> = way.find(|hop| hop.name == name);
+                [50.0, 99.0].map(|percent| match hop {
+                    Some(hop) => carried(&hop.time, percent).map_or_else(|| "-".to_owned(), nanos),
+                    None => String::new(),
+                })
+            })
             .collect();
-        if percent < 99.0 && !is_back {
-            writeln!(out, "\n{}", style.with(DIM, &format!("hops of {}", plain(&target.of.name, 60))))?;
-        }
-        let way = if is_back { "back" } else { "there" };
-        writeln!(out, "  p{percent} {way:<6} {}", parts.join(" · "))?;
+        let line = format!("{:<width$}{}", plain(name, NAME_WIDTH), row(&cells), width = NAME_WIDTH + "hops of ".len());
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
@@ -191,11 +209,6 @@ pub(super) fn write_comparisons(
     Ok(())
 }
 
-/// Where a ratio lies: `0.4 to 0.44`; nothing of one repeat.
-pub(super) fn range_text(ratio: Interval) -> String {
-    if ratio.low < ratio.high { format!("{} to {}", multiple(ratio.low), multiple(ratio.high)) } else { String::new() }
-}
-
 fn write_limits(out: &mut String, limits: &[LimitRecord], style: Style) -> fmt::Result {
     for (place, limit) in limits.iter().enumerate() {
         let lead = if place == 0 { "\n" } else { "" };
@@ -209,7 +222,7 @@ fn write_limits(out: &mut String, limits: &[LimitRecord], style: Style) -> fmt::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
+    use crate::record::{Interval, sample};
 
     #[test]
     fn a_run_fits_a_hundred_columns_and_has_no_control_characters() {
@@ -227,6 +240,7 @@ mod tests {
             "missed  p99_us < 1000 · kernel: 1,420",
             "held    p99_us < 1000 · card: 310",
             "p99 back",
+            "\nwire ",
             "Two processors",
         ] {
             assert!(text.contains(part), "{part}:\n{text}");

@@ -117,7 +117,7 @@ fn write_findings(out: &mut String, shown: &Shown<'_>) -> fmt::Result {
             None => ("none", "="),
         };
         let words = verdict(&one.figure, one.verdict.as_deref(), repeats(shown, one));
-        let range = super::terminal::range_text(one.ratio);
+        let range = super::figures::range_text(one.ratio);
         let range = if range.is_empty() { range } else { format!(" ({range})") };
         let (ratio, figure) = (multiple(one.ratio.value), &one.figure);
         findings.push((

@@ -8,9 +8,11 @@ use hpb_chart::format::{grouped, millis, nanos, significant};
 use crate::record::{Interval, Noise};
 use crate::report::agents;
 use crate::report::beyond::MEANING;
-use crate::report::figures::{PERCENTILES, Shown, Target, carried, multiple, plain, spread, spread_text, verdict};
+use crate::report::figures::{
+    PERCENTILES, Shown, Target, carried, multiple, plain, range_text, spread, spread_text, verdict,
+};
 use crate::report::picture::{colour, figure_name, repeats};
-use crate::report::terminal::{clock_error, range_text};
+use crate::report::terminal::clock_error;
 
 /// Rows of the table of a run's course.
 const PARTS: usize = 10;

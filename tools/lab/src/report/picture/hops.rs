@@ -16,7 +16,9 @@ const BAR_HEIGHT: f64 = 22.0;
 const BAR_STEP: f64 = 27.0;
 const TARGET_GAP: f64 = 30.0;
 /// Hops that are told apart by colour; what follows has the last one's.
-const COLOURS: usize = 6;
+const COLOURS: usize = 9;
+/// Of these, the darker ones, on which figures are light.
+const DARK_COLOURS: usize = 4;
 /// The two panels: their percentile, and where they begin and end.
 const PANELS: [(f64, f64, f64); 2] = [(50.0, 116.0, 560.0), (99.0, 640.0, 1084.0)];
 /// Room that a hop's figure needs in its bar.
@@ -77,9 +79,11 @@ fn write(out: &mut String, targets: &[(usize, &Target<'_>)], bottom: f64) -> fmt
     Ok(())
 }
 
-/// All hops' names in the order in which they come first.
+/// All hops' names in the order in which messages pass them, as far as the target with the most hops knows it.
 fn names(targets: &[(usize, &Target<'_>)]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
+    let mut targets = targets.to_vec();
+    targets.sort_by_key(|(_, target)| std::cmp::Reverse(target.hops.len()));
     for hop in targets.iter().flat_map(|(_, target)| &target.hops) {
         if !names.contains(&hop.name) {
             names.push(hop.name.clone());
@@ -136,7 +140,7 @@ fn write_bar(
         )?;
         if width >= TEXT_WIDTH {
             let x = rounded(f64::midpoint(left, right));
-            let ink = if hop < 3 { "on-dark" } else { "on-light" };
+            let ink = if hop < DARK_COLOURS { "on-dark" } else { "on-light" };
             writeln!(
                 out,
                 r#"<text class="{ink}" x="{x}" y="{text_y}" dy="4" text-anchor="middle">{}</text>"#,

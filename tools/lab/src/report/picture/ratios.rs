@@ -9,7 +9,7 @@ use hpb_chart::format::significant;
 use super::plot::Plot;
 use super::{Kind, Picture, Shown, WIDE, colour};
 use crate::record::Comparison;
-use crate::report::figures::{Target, plain, verdict};
+use crate::report::figures::{Target, plain, range_text, verdict};
 
 const TOP: f64 = 10.0;
 const ROW_HEIGHT: f64 = 26.0;
@@ -97,11 +97,7 @@ fn write_row(out: &mut String, one: &Comparison, plot: &Plot, y: f64, shown: &Sh
     writeln!(out, r#"<circle class="point {class}" cx="{middle}" cy="{y}" r="5"/>"#)?;
     let repeats = repeats(shown, one);
     let words = verdict(&one.figure, one.verdict.as_deref(), repeats);
-    let range = if ratio.low < ratio.high {
-        format!("{} to {}", significant(ratio.low), significant(ratio.high))
-    } else {
-        String::new()
-    };
+    let range = range_text(ratio);
     writeln!(out, r#"<text class="figure" x="758" y="{y}" dy="4">{} ×</text>"#, significant(ratio.value))?;
     writeln!(out, r#"<text x="830" y="{y}" dy="4">{range}</text>"#)?;
     writeln!(out, r#"<text class="label {class}" x="960" y="{y}" dy="4">{words}</text>"#)
