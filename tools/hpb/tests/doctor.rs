@@ -258,6 +258,35 @@ fn from_afar(stage: &Stage) {
     }
 }
 
+#[test]
+fn a_ban_is_told_over_ipv6_too() {
+    let Some((router, asker)) = hosts() else { return };
+    let place = Place::new("ipv6");
+    cable((&router, "six0"), (&asker, "six0"), 1).unwrap();
+    // An address is used at once, without asking whether another has it.
+    asker.run(|| fs::write("/proc/sys/net/ipv6/conf/six0/accept_dad", "0").unwrap()).unwrap();
+    asker.address("six0", "fd00:9::1/64").unwrap();
+    let mut card = Command::new(HPB);
+    card.current_dir(place.path()).args(["card", "--port", "packet:six0", "--address", "fd00:9::2/64"]);
+    card.args(["--http", "80", "--control", "card.sock", "--seconds", "300"]).stdout(Stdio::piped());
+    let mut card = Beside(router.run(|| card.spawn().unwrap()).unwrap());
+    let mut line = String::new();
+    BufReader::new(card.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("fd00:9::2"), "{line}");
+    let hpb = |words: &[&str]| ended(Command::new(HPB).current_dir(place.path()).arg("peer").args(words));
+    let diagnosis = || asker.run(|| hpb(&["doctor", "--json", "[fd00:9::2]:80"])).unwrap();
+    let well = diagnosis();
+    assert_eq!(well.code, Some(0), "{}{}", well.out, well.err);
+    for (lift, code, cause) in [(false, Some(1), Value::from("banned")), (true, Some(0), Value::Null)] {
+        let words = ["ban", "--control", "card.sock", "fd00:9::/64", "--lift"];
+        let said = hpb(&words[..4 + usize::from(lift)]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        let said = diagnosis();
+        let found: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!((said.code, &found["findings"][0]["cause"]), (code, &cause), "{found:#}");
+    }
+}
+
 /// Listens at a port of this host for what says `banner` to each caller, and then nothing.
 fn foreign(banner: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
