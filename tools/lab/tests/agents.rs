@@ -159,6 +159,7 @@ fn is_found(record: &Record, messages: u64) {
         assert_eq!(whole.counts.intended, one.counts.intended + other.counts.intended);
         assert_eq!(whole.counts.arrived, one.counts.arrived + other.counts.arrived);
         assert_eq!((whole.counts.lost, whole.counts.out_of_order), (0, 0), "{:?}", whole.counts);
+        assert_eq!(whole.counts.sessions_lost, 0, "a server that ends when all is over loses nobody a session");
         assert_eq!(whole.latency.count(), whole.counts.arrived);
     }
 }

@@ -184,7 +184,7 @@ pub(super) fn send(
     let done = near.finish()?;
     let mut repeat = logs::repeat(scenario, &done.window, &done.sent, &done.arrivals, done.window.start);
     repeat.counts.retransmitted = done.retransmitted;
-    repeat.counts.sessions_lost = done.carrier.lost();
+    repeat.counts.sessions_lost = done.sessions_lost;
     repeat.cost = Cost { cpu_ns: done.cpu_ns, ..Cost::default() };
     Ok((repeat, done.window.begin))
 }

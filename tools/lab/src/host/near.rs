@@ -119,6 +119,8 @@ pub(crate) struct Near<'run, C> {
     run: Option<(Window, Book)>,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) cpu: CpuMeter,
+    /// Sessions that had ended by themselves when nothing more was meant to leave.
+    sessions_lost: Option<u64>,
     began_at: Instant,
     retransmitted_before: u64,
 }
@@ -137,6 +139,9 @@ pub(crate) struct NearDone<C> {
     pub(crate) cpu_ns: u64,
     /// Segments sent again.
     pub(crate) retransmitted: u64,
+    /// Sessions that ended by themselves while something was meant to leave; what the other side ends after that is its
+    /// right.
+    pub(crate) sessions_lost: u64,
 }
 
 impl<'run, C: Carrier> Near<'run, C> {
@@ -151,6 +156,7 @@ impl<'run, C: Carrier> Near<'run, C> {
             run: None,
             arrivals: list(scenario, filler),
             cpu: CpuMeter::default(),
+            sessions_lost: None,
             began_at: now(),
             retransmitted_before: 0,
         }
@@ -170,6 +176,9 @@ impl<'run, C: Carrier> Near<'run, C> {
         let (shared, arrivals) = (self.shared, &mut self.arrivals);
         if let Some((window, book)) = &mut self.run {
             self.cpu.look(at, window);
+            if at >= window.end && self.sessions_lost.is_none() {
+                self.sessions_lost = Some(self.carrier.lost());
+            }
             while let Some(outgoing) = book.next(at) {
                 stamp(&mut self.message, outgoing.number, outgoing.intended);
                 let left = now();
@@ -216,6 +225,7 @@ impl<'run, C: Carrier> Near<'run, C> {
         let (window, book) = self.run.ok_or_else(|| TargetError::Failed("the repeat never began".to_owned()))?;
         Ok(NearDone {
             retransmitted: self.carrier.retransmitted().saturating_sub(self.retransmitted_before),
+            sessions_lost: self.sessions_lost.unwrap_or_else(|| self.carrier.lost()),
             carrier: self.carrier,
             window,
             sent: book.sent,

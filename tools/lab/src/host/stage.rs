@@ -123,7 +123,7 @@ impl Run<'_> {
         let arrivals = if self.scenario.load.pattern == Pattern::RequestReply { &near.arrivals } else { &far.arrivals };
         let mut repeat = super::logs::repeat(self.scenario, &near.window, &near.sent, arrivals, self.began);
         repeat.counts.retransmitted = near.retransmitted + far.retransmitted;
-        repeat.counts.sessions_lost = near.carrier.lost().max(far.carrier.lost());
+        repeat.counts.sessions_lost = near.sessions_lost.max(far.carrier.lost());
         repeat.cost = Cost { cpu_ns: near.cpu_ns + far.cpu_ns, ..Cost::default() };
         repeat.noise = Some(noise);
         Ok(Done { near, far, repeat })
