@@ -11,7 +11,7 @@ use crate::confirm::Validators;
 use crate::record::{LimitRecord, Mark, Noise, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
 use crate::scenario::{ClockKind, Limit, LimitFigure, Scenario, TargetKind, TargetSpec};
 use crate::stats::comparisons;
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 use crate::{host, machine, noise};
 
 /// Why a run gives no record.
@@ -58,14 +58,14 @@ pub fn open_target(spec: &TargetSpec, scenario: &Scenario, text: &str) -> Result
     }
 }
 
-/// Runs `scenario`, whose file is `text`. `stop` is asked between repeats, `progress` is told what is under way.
+/// Runs `scenario`, whose file is `text`. `stop` is asked all the time, `progress` is told what is under way.
 ///
 /// # Errors
 /// A target that fails, or no target at all.
 pub fn run(
     scenario: &Scenario,
     text: String,
-    stop: &dyn Fn() -> bool,
+    stop: Stop<'_>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Record, RunError> {
     let mut notes = Vec::new();
@@ -76,6 +76,7 @@ pub fn run(
             Ok(target) => running.push(Running { target, repeats: Vec::new(), is_gone: false }),
             Err(TargetError::Unavailable(why)) => notes.push(format!("{} did not run: {why}", spec.name)),
             Err(TargetError::Failed(reason)) => return Err(RunError::Failed { target: spec.name.clone(), reason }),
+            Err(TargetError::Stopped) => return Err(RunError::Stopped),
         }
     }
     for number in 0..scenario.repeats {
@@ -89,7 +90,7 @@ pub fn run(
                 continue;
             }
             progress(&format!("{}: repeat {} of {}", target.name(), number + 1, scenario.repeats));
-            match target.repeat(scenario, number) {
+            match target.repeat(scenario, number, stop) {
                 Ok(repeat) => repeats.push(repeat),
                 Err(TargetError::Unavailable(why)) => {
                     notes.push(format!("{} did not run: {why}", target.name()));
@@ -98,6 +99,7 @@ pub fn run(
                 Err(TargetError::Failed(reason)) => {
                     return Err(RunError::Failed { target: target.name().to_owned(), reason });
                 }
+                Err(TargetError::Stopped) => return Err(RunError::Stopped),
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::host::stage::{CLIENT, Cores, PORT, Run, SERVER, Stage, began};
 use crate::host::{check, failed, lacking};
 use crate::record::Repeat;
 use crate::scenario::{Arrivals, KernelWay, Pattern, Scenario, TargetSpec};
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 
 /// Sessions from one address at most: its ports, with room for others.
 const SESSIONS_MAX: u32 = 28_000;
@@ -92,12 +92,12 @@ impl Target for Kernel {
         )
     }
 
-    fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError> {
+    fn repeat(&mut self, scenario: &Scenario, number: u32, stop: Stop<'_>) -> Result<Repeat, TargetError> {
         let began = began(&mut self.began);
         let stage = Stage::new()?;
         stage.address()?;
         let pairs = connect(&stage, scenario.sessions)?;
-        let run = Run { scenario, number, began, cores: self.cores };
+        let run = Run { scenario, number, began, cores: self.cores, stop };
         match self.way {
             KernelWay::Epoll => epoll::carry(&run, pairs),
             KernelWay::Blocking => blocking::carry(&run, pairs),
