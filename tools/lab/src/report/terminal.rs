@@ -155,6 +155,10 @@ fn write_hops(out: &mut String, target: &Target<'_>, style: Style) -> fmt::Resul
         if percent < 99.0 && !is_back {
             writeln!(out, "\n{}", style.with(DIM, &format!("hops of {}", plain(&target.of.name, 60))))?;
         }
+        // Too few values carry it.
+        if parts.is_empty() {
+            continue;
+        }
         let way = if is_back { "back" } else { "there" };
         writeln!(out, "  p{percent} {way:<6} {}", parts.join(" · "))?;
     }
