@@ -13,11 +13,11 @@ use std::thread;
 use hpb_base::{Duration, Instant};
 use hpb_host::sys::cores;
 
-use super::retransmitted;
 use crate::host::carrier::{stamp, stamped};
 use crate::host::failed;
 use crate::host::logs::{Arrival, list, repeat};
 use crate::host::near::Book;
+use crate::host::sockets::retransmitted;
 use crate::host::stage::Run;
 use crate::host::window::{CpuMeter, Window, now};
 use crate::record::{Cost, Repeat};

@@ -7,7 +7,6 @@
 //! | `blocking` | one session; whoever reads sleeps in `recv` until something comes |
 
 mod blocking;
-pub(crate) mod epoll;
 
 use std::io;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
@@ -15,6 +14,7 @@ use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use hpb_base::Instant;
 use hpb_host::sys::{descriptor_limit_raise, set_linger_zero};
 
+use crate::host::sockets::Sockets;
 use crate::host::stage::{CLIENT, Cores, PORT, Run, SERVER, Stage, began};
 use crate::host::{check, failed, lacking};
 use crate::record::Repeat;
@@ -23,6 +23,8 @@ use crate::target::{Stop, Target, TargetError};
 
 /// Sessions from one address at most: its ports, with room for others.
 const SESSIONS_MAX: u32 = 28_000;
+/// Milliseconds that a wait for readiness may take where both sides share a core.
+const SHARED_WAIT_MS: i32 = 1;
 /// Descriptors that a process has beside its sessions.
 const DESCRIPTORS_BESIDE: u64 = 64;
 
@@ -99,7 +101,7 @@ impl Target for Kernel {
         let pairs = connect(&stage, scenario.sessions)?;
         let run = Run { scenario, number, began, cores: self.cores, stop };
         match self.way {
-            KernelWay::Epoll => epoll::carry(&run, pairs),
+            KernelWay::Epoll => by_readiness(&run, pairs),
             KernelWay::Blocking => blocking::carry(&run, pairs),
         }
     }
@@ -133,7 +135,12 @@ fn connect(stage: &Stage, sessions: u32) -> Result<(Vec<TcpStream>, Vec<TcpStrea
     opened.map_err(failed(&format!("calling from {CLIENT}")))
 }
 
-/// Segments that the kernel sent again over these sessions.
-fn retransmitted(ends: &[TcpStream]) -> u64 {
-    ends.iter().map(|end| hpb_host::sys::retransmitted(end).map_or(0, u64::from)).sum()
+/// Both sides by readiness.
+fn by_readiness(run: &Run<'_>, (clients, servers): (Vec<TcpStream>, Vec<TcpStream>)) -> Result<Repeat, TargetError> {
+    let load = &run.scenario.load;
+    let wait_ms = if run.cores.is_shared() { SHARED_WAIT_MS } else { 0 };
+    let client_len = if load.pattern == Pattern::RequestReply { load.reply_len } else { load.request_len };
+    let client = Sockets::new(clients, client_len, wait_ms)?;
+    let server = Sockets::new(servers, load.request_len, wait_ms)?;
+    Ok(run.carry(client, server)?.repeat)
 }

@@ -1,25 +1,20 @@
-//! One side of all sessions by readiness: level-triggered, one read a turn for each socket that has something.
+//! One side of all sessions over the kernel's sockets, by readiness: level-triggered, one read a turn for each socket that
+//! has something. On one host, or with the other side on another.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 
 use hpb_host::sys::Epoll;
 
-use super::retransmitted;
-use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
-use crate::host::failed;
-use crate::host::stage::Run;
-use crate::host::window::now;
-use crate::record::Repeat;
-use crate::scenario::Pattern;
+use super::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
+use super::failed;
+use super::window::now;
 use crate::target::TargetError;
 
 /// Events that one wait may bring.
 const EVENTS: usize = 256;
 /// Bytes that one read may bring.
 const CHUNK_LEN: usize = 64 << 10;
-/// Milliseconds that a wait may take where both sides share a core.
-const SHARED_WAIT_MS: i32 = 1;
 
 /// One socket with what is not whole, or did not fit.
 struct Socket {
@@ -41,19 +36,6 @@ pub(crate) struct Sockets {
     message_len: usize,
     wait_ms: i32,
     lost: u64,
-}
-
-/// Carries one repeat.
-pub(super) fn carry(
-    run: &Run<'_>,
-    (clients, servers): (Vec<TcpStream>, Vec<TcpStream>),
-) -> Result<Repeat, TargetError> {
-    let load = &run.scenario.load;
-    let wait_ms = if run.cores.is_shared() { SHARED_WAIT_MS } else { 0 };
-    let client_len = if load.pattern == Pattern::RequestReply { load.reply_len } else { load.request_len };
-    let client = Sockets::new(clients, client_len, wait_ms)?;
-    let server = Sockets::new(servers, load.request_len, wait_ms)?;
-    Ok(run.carry(client, server)?.repeat)
 }
 
 impl Sockets {
@@ -180,4 +162,9 @@ impl Carrier for Sockets {
     fn lost(&self) -> u64 {
         self.lost
     }
+}
+
+/// Segments that the kernel sent again over these sessions.
+pub(crate) fn retransmitted(ends: &[TcpStream]) -> u64 {
+    ends.iter().map(|end| hpb_host::sys::retransmitted(end).map_or(0, u64::from)).sum()
 }
