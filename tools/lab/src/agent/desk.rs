@@ -51,7 +51,8 @@ pub(super) struct Whole {
 impl<'d> Desk<'d> {
     /// Meets a meeting's agents.
     pub(super) fn open(options: &'d ConductOptions, stop: &'d dyn Fn() -> bool) -> Result<Self, ConductError> {
-        let own = instance();
+        let own =
+            instance().map_err(|error| ConductError::Failed(format!("this host gives no randomness: {error}")))?;
         let mut client = Client::connect(&options.url, "hpb lab conduct")?;
         client.subscribe(&to_conductor(&options.meeting, &own))?;
         Ok(Self { client, parts: Parts::default(), meeting: &options.meeting, own, said: 0, stop })
