@@ -220,7 +220,7 @@ fn judged(limit: &Limit, targets: &[TargetRecord]) -> Vec<LimitRecord> {
 
 #[allow(clippy::cast_precision_loss, reason = "counts and nanoseconds below 2^53")]
 fn figure(figure: LimitFigure, repeats: &[Repeat]) -> Option<f64> {
-    let sum = |of: fn(&Repeat) -> u64| repeats.iter().map(of).sum::<u64>() as f64;
+    let sum = |of: fn(&Repeat) -> u64| repeats.iter().map(of).fold(0, u64::saturating_add) as f64;
     match figure {
         LimitFigure::PercentileUs(percent) => {
             let all = repeats.iter().fold(crate::record::Buckets::default(), |all, one| all.merged(&one.latency));

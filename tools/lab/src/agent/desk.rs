@@ -5,15 +5,13 @@ use std::net::SocketAddr;
 
 use hpb_base::Duration;
 
-use super::clock::Line;
 use super::conduct::{ConductError, ConductOptions, names};
 use super::nats::Client;
 use super::parts::{Parts, cut};
-use super::together::one_way;
+use super::together::{Whole, one_way};
 use super::words::{AgentFacts, Order, SentTold, Told, WORDS, to_agent, to_all, to_conductor};
 use super::work::instance;
 use crate::host::window::now;
-use crate::record::Repeat;
 use crate::scenario::{Pattern, Scenario};
 
 /// How long whoever is asked something short may take.
@@ -38,14 +36,6 @@ pub(super) struct Desk<'d> {
     own: String,
     said: u64,
     stop: &'d dyn Fn() -> bool,
-}
-
-/// One repeat, put together.
-pub(super) struct Whole {
-    /// Of each client.
-    pub(super) repeats: Vec<Repeat>,
-    /// Each client's clock against the server's.
-    pub(super) lines: Vec<Line>,
 }
 
 impl<'d> Desk<'d> {
@@ -228,7 +218,7 @@ impl<'d> Desk<'d> {
                 return Err(ConductError::Failed(format!("{who}: {reason}")));
             }
             let Some(place) = of.iter().position(|agent| agent.instance == sender) else { continue };
-            if job_of(&told) == Some(job)
+            if told.job() == Some(job)
                 && let Some(told) = wanted(told)
             {
                 found[place] = Some(told);
@@ -255,7 +245,7 @@ impl<'d> Desk<'d> {
         let Some(message) = self.client.next(LOOK)? else { return Ok(None) };
         let sender = message.payload.iter().take_while(|byte| **byte != b' ').map(|byte| char::from(*byte)).collect();
         let whole = self.parts.take(&message.payload);
-        Ok(whole.and_then(|bytes| serde_json::from_slice(&bytes).ok()).map(|told| (sender, told)))
+        Ok(whole.and_then(|bytes| Told::read(&bytes)).map(|told| (sender, told)))
     }
 
     /// Says something to one agent.
@@ -271,14 +261,5 @@ impl<'d> Desk<'d> {
             self.client.publish(subject, &part)?;
         }
         Ok(())
-    }
-}
-fn job_of(told: &Told) -> Option<u64> {
-    match told {
-        Told::Here(_) => None,
-        Told::Serving { job, .. } | Told::Ready { job, .. } | Told::Judged { job, .. } | Told::Failed { job, .. } => {
-            Some(*job)
-        }
-        Told::Sent(sent) => Some(sent.job),
     }
 }

@@ -3,14 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::clock::Line;
-use super::desk::Whole;
 use super::words::AgentFacts;
 use crate::record::{AgentRecord, Buckets, Counts, Record, Repeat, Series, Step, TargetRecord};
 use crate::run::{self, Measured};
 use crate::scenario::{Pattern, Scenario};
 
+/// One repeat, put together.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Whole {
+    /// Of each client.
+    pub repeats: Vec<Repeat>,
+    /// Each client's clock against the server's.
+    pub lines: Vec<Line>,
+}
+
 /// What the client counted and what the server measured of the same messages.
-pub(super) fn one_way(sent: Repeat, judged: Repeat, server_cpu_ns: u64) -> Repeat {
+pub fn one_way(sent: Repeat, judged: Repeat, server_cpu_ns: u64) -> Repeat {
     let counts = Counts {
         arrived: judged.counts.arrived,
         lost: sent.counts.expected.saturating_sub(judged.counts.arrived),
@@ -22,7 +30,7 @@ pub(super) fn one_way(sent: Repeat, judged: Repeat, server_cpu_ns: u64) -> Repea
     let steps = steps.map(|step| Step { expected: expected.next().unwrap_or(0), ..step }).collect();
     let series = Series { steps, ..judged.series };
     let mut cost = sent.cost;
-    cost.cpu_ns += server_cpu_ns;
+    cost.cpu_ns = cost.cpu_ns.saturating_add(server_cpu_ns);
     Repeat { latency: judged.latency, series, counts, cost, ..sent }
 }
 
@@ -35,11 +43,13 @@ fn together(repeats: &[Repeat]) -> Repeat {
         let most = |of: fn(&Step) -> u64| all().map(of).max().unwrap_or(0);
         let mut bands: BTreeMap<u32, u64> = BTreeMap::new();
         for (band, count) in all().flat_map(|step| &step.bands) {
-            *bands.entry(*band).or_default() += count;
+            let sum = bands.entry(*band).or_default();
+            *sum = u64::saturating_add(*sum, *count);
         }
+        let sum = |of: fn(&Step) -> u64| all().map(of).fold(0, u64::saturating_add);
         Step {
-            expected: all().map(|step| step.expected).sum(),
-            arrived: all().map(|step| step.arrived).sum(),
+            expected: sum(|step| step.expected),
+            arrived: sum(|step| step.arrived),
             p50_ns: most(|step| step.p50_ns),
             p99_ns: most(|step| step.p99_ns),
             max_ns: most(|step| step.max_ns),
@@ -59,8 +69,9 @@ fn together(repeats: &[Repeat]) -> Repeat {
         ..Repeat::default()
     }
 }
+
 /// The record of a run: all clients together, and each by itself.
-pub(super) fn record(
+pub fn record(
     scenario: &Scenario,
     text: String,
     began_unix_ms: u64,
@@ -83,8 +94,13 @@ pub(super) fn record(
     let mut agents = vec![agent(server, "server", Vec::new())];
     let errors: Vec<Option<u64>> = (0..clients.len()).map(error_of).collect();
     let way = if is_one_way { "one way to" } else { "asking" };
+    let mut all = "together".to_owned();
+    // An agent's name is its own: that of them all gives way.
+    while clients.iter().any(|client| client.name == all) {
+        all.insert_str(0, "all-");
+    }
     let mut targets = vec![TargetRecord {
-        name: "together".to_owned(),
+        name: all,
         about: format!("{} clients {way} {}, by the kernel's TCP", clients.len(), server.name),
         clock_error_ns: errors.iter().flatten().max().copied().filter(|_| is_one_way),
         repeats: wholes.iter().map(|whole| together(&whole.repeats)).collect(),
@@ -132,5 +148,11 @@ mod tests {
         let step = &all.series.steps[0];
         assert_eq!((step.expected, step.arrived, step.p50_ns, step.bands.as_slice()), (6, 4, 6, &[(7, 4)][..]));
         assert_eq!(together(&[]), Repeat::default());
+        let most = |mut one: Repeat| {
+            one.series.steps[0] = Step { expected: u64::MAX, bands: vec![(7, u64::MAX)], ..Step::default() };
+            one
+        };
+        let step = together(&[most(one(1, 1)), most(one(1, 1))]).series.steps.remove(0);
+        assert_eq!((step.expected, step.bands), (u64::MAX, vec![(7, u64::MAX)]), "what agents tell does not overflow");
     }
 }

@@ -89,7 +89,7 @@ pub fn work(options: &AgentOptions, stop: &dyn Fn() -> bool, progress: &mut dyn 
     };
     while !stop() {
         let order = client.next(LOOK)?.and_then(|message| parts.take(&message.payload));
-        match order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok()) {
+        match order.and_then(|bytes| Order::read(&bytes)) {
             Some(Order::Call { conductor }) if is_subject_word(&conductor) => {
                 say(&mut client, &conductor, &Told::Here(facts.clone()))?;
             }

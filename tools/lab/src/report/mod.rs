@@ -80,8 +80,13 @@ pub fn plot(folder: &Path, record: &Record, kinds: &[Kind]) -> Result<Vec<PathBu
 /// # Errors
 /// If the folder can't be made or the file can't be written.
 pub fn write_page(folder: &Path, record: &Record) -> Result<PathBuf, ReportError> {
-    write_files(folder, &[(HTML_FILE.to_owned(), html::page(&Shown::new(record)))])?;
+    write_files(folder, &[(HTML_FILE.to_owned(), page(record))])?;
     Ok(folder.join(HTML_FILE))
+}
+
+/// The page.
+pub fn page(record: &Record) -> String {
+    html::page(&Shown::new(record))
 }
 
 /// Comparisons alone, as the terminal shows them; `repeats` is how many each stands on.
