@@ -9,6 +9,7 @@
 //! its `[[bin]]`, and seeds; a test asks for all of them.
 #![allow(clippy::unwrap_used, reason = "a fuzz target reports by panicking")]
 
+mod agents;
 mod capture;
 mod chain;
 mod input;
@@ -25,6 +26,7 @@ mod store;
 mod stream;
 mod workload;
 
+pub use agents::{agents, nats};
 pub use capture::{capture, tape};
 pub use chain::{codec, message, name, signature, state, vrf};
 pub use lane::{LaneRun, lane_ethernet, lane_ip, run_lane};
@@ -51,7 +53,8 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 27] = [
+    Target { name: "agents", run: agents, mutations: 2_000 },
     Target { name: "answer_ip", run: answer_ip, mutations: 4_000 },
     Target { name: "archive", run: archive, mutations: 4_000 },
     Target { name: "capture", run: capture, mutations: 4_000 },
@@ -64,6 +67,7 @@ pub const TARGETS: [Target; 25] = [
     Target { name: "merkle", run: merkle, mutations: 2_000 },
     Target { name: "message", run: message, mutations: 4_000 },
     Target { name: "name", run: name, mutations: 4_000 },
+    Target { name: "nats", run: nats, mutations: 4_000 },
     Target { name: "neighbor", run: neighbor, mutations: 2_000 },
     Target { name: "offload", run: offload, mutations: 4_000 },
     Target { name: "pages", run: pages, mutations: 4_000 },

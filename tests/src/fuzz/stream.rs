@@ -50,7 +50,7 @@ fn feed(pieces: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, bool) {
 }
 
 /// The stream in pieces of these lengths, over and over.
-fn cut_at<'a>(stream: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
+pub(super) fn cut_at<'a>(stream: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     let (mut rest, mut lengths) = (stream, cuts.iter().cycle());
     while !rest.is_empty() {

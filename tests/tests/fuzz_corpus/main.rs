@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use hpb_base::Random;
+use hpb_lab::agent::words::{Order, Told};
 use hpb_net::Medium;
 use hpb_tests::fuzz::{self, TARGETS, Target};
 use hpb_toe::neighbor::NeighborDrop;
@@ -97,8 +98,8 @@ macro_rules! replays {
 }
 
 replays! {
-    answer_ip archive capture chainlog codec framing http lane_ethernet lane_ip merkle message name neighbor offload pages
-    proof secure segment signature snapshot state tape url vrf workload
+    agents answer_ip archive capture chainlog codec framing http lane_ethernet lane_ip merkle message name nats neighbor
+    offload pages proof secure segment signature snapshot state tape url vrf workload
 }
 
 #[test]
@@ -128,6 +129,14 @@ fn scripts_reach_what_they_are_for() {
     assert!(sum(|counters| counters.echoed) > 0 && sum(|counters| counters.refused) > 0, "{runs:?}");
     assert!(sum(|counters| counters.noticed) > 0 && sum(|counters| counters.conflicts) > 0, "{runs:?}");
     assert!(sum(|counters| counters.drops.get(NeighborDrop::Unresolved)) > 0, "{runs:?}");
+    for (file, bytes) in seeds::of("agents") {
+        let is_read = match bytes[0] {
+            0 => Order::read(&bytes[1..]).is_some(),
+            1 => Told::read(&bytes[1..]).is_some(),
+            _ => true,
+        };
+        assert!(is_read, "{file}");
+    }
     let quiet = fuzz::run_secure(&[]);
     assert_eq!((quiet.opened, quiet.heard), ([true; 2], [3; 2]), "nobody in the middle");
     let late = fuzz::run_secure(&seeds::secure_edit(0, 51 + 162 + 30, 1));

@@ -1,5 +1,6 @@
 //! The seeds: inputs that get past the first checks, from the real encoders where there is one.
 
+mod agents;
 mod capture;
 mod chain;
 mod store;
@@ -23,6 +24,7 @@ type Seeds = Vec<(String, Vec<u8>)>;
 /// A target's seeds, by name of file.
 pub(crate) fn of(target: &str) -> Seeds {
     match target {
+        "agents" => agents::agents(),
         "answer_ip" => numbered(answer_ip()),
         "archive" => store::archive(),
         "capture" => capture::capture(),
@@ -34,6 +36,7 @@ pub(crate) fn of(target: &str) -> Seeds {
         "merkle" => numbered(chain::merkle()),
         "message" => numbered(chain::message()),
         "name" => numbered(chain::name()),
+        "nats" => numbered(agents::nats()),
         "neighbor" => neighbor(),
         "offload" => numbered(offload()),
         "pages" => store::pages(),

@@ -25,6 +25,17 @@ pub enum ReportError {
     },
 }
 
+/// Makes a report's folder if need be, and a file in it that goes again: what cannot be written is known before the work.
+///
+/// # Errors
+/// What the system says.
+pub fn prepare(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let draft = folder.join("report.draft");
+    File::create(&draft)?;
+    fs::remove_file(&draft)
+}
+
 /// Writes files of these names and texts into `folder`, which is made if need be; each appears whole or not at all.
 /// Tells their paths.
 ///
@@ -81,6 +92,16 @@ mod tests {
         fs::write(folder.path().join("file"), "").unwrap();
         let error = write_files(&folder.path().join("file/report"), &files).unwrap_err().to_string();
         assert!(error.contains("file/report: cannot be written: "), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_file_is_known_before_and_one_that_does_is_left_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let nested = folder.path().join("a/b");
+        prepare(&nested).unwrap();
+        assert_eq!(fs::read_dir(&nested).unwrap().count(), 0);
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(prepare(&folder.path().join("file")).is_err() && prepare(Path::new("/proc")).is_err());
     }
 
     #[test]

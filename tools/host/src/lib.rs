@@ -1,5 +1,5 @@
-//! The machine under whatever measures on it: system calls, cores, what else keeps it busy, its name, and a foreign tool
-//! that measures beside ours.
+//! The machine under whatever measures on it: system calls, cores, what else keeps it busy, its name and its randomness,
+//! and a foreign tool that measures beside ours.
 //!
 //! It knows nothing of a card, a node or a run.
 
@@ -7,11 +7,22 @@ pub mod conditions;
 pub mod sockperf;
 pub mod sys;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 
 /// The processor's own name; `None` where the kernel does not tell it.
 pub fn processor() -> Option<String> {
     fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor_in(&text))
+}
+
+/// 32 bytes of the operating system's randomness.
+///
+/// # Errors
+/// What the operating system says.
+pub fn os_random() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The line `model name` of `/proc/cpuinfo`.

@@ -1,9 +1,12 @@
 //! Why a verb ended early: one line for the user and an exit code for scripts.
 
 use std::fmt;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+
+use crate::bench::print;
 
 /// What is said, and with which code the program ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,7 +29,9 @@ impl Failure {
     /// Prints help and versions, which are no failure; makes one line of anything else that the parser says.
     pub(crate) fn of_command_line(error: &clap::Error) -> Result<(), Self> {
         if !error.use_stderr() {
-            return error.print().map_err(Self::work);
+            let colour = io::stdout().is_terminal();
+            let text = error.render();
+            return print(&if colour { text.ansi().to_string() } else { text.to_string() });
         }
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             return Err(Self::input("a verb is missing (`hpb help` tells which there are)"));

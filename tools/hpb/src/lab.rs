@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
+use hpb_chart::report::prepare;
 use hpb_lab::host::needs_hosts;
 use hpb_lab::record::{Record, text as record_text};
 use hpb_lab::report::{Style, terminal, write};
@@ -71,9 +72,8 @@ fn run_one(options: &LabRun) -> Result<(), Failure> {
     let set = settings(options)?;
     let scenario = parse_with(&text, &set).map_err(|error| wrong(&what, &error))?;
     if let Some(folder) = &options.report {
-        // One that cannot be made is known before the run.
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::input(format_args!("--report {}: {error}", folder.display())))?;
+        // One that cannot be written is known before the run.
+        prepare(folder).map_err(|error| Failure::input(format_args!("--report {}: {error}", folder.display())))?;
     }
     if options.far.at.nats.is_none() && needs_hosts(&scenario) {
         // Before any thread. Where it is not to be had, the targets say what lacks.
@@ -92,12 +92,12 @@ fn run_one(options: &LabRun) -> Result<(), Failure> {
     });
     progress.clear();
     let record = record?;
-    if let Some(folder) = &options.report {
-        write(folder, &record).map_err(Failure::work)?;
-    }
+    // A disk that is full by now takes the files, but not the figures on the terminal.
+    let written = options.report.as_ref().map_or(Ok(Vec::new()), |folder| write(folder, &record));
     let style = Style { colour: io::stdout().is_terminal() };
     let shown = if options.json { record_text(&record).map_err(Failure::work)? } else { terminal(&record, style) };
     print(&shown)?;
+    written.map_err(Failure::input)?;
     judged(&record)
 }
 

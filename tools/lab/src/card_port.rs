@@ -26,7 +26,7 @@ use crate::host::window::{UnixClock, now};
 use crate::host::{check, lacking};
 use crate::record::Repeat;
 use crate::scenario::{Pattern, Scenario, TargetSpec};
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 
 const CHAIN: ChainId = ChainId(Hash([0; 32]));
 /// What a message of the lab is.
@@ -161,11 +161,11 @@ impl Target for CardPort {
         )
     }
 
-    fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError> {
+    fn repeat(&mut self, scenario: &Scenario, number: u32, stop: Stop<'_>) -> Result<Repeat, TargetError> {
         let began = began(&mut self.began);
         let stage = if self.scheme == "tap" { Stage::unconnected()? } else { Stage::new()? };
         let [client, server] = self.ends(&stage, scenario)?;
-        let run = Run { scenario, number, began, cores: self.cores };
+        let run = Run { scenario, number, began, cores: self.cores, stop };
         let clock = UnixClock::read();
         let Done { mut near, mut far, mut repeat } = run.carry(client, server)?;
         if let (Some(mut near_stamps), Some(far_stamps)) =

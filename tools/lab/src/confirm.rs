@@ -17,7 +17,7 @@ use hpb_devnet::workload::{Assignment, FITTED, FITTED_TRANSFERS, Source, Workloa
 
 use crate::record::{Buckets, Counts, Repeat, TargetRecord};
 use crate::scenario::{Arrivals, Scenario, TargetSpec};
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 
 /// The genesis is this far ahead of the start.
 const GENESIS_AHEAD_MS: u64 = 1_500;
@@ -56,8 +56,8 @@ impl Target for Validators {
         format!("{} validators on virtual time, from intended submission to final", self.count)
     }
 
-    fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError> {
-        let (measurements, counters, began) = played(scenario, self.count, scenario.seed + u64::from(number))?;
+    fn repeat(&mut self, scenario: &Scenario, number: u32, stop: Stop<'_>) -> Result<Repeat, TargetError> {
+        let (measurements, counters, began) = played(scenario, self.count, scenario.seed + u64::from(number), stop)?;
         let made = |level: Level| repeat(&measurements, level, &counters, began, scenario.duration);
         for level in Level::ALL.into_iter().filter(|level| *level != Level::Final) {
             let name = self.level_name(level);
@@ -85,7 +85,12 @@ fn failed(error: impl std::fmt::Display) -> TargetError {
 }
 
 /// Plays one devnet to its end; returns what its terminals measured and counted, and when submission began.
-fn played(scenario: &Scenario, validators: u32, seed: u64) -> Result<(Measurements, Counters, Instant), TargetError> {
+fn played(
+    scenario: &Scenario,
+    validators: u32,
+    seed: u64,
+    stop: Stop<'_>,
+) -> Result<(Measurements, Counters, Instant), TargetError> {
     let Arrivals::Fixed { per_s } = scenario.load.arrivals else {
         return Err(TargetError::Unavailable("validators take transactions at a fixed rate".to_owned()));
     };
@@ -115,19 +120,24 @@ fn played(scenario: &Scenario, validators: u32, seed: u64) -> Result<(Measuremen
     let is_open = |devnet: &VirtualDevnet| {
         devnet.cards.iter().all(|card| card.terminals.sessions().established == card.terminals.sessions().target)
     };
-    devnet.run(devnet.now() + ESTABLISH_MAX, is_open).map_err(failed)?;
+    let run = |devnet: &mut VirtualDevnet, until: Instant, done: &dyn Fn(&VirtualDevnet) -> bool| {
+        devnet.run(until, |devnet| stop() || done(devnet)).map_err(failed)?;
+        if stop() { Err(TargetError::Stopped) } else { Ok(()) }
+    };
+    let opened_by = devnet.now() + ESTABLISH_MAX;
+    run(&mut devnet, opened_by, &is_open)?;
     if !is_open(&devnet) {
         return Err(failed(format_args!("not all of {sessions} terminals' sessions opened")));
     }
     // The chain has begun by then, and the first slot is behind.
     let chain_at = Instant::from_millis(GENESIS_AHEAD_MS + u64::from(SLOT_MS) * 2);
     let begin = devnet.now().max(chain_at) + scenario.warm_up;
-    devnet.run(begin, |_| false).map_err(failed)?;
+    run(&mut devnet, begin, &|_| false)?;
     let end = begin + scenario.duration;
     devnet.cards.iter_mut().for_each(|card| card.terminals.begin(begin, end));
-    devnet.run(end, |_| false).map_err(failed)?;
+    run(&mut devnet, end, &|_| false)?;
     let is_done = |devnet: &VirtualDevnet| devnet.cards.iter().all(|card| card.terminals.outstanding() == 0);
-    devnet.run(end + scenario.drain, is_done).map_err(failed)?;
+    run(&mut devnet, end + scenario.drain, &is_done)?;
     let mut measurements = Measurements::new(begin);
     let mut counters = Counters::default();
     for card in &devnet.cards {
@@ -177,7 +187,7 @@ mod tests {
         let set = [("duration".to_owned(), "4s".to_owned()), ("sessions".to_owned(), "5".to_owned())];
         let scenario = parse_with(named("confirm-latency").unwrap().text, &set).unwrap();
         let mut target = Validators::new(&scenario.targets[0], 4);
-        let last = target.repeat(&scenario, 0).unwrap();
+        let last = target.repeat(&scenario, 0, &|| false).unwrap();
         assert_eq!((last.counts.intended, last.counts.arrived, last.counts.lost), (80, 80, 0));
         let levels = target.take_others();
         let names: Vec<&str> = levels.iter().map(|level| level.name.as_str()).collect();
@@ -190,5 +200,15 @@ mod tests {
         medians.push(of(&last));
         assert!(medians.is_sorted(), "{medians:?}");
         assert!(medians[2] > 10_000_000, "a confirmation crosses the way there and back");
+    }
+
+    #[test]
+    fn a_devnet_that_is_to_stop_is_not_played_to_its_end() {
+        let scenario = parse_with(named("confirm-latency").unwrap().text, &[]).unwrap();
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 100;
+        let mut target = Validators::new(&scenario.targets[0], 4);
+        assert!(matches!(target.repeat(&scenario, 0, &stop), Err(TargetError::Stopped)));
+        assert!(target.take_others().is_empty());
     }
 }

@@ -14,7 +14,7 @@ use crate::record::Repeat;
 use crate::run::open_target;
 use crate::scenario::file::{ScenarioError, parse_with};
 use crate::scenario::{Scenario, TargetSpec};
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 
 /// The exit code by which a program says that it cannot do what is asked.
 const REFUSED: i32 = 2;
@@ -52,7 +52,7 @@ impl Target for Program {
         format!("what {} makes of it", self.path)
     }
 
-    fn repeat(&mut self, _scenario: &Scenario, number: u32) -> Result<Repeat, TargetError> {
+    fn repeat(&mut self, _scenario: &Scenario, number: u32, stop: Stop<'_>) -> Result<Repeat, TargetError> {
         let began = began(&mut self.began);
         let started = now();
         let output = Command::new(&self.path)
@@ -65,6 +65,8 @@ impl Target for Program {
         let Self { path, .. } = self;
         match output.status.code() {
             Some(0) => {}
+            // Whoever interrupts at the keyboard interrupts both.
+            Some(1..) | None if stop() => return Err(TargetError::Stopped),
             Some(REFUSED) => return Err(TargetError::Unavailable(format!("{path}: {said}"))),
             _ => return Err(TargetError::Failed(format!("{path} ended with {}: {said}", output.status))),
         }
@@ -93,7 +95,7 @@ pub fn repeat(scenario: &Scenario, text: &str, target: &str, number: u32) -> Res
     let spec = scenario.targets.iter().find(|spec| spec.name == target);
     let spec = spec.ok_or_else(|| TargetError::Unavailable(format!("the scenario has no target `{target}`")))?;
     let spec = TargetSpec { program: None, ..spec.clone() };
-    open_target(&spec, scenario, text)?.repeat(scenario, number)
+    open_target(&spec, scenario, text)?.repeat(scenario, number, &|| false)
 }
 
 #[cfg(test)]

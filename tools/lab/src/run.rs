@@ -8,10 +8,12 @@ use hpb_host::sys::cores;
 
 use crate::card::CardWire;
 use crate::confirm::Validators;
-use crate::record::{LimitRecord, Mark, Noise, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord};
-use crate::scenario::{ClockKind, Limit, LimitFigure, Scenario, TargetKind, TargetSpec};
+use crate::record::{
+    AgentRecord, Comparison, LimitRecord, Machine, Mark, Noise, Record, Repeat, SCHEMA, ScenarioRecord, TargetRecord,
+};
+use crate::scenario::{Change, ClockKind, Limit, LimitFigure, Scenario, TargetKind, TargetSpec};
 use crate::stats::comparisons;
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 use crate::{host, machine, noise};
 
 /// Why a run gives no record.
@@ -36,6 +38,25 @@ pub enum RunError {
 /// How long an idle spin looks at the machine when a run is over.
 const NOISE: Duration = Duration::from_millis(500);
 
+/// What a run measured, on this host or on several.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    /// When it began, in milliseconds since 1970 UTC; 0 on virtual time.
+    pub(crate) began_unix_ms: u64,
+    /// This machine, where all of it ran here and by its clock.
+    pub(crate) machine: Option<Machine>,
+    /// What that does by itself.
+    pub(crate) noise: Option<Noise>,
+    /// What carried the messages.
+    pub(crate) targets: Vec<TargetRecord>,
+    /// Each beside the first.
+    pub(crate) comparisons: Vec<Comparison>,
+    /// Who carried it, where there were several hosts.
+    pub(crate) agents: Vec<AgentRecord>,
+    /// In words.
+    pub(crate) notes: Vec<String>,
+}
+
 /// A target that runs, and what it did so far.
 struct Running {
     target: Box<dyn Target>,
@@ -58,14 +79,14 @@ pub fn open_target(spec: &TargetSpec, scenario: &Scenario, text: &str) -> Result
     }
 }
 
-/// Runs `scenario`, whose file is `text`. `stop` is asked between repeats, `progress` is told what is under way.
+/// Runs `scenario`, whose file is `text`. `stop` is asked all the time, `progress` is told what is under way.
 ///
 /// # Errors
 /// A target that fails, or no target at all.
 pub fn run(
     scenario: &Scenario,
     text: String,
-    stop: &dyn Fn() -> bool,
+    stop: Stop<'_>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Record, RunError> {
     let mut notes = Vec::new();
@@ -76,6 +97,7 @@ pub fn run(
             Ok(target) => running.push(Running { target, repeats: Vec::new(), is_gone: false }),
             Err(TargetError::Unavailable(why)) => notes.push(format!("{} did not run: {why}", spec.name)),
             Err(TargetError::Failed(reason)) => return Err(RunError::Failed { target: spec.name.clone(), reason }),
+            Err(TargetError::Stopped) => return Err(RunError::Stopped),
         }
     }
     for number in 0..scenario.repeats {
@@ -89,7 +111,7 @@ pub fn run(
                 continue;
             }
             progress(&format!("{}: repeat {} of {}", target.name(), number + 1, scenario.repeats));
-            match target.repeat(scenario, number) {
+            match target.repeat(scenario, number, stop) {
                 Ok(repeat) => repeats.push(repeat),
                 Err(TargetError::Unavailable(why)) => {
                     notes.push(format!("{} did not run: {why}", target.name()));
@@ -98,6 +120,7 @@ pub fn run(
                 Err(TargetError::Failed(reason)) => {
                     return Err(RunError::Failed { target: target.name().to_owned(), reason });
                 }
+                Err(TargetError::Stopped) => return Err(RunError::Stopped),
             }
         }
     }
@@ -117,7 +140,24 @@ pub fn run(
     }
     let comparisons = comparisons(&targets);
     targets.extend(others);
-    Ok(Record {
+    let is_real = scenario.clock == ClockKind::Real;
+    let measured = Measured {
+        began_unix_ms,
+        machine: is_real.then(machine::read),
+        noise: is_real.then(noise).flatten(),
+        targets,
+        comparisons,
+        agents: Vec::new(),
+        notes,
+    };
+    Ok(record(scenario, text, measured))
+}
+
+/// The record of a run of `scenario`, whose file is `text`: what was measured, held against what was asked.
+pub(crate) fn record(scenario: &Scenario, text: String, measured: Measured) -> Record {
+    let Measured { began_unix_ms, machine, noise, targets, comparisons, agents, notes } = measured;
+    let mark = |change: &Change| Mark { at_ns: change.at.as_nanos(), label: change.label.clone() };
+    Record {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         scenario: ScenarioRecord {
@@ -126,21 +166,17 @@ pub fn run(
             seed: scenario.seed,
             is_virtual: scenario.clock == ClockKind::Virtual,
             text,
-            marks: scenario
-                .changes
-                .iter()
-                .map(|change| Mark { at_ns: change.at.as_nanos(), label: change.label.clone() })
-                .collect(),
+            marks: scenario.changes.iter().map(mark).collect(),
         },
         began_unix_ms,
-        machine: (scenario.clock == ClockKind::Real).then(machine::read),
-        noise: (scenario.clock == ClockKind::Real).then(noise).flatten(),
+        machine,
+        noise,
         comparisons,
-        agents: Vec::new(),
         limits: scenario.limits.iter().flat_map(|limit| judged(limit, &targets)).collect(),
+        agents,
         targets,
         notes,
-    })
+    }
 }
 
 impl Running {
@@ -170,7 +206,7 @@ pub(crate) fn began(clock: ClockKind) -> u64 {
 }
 
 /// Holds the targets that a limit is for against it, over all their repeats. A figure of no message holds nothing.
-pub(crate) fn judged(limit: &Limit, targets: &[TargetRecord]) -> Vec<LimitRecord> {
+fn judged(limit: &Limit, targets: &[TargetRecord]) -> Vec<LimitRecord> {
     let meant = targets.iter().filter(|target| limit.target.as_ref().is_none_or(|name| *name == target.name));
     meant
         .map(|target| {
@@ -184,7 +220,7 @@ pub(crate) fn judged(limit: &Limit, targets: &[TargetRecord]) -> Vec<LimitRecord
 
 #[allow(clippy::cast_precision_loss, reason = "counts and nanoseconds below 2^53")]
 fn figure(figure: LimitFigure, repeats: &[Repeat]) -> Option<f64> {
-    let sum = |of: fn(&Repeat) -> u64| repeats.iter().map(of).sum::<u64>() as f64;
+    let sum = |of: fn(&Repeat) -> u64| repeats.iter().map(of).fold(0, u64::saturating_add) as f64;
     match figure {
         LimitFigure::PercentileUs(percent) => {
             let all = repeats.iter().fold(crate::record::Buckets::default(), |all, one| all.merged(&one.latency));

@@ -86,7 +86,7 @@ pub fn carries(counts: &[u64], percent: f64) -> bool {
     // A hair less, for shares that binary fractions do not hold exactly.
     let above = |count: u64| count as f64 * (1.0 - percent / 100.0) + 1e-6;
     let counts = counts.iter().filter(|count| **count > 0);
-    let all = counts.clone().sum();
+    let all = counts.clone().fold(0, |sum, count| u64::saturating_add(sum, *count));
     above(all) >= ABOVE_MIN && counts.into_iter().all(|count| above(*count) >= 1.0)
 }
 

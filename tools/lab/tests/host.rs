@@ -26,7 +26,8 @@ fn scenario(target: &str, load: &str, sessions: u32) -> Scenario {
 fn carried(target: &str, load: &str, sessions: u32) -> Option<Repeat> {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scenario = scenario(target, load, sessions);
-    let repeated = open(&scenario.targets[0], &scenario, "").and_then(|target| target.unwrap().repeat(&scenario, 0));
+    let repeated =
+        open(&scenario.targets[0], &scenario, "").and_then(|target| target.unwrap().repeat(&scenario, 0, &|| false));
     match repeated {
         Ok(repeat) => Some(repeat),
         Err(TargetError::Unavailable(why)) => {

@@ -18,8 +18,7 @@ mod clients;
 mod report;
 mod stage;
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddrV4;
 
 use hdrhistogram::Histogram;
@@ -214,12 +213,6 @@ fn marks(stage: &Stage, card: &Running) -> Result<Marks, FloodError> {
         times: cores::times_of(LANE_THREAD)?,
         resident: memory::resident()?,
     })
-}
-
-fn secret() -> io::Result<[u8; 32]> {
-    let mut secret = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut secret)?;
-    Ok(secret)
 }
 
 /// Nanoseconds, from one to a minute, to three digits.

@@ -84,7 +84,7 @@ impl Stage {
         let open = || {
             let ports = XdpPort::open_with_rules(INTERFACE, 1, XdpMode::Auto, None, &Rules { take, drop })?;
             let ports = ports.into_iter().map(|port| Box::new(port) as Box<dyn Port>).collect();
-            Ok(start_on(&config, ports, super::secret()?, StopFlag::new()?)?)
+            Ok(start_on(&config, ports, hpb_host::os_random()?, StopFlag::new()?)?)
         };
         self.card.run(open)?
     }

@@ -51,6 +51,6 @@ pub(super) fn sockperf(options: &Sockperf) -> Result<(), Failure> {
 fn target_failed(error: TargetError) -> Failure {
     match error {
         TargetError::Unavailable(_) => Failure::input(error),
-        TargetError::Failed(_) => Failure::work(error),
+        TargetError::Failed(_) | TargetError::Stopped => Failure::work(error),
     }
 }

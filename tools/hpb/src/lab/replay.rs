@@ -2,6 +2,7 @@
 
 use hpb_base::Duration;
 use hpb_card::capture::tape_path;
+use hpb_chart::format::counted;
 use hpb_lab::replay::live::{ReplayOptions, say_again};
 use hpb_lab::replay::streams::{self, Stream, StreamSummary};
 use hpb_lab::replay::tape;
@@ -43,8 +44,8 @@ fn list(options: &LabReplay) -> Result<(), Failure> {
     }
     print(&summaries.iter().map(StreamSummary::terminal).collect::<String>())?;
     print(&format!(
-        "{} sessions, and no tape beside them: say one again with --session N --to ADDRESS:PORT, at stream level\n",
-        summaries.len()
+        "{}, and no tape beside: say one again with --session N --to ADDRESS:PORT, at stream level\n",
+        counted(summaries.len() as u64, "session")
     ))
 }
 
@@ -52,7 +53,11 @@ fn again(options: &LabReplay) -> Result<(), Failure> {
     let Some(to) = options.to else { return Ok(()) };
     let streams = streams::read(&options.capture).map_err(Failure::input)?;
     let stream: &Stream = streams.get(options.session).ok_or_else(|| {
-        Failure::input(format_args!("--session {}: the capture has {} sessions", options.session, streams.len()))
+        Failure::input(format_args!(
+            "--session {}: the capture has {}",
+            options.session,
+            counted(streams.len() as u64, "session")
+        ))
     })?;
     let asked = ReplayOptions { to, hurry: options.hurry, patience: Duration::from_secs(options.patience_s) };
     let said = say_again(stream, &asked).map_err(|error| Failure::work(format_args!("{to}: {error}")))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hpb_lab::compare::compare as compared;
 use hpb_lab::record::{Record, read as read_record};
-use hpb_lab::report::{Kind, Style, plot as write_pictures, write_page};
+use hpb_lab::report::{PlotError, Style, plot as write_pictures, write_page};
 
 use crate::bench::print;
 use crate::command_line::{LabCompare, LabPlot};
@@ -33,8 +33,10 @@ pub(crate) fn plot(options: &LabPlot) -> Result<(), Failure> {
     let record = record(&options.result)?;
     let beside = if options.result.is_dir() { Some(options.result.as_path()) } else { options.result.parent() };
     let folder = options.out.as_deref().or(beside).unwrap_or(Path::new("."));
-    let kinds = if options.kind.is_empty() { Kind::ALL.to_vec() } else { options.kind.clone() };
-    let paths = write_pictures(folder, &record, &kinds).map_err(Failure::input)?;
+    let paths = write_pictures(folder, &record, &options.kind).map_err(|error| match error {
+        PlotError::Nothing(_) => Failure::input(format_args!("{}: {error}", options.result.display())),
+        PlotError::Report(error) => Failure::input(error),
+    })?;
     print(&paths.iter().fold(String::new(), |list, path| list + &path.display().to_string() + "\n"))
 }
 

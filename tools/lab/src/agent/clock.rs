@@ -16,6 +16,10 @@ use crate::record::ClockFound;
 const STRETCHES: i64 = 24;
 /// Exchanges without which nothing is said.
 pub const EXCHANGES_LEAST: usize = 8;
+/// A question's bytes: its number, and the client's reading. An answer repeats them and adds the server's two.
+pub const QUESTION_LEN: usize = 16;
+/// An answer's.
+pub const ANSWER_LEN: usize = 32;
 /// Parts in a thousand million.
 const PPB: f64 = 1e9;
 
@@ -79,6 +83,32 @@ impl AgentClock {
 }
 
 impl Exchange {
+    /// What a client asks: its number for the question, and its reading.
+    pub fn question(number: u64, asked: i64) -> [u8; QUESTION_LEN] {
+        let mut bytes = [0; QUESTION_LEN];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes[8..].copy_from_slice(&asked.to_le_bytes());
+        bytes
+    }
+
+    /// What a server answers to that, with its readings of before and after.
+    pub fn answer(question: [u8; QUESTION_LEN], received: i64, answered: i64) -> [u8; ANSWER_LEN] {
+        let mut bytes = [0; ANSWER_LEN];
+        bytes[..QUESTION_LEN].copy_from_slice(&question);
+        bytes[QUESTION_LEN..QUESTION_LEN + 8].copy_from_slice(&received.to_le_bytes());
+        bytes[QUESTION_LEN + 8..].copy_from_slice(&answered.to_le_bytes());
+        bytes
+    }
+
+    /// The exchange that bytes end which were `heard` at that reading; none if they answer another question, or nothing.
+    pub fn ended(bytes: &[u8], number: u64, asked: i64, heard: i64) -> Option<Self> {
+        let bytes: &[u8; ANSWER_LEN] = bytes.try_into().ok()?;
+        let (question, readings) = bytes.split_at(QUESTION_LEN);
+        let (received, answered) = readings.split_first_chunk()?;
+        let (received, answered) = (i64::from_le_bytes(*received), i64::from_le_bytes(*answered.first_chunk()?));
+        (question == Self::question(number, asked)).then_some(Self { asked, received, answered, heard })
+    }
+
     /// The client's clock beyond the server's, in the middle.
     fn offset(&self) -> i64 {
         let (out, back) = (self.asked.saturating_sub(self.received), self.heard.saturating_sub(self.answered));
@@ -111,7 +141,8 @@ impl Line {
         let best: Vec<&Exchange> = best.into_iter().flatten().collect();
         let round_trip = best.iter().map(|one| one.round_trip()).min()?;
         // A stretch in which every exchange was held up says less than its neighbours.
-        let best: Vec<&Exchange> = best.into_iter().filter(|one| one.round_trip() <= 4 * round_trip.max(1)).collect();
+        let best: Vec<&Exchange> =
+            best.into_iter().filter(|one| one.round_trip() <= round_trip.max(1).saturating_mul(4)).collect();
         let (middle, zero) = (i64::midpoint(first, last), best.first()?.offset());
         let points: Vec<(f64, f64)> = best
             .iter()

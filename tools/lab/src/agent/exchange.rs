@@ -10,12 +10,9 @@ use std::time::Duration as StdDuration;
 
 use hpb_base::limits::CLOCK_EXCHANGES_MAX;
 
-use super::clock::{AgentClock, Exchange, Line};
+use super::clock::{ANSWER_LEN, AgentClock, Exchange, Line, QUESTION_LEN};
 use crate::host::window::now;
 
-/// A question: its number, and the client's reading. An answer repeats them and adds the server's two.
-const QUESTION_LEN: usize = 16;
-const ANSWER_LEN: usize = 32;
 /// So many exchanges come one after the other; then they are spread over the repeat.
 const CLOSE: usize = 64;
 /// Between two close ones, and between two others.
@@ -58,15 +55,14 @@ impl<T> Drop for Thread<T> {
 pub(super) fn answer(socket: UdpSocket, clock: AgentClock) -> io::Result<Thread<()>> {
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(Thread::start(move |stop| {
-        let mut bytes = [0; ANSWER_LEN];
+        let mut bytes = [0; QUESTION_LEN + 1];
         while !stop.load(Ordering::Relaxed) {
-            let Ok((QUESTION_LEN, from)) = socket.recv_from(&mut bytes[..=QUESTION_LEN]) else { continue };
+            let Ok((len, from)) = socket.recv_from(&mut bytes) else { continue };
             let received = clock.reading(now());
-            bytes[QUESTION_LEN..QUESTION_LEN + 8].copy_from_slice(&received.to_le_bytes());
-            let answered = clock.reading(now());
-            bytes[QUESTION_LEN + 8..].copy_from_slice(&answered.to_le_bytes());
+            let Ok(question) = bytes[..len].try_into() else { continue };
+            let answer = Exchange::answer(question, received, clock.reading(now()));
             // An answer that is lost is one exchange less.
-            let _ = socket.send_to(&bytes, from);
+            let _ = socket.send_to(&answer, from);
         }
     }))
 }
@@ -109,9 +105,7 @@ fn one(socket: &UdpSocket, clock: AgentClock, number: &mut u64) -> io::Result<Op
     *number += 1;
     let mut bytes = [0; ANSWER_LEN + 1];
     let asked = clock.reading(now());
-    bytes[..8].copy_from_slice(&number.to_le_bytes());
-    bytes[8..QUESTION_LEN].copy_from_slice(&asked.to_le_bytes());
-    match socket.send(&bytes[..QUESTION_LEN]) {
+    match socket.send(&Exchange::question(*number, asked)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(None),
         sent => sent?,
     };
@@ -122,11 +116,9 @@ fn one(socket: &UdpSocket, clock: AgentClock, number: &mut u64) -> io::Result<Op
             Err(_) => return Ok(None),
         };
         let heard = clock.reading(now());
-        let word = |at: usize| bytes[at..].first_chunk::<8>().copied().unwrap_or_default();
         // The answer to a question that was given up comes late: it is passed over.
-        if len == ANSWER_LEN && u64::from_le_bytes(word(0)) == *number && i64::from_le_bytes(word(8)) == asked {
-            let (received, answered) = (i64::from_le_bytes(word(16)), i64::from_le_bytes(word(24)));
-            return Ok(Some(Exchange { asked, received, answered, heard }));
+        if let Some(exchange) = Exchange::ended(&bytes[..len], *number, asked, heard) {
+            return Ok(Some(exchange));
         }
     }
 }

@@ -15,11 +15,13 @@
 
 pub mod clock;
 pub mod conduct;
+mod desk;
 mod discipline;
 mod exchange;
 pub mod nats;
-mod parts;
+pub mod parts;
 mod repeat;
 mod sides;
+pub mod together;
 pub mod words;
 pub mod work;

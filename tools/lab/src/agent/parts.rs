@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use hpb_base::limits::{AGENT_MESSAGE_LEN_MAX, AGENT_MESSAGES_OPEN_MAX};
 
 /// Bytes that a part's first line takes at most.
-pub(super) const HEAD_LEN_MAX: usize = 192;
+pub const HEAD_LEN_MAX: usize = 192;
 
 /// Cuts a message into parts of at most `len_max` bytes, each with its line.
-pub(super) fn cut(sender: &str, number: u64, message: &[u8], len_max: usize) -> Vec<Vec<u8>> {
+pub fn cut(sender: &str, number: u64, message: &[u8], len_max: usize) -> Vec<Vec<u8>> {
     let room = len_max.saturating_sub(HEAD_LEN_MAX).max(1);
     let parts = message.len().div_ceil(room).max(1);
     let pieces = message.chunks(room).chain((message.is_empty()).then_some(&[][..]));
@@ -24,7 +24,7 @@ pub(super) fn cut(sender: &str, number: u64, message: &[u8], len_max: usize) -> 
 
 /// Messages that are being put together.
 #[derive(Default)]
-pub(super) struct Parts {
+pub struct Parts {
     open: VecDeque<Open>,
 }
 
@@ -38,7 +38,7 @@ struct Open {
 
 impl Parts {
     /// Takes a part; the message, if that was its last one. What is no part, or comes in no order, is dropped.
-    pub(super) fn take(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
+    pub fn take(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         let end = payload.iter().take(HEAD_LEN_MAX).position(|byte| *byte == b'\n')?;
         let head = std::str::from_utf8(&payload[..end]).ok()?;
         let (piece, words): (&[u8], Vec<&str>) = (&payload[end + 1..], head.split(' ').collect());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::clock::{AgentClock, Line};
-use crate::record::Repeat;
+use crate::record::{Repeat, is_sound};
 
 /// The first word of every subject.
 const ROOT: &str = "hpb.lab";
@@ -150,6 +150,38 @@ pub enum Told {
         /// Why.
         reason: String,
     },
+}
+
+impl Order {
+    /// Reads one; none of what is none.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+impl Told {
+    /// Reads one; none of what is none, or tells of a repeat that no record may hold.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let told: Self = serde_json::from_slice(bytes).ok()?;
+        let is_sound = match &told {
+            Self::Sent(sent) => is_sound(&sent.repeat),
+            Self::Judged { repeats, .. } => repeats.iter().all(is_sound),
+            Self::Here(_) | Self::Serving { .. } | Self::Ready { .. } | Self::Failed { .. } => true,
+        };
+        is_sound.then_some(told)
+    }
+
+    /// Which repeat it is about.
+    pub(super) fn job(&self) -> Option<u64> {
+        match self {
+            Self::Here(_) => None,
+            Self::Serving { job, .. }
+            | Self::Ready { job, .. }
+            | Self::Judged { job, .. }
+            | Self::Failed { job, .. } => Some(*job),
+            Self::Sent(sent) => Some(sent.job),
+        }
+    }
 }
 
 /// What a client says of its repeat.

@@ -1,9 +1,10 @@
 //! An agent: it tells who it is, follows orders, one repeat at a time, and tells what came of them.
 
+use std::io;
 use std::net::IpAddr;
-use std::time::SystemTime;
 
 use hpb_base::Duration;
+use hpb_types::to_hex;
 
 use super::clock::AgentClock;
 use super::discipline;
@@ -36,15 +37,26 @@ pub struct AgentOptions {
     pub once: bool,
 }
 
+/// Why an agent ends.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The NATS server is not there, or gone.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    /// Nothing tells it from other agents.
+    #[error("this host gives no randomness: {0}")]
+    Random(#[from] io::Error),
+}
+
 /// Works until `stop` says so, or one measurement is over if it came for one; `progress` is told what it does.
 ///
 /// # Errors
-/// The NATS server is not there, or gone.
-pub fn work(options: &AgentOptions, stop: &dyn Fn() -> bool, progress: &mut dyn FnMut(&str)) -> Result<(), NatsError> {
+/// [`AgentError`]: the NATS server is not there, or gone.
+pub fn work(options: &AgentOptions, stop: &dyn Fn() -> bool, progress: &mut dyn FnMut(&str)) -> Result<(), AgentError> {
     let host = host();
     let name = options.name.clone().unwrap_or_else(|| host.clone());
     let mut client = Client::connect(&options.url, &format!("hpb lab agent {name}"))?;
-    let instance = instance();
+    let instance = instance()?;
     let clock = AgentClock {
         offset_ns: options.planted_offset_ns,
         drift_ppb: options.planted_drift_ppb,
@@ -77,7 +89,7 @@ pub fn work(options: &AgentOptions, stop: &dyn Fn() -> bool, progress: &mut dyn 
     };
     while !stop() {
         let order = client.next(LOOK)?.and_then(|message| parts.take(&message.payload));
-        match order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok()) {
+        match order.and_then(|bytes| Order::read(&bytes)) {
             Some(Order::Call { conductor }) if is_subject_word(&conductor) => {
                 say(&mut client, &conductor, &Told::Here(facts.clone()))?;
             }
@@ -117,9 +129,7 @@ fn host() -> String {
     if name.is_empty() { "host".to_owned() } else { name.to_owned() }
 }
 
-/// A word that no other process has: its number, and when it asked.
-#[allow(clippy::disallowed_methods, reason = "a name that must differ from an earlier process's")]
-pub(super) fn instance() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    format!("{:x}-{:x}-{:x}", std::process::id(), since, now().as_nanos())
+/// A word that no other process has.
+pub(super) fn instance() -> io::Result<String> {
+    Ok(to_hex(&hpb_host::os_random()?[..16]))
 }

@@ -15,12 +15,14 @@ use crate::load::Schedule;
 use crate::noise::Looks;
 use crate::record::{Cost, Hop, Repeat};
 use crate::scenario::{Arrivals, Change, Fault, Pattern, Scenario};
-use crate::target::TargetError;
+use crate::target::{Stop, TargetError};
 
 /// How long sessions may take to open: of this machine's time, and of virtual time.
 const OPENING_MAX: Duration = Duration::from_secs(300);
 /// Turns without a moment passing before the lanes count as running wild.
 const TURNS_MAX: u64 = 100_000_000;
+/// Steps between two looks whether to stop.
+const STOP_EVERY: u32 = 256;
 /// Messages a turn to each of those who read nothing, to fill their lane.
 const FILL: usize = 64;
 /// Time between two of those turns.
@@ -36,6 +38,9 @@ struct Drive<'s> {
     world: World,
     traffic: Traffic,
     turns: u64,
+    stop: Stop<'s>,
+    /// Steps since it was last asked.
+    unasked: u32,
     /// Time of turns that did something: a thread that spins is never idle, and what it spins away is no cost.
     busy_ns: u64,
     /// At this machine's clock, while it measures.
@@ -49,13 +54,13 @@ fn is_impaired(scenario: &Scenario) -> bool {
     [scenario.there, scenario.back].into_iter().chain(changed).any(|link| link != LinkConfig::default())
 }
 
-/// Runs one repeat; `run_began` is the run's origin, none for the repeat's own.
+/// Runs one repeat by a clock; `run_began` is the run's origin, none for the repeat's own.
 pub(super) fn run(
     scenario: &Scenario,
     encrypted: bool,
     number: u32,
-    clock: Clock,
-    run_began: Option<Instant>,
+    (clock, run_began): (Clock, Option<Instant>),
+    stop: Stop<'_>,
 ) -> Result<Repeat, TargetError> {
     let seed = scenario.seed.wrapping_add(u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let notes = is_impaired(scenario) && scenario.load.pattern != Pattern::Reconnect;
@@ -64,8 +69,18 @@ pub(super) fn run(
     let slow: u32 = scenario.faults.iter().map(slow_count).sum();
     let counts = (scenario.sessions, scenario.sessions - slow);
     let traffic = Traffic::new(&scenario.load, counts, notes, world.cards.len(), now);
-    let mut drive =
-        Drive { scenario, clock, world, traffic, turns: 0, busy_ns: 0, looks: Looks::default(), stalls: Vec::new() };
+    let mut drive = Drive {
+        scenario,
+        clock,
+        world,
+        traffic,
+        turns: 0,
+        stop,
+        unasked: 0,
+        busy_ns: 0,
+        looks: Looks::default(),
+        stalls: Vec::new(),
+    };
     drive.open()?;
     drive.fill_slow()?;
     drive.measure(seed, run_began.unwrap_or(now))
@@ -235,6 +250,13 @@ impl Drive<'_> {
 
     /// Gives each end its turn that is to have one; returns whether one did anything.
     fn step(&mut self, stalled_until: Option<Instant>) -> Result<bool, TargetError> {
+        self.unasked += 1;
+        if self.unasked == STOP_EVERY {
+            self.unasked = 0;
+            if (self.stop)() {
+                return Err(TargetError::Stopped);
+            }
+        }
         let now = self.clock.now();
         let mut busy = false;
         let (world, traffic, clock) = (&mut self.world, &mut self.traffic, &self.clock);

@@ -18,7 +18,7 @@ use hpb_host::sys::cores;
 
 use crate::record::Repeat;
 use crate::scenario::{ClockKind, Scenario, TargetSpec};
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 use clock::Clock;
 
 /// See the module.
@@ -46,16 +46,17 @@ impl Target for CardWire {
         format!("the card on the wire in this process, {records}")
     }
 
-    fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError> {
+    fn repeat(&mut self, scenario: &Scenario, number: u32, stop: Stop<'_>) -> Result<Repeat, TargetError> {
         let encrypted = self.encrypted;
         if scenario.clock == ClockKind::Virtual {
-            return drive::run(scenario, encrypted, number, Clock::start_virtual(), None);
+            return drive::run(scenario, encrypted, number, (Clock::start_virtual(), None), stop);
         }
         let clock = Clock::Real;
         let began = *self.began.get_or_insert_with(|| clock.now());
         let unavailable = |error: std::io::Error| TargetError::Unavailable(format!("no core to run on: {error}"));
         // The last core: others' interrupts and programs rather come to the first.
         let core = cores::allowed().map_err(unavailable)?.into_iter().next_back().unwrap_or_default();
-        cores::run_on(core, || drive::run(scenario, encrypted, number, clock, Some(began))).map_err(unavailable)?
+        cores::run_on(core, || drive::run(scenario, encrypted, number, (clock, Some(began)), stop))
+            .map_err(unavailable)?
     }
 }

@@ -16,7 +16,7 @@ fn scenario(rest: &str) -> Scenario {
 
 fn run(rest: &str) -> Repeat {
     let scenario = scenario(rest);
-    CardWire::new(&scenario.targets[0]).repeat(&scenario, 0).unwrap()
+    CardWire::new(&scenario.targets[0]).repeat(&scenario, 0, &|| false).unwrap()
 }
 
 /// Within what a histogram of three digits tells apart.
@@ -195,7 +195,7 @@ fn one_seed_one_repeat_and_another_seed_another() {
     assert_ne!(run(&text(1)).latency, run(&text(2)).latency);
     let scenario = scenario(&text(1));
     let mut target = CardWire::new(&scenario.targets[0]);
-    let [first, second] = [0, 1].map(|number| target.repeat(&scenario, number).unwrap());
+    let [first, second] = [0, 1].map(|number| target.repeat(&scenario, number, &|| false).unwrap());
     assert_ne!(first.latency, second.latency, "each repeat has dice of its own");
 }
 
@@ -204,7 +204,7 @@ fn on_this_machine_s_clock_nothing_comes_before_its_time() {
     let text = "duration = \"50ms\"\nsessions = 4\n[load]\npattern = \"request-reply\"\narrivals = \"fixed\"\n\
                 rate_per_s = 500\n[link]\ndelay = \"200us\"";
     let scenario = Scenario { clock: ClockKind::Real, ..scenario(text) };
-    let repeat = CardWire::new(&scenario.targets[0]).repeat(&scenario, 0).unwrap();
+    let repeat = CardWire::new(&scenario.targets[0]).repeat(&scenario, 0, &|| false).unwrap();
     assert_eq!((repeat.counts.intended, repeat.counts.lost), (25, 0));
     let excess = repeat.excess.unwrap();
     assert_eq!((excess.applied.0.as_slice(), excess.below.count()), (&[(200_000, 50)][..], 0));

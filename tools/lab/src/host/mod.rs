@@ -9,6 +9,8 @@ pub(crate) mod carrier;
 pub(crate) mod far;
 pub(crate) mod logs;
 pub(crate) mod near;
+pub(crate) mod passages;
+pub(crate) mod sockets;
 pub(crate) mod stage;
 pub(crate) mod window;
 

@@ -14,7 +14,7 @@ use super::{failed, lacking};
 use crate::noise;
 use crate::record::{Cost, Noise, Repeat};
 use crate::scenario::{Pattern, Scenario};
-use crate::target::TargetError;
+use crate::target::{Stop, TargetError};
 
 /// The cable's name at each end.
 pub(crate) const CABLE: &str = "cable0";
@@ -94,6 +94,8 @@ pub(crate) struct Run<'run> {
     pub(crate) began: Instant,
     /// The cores.
     pub(crate) cores: Cores,
+    /// Whether it is to end.
+    pub(crate) stop: Stop<'run>,
 }
 
 /// What both sides left, and the record so far.
@@ -129,6 +131,11 @@ impl Run<'_> {
         Ok(Done { near, far, repeat })
     }
 
+    /// Whether another turn follows; an error once somebody asked to stop.
+    pub(crate) fn goes_on(&self, wanted: bool) -> Result<bool, TargetError> {
+        if (self.stop)() { Err(TargetError::Stopped) } else { Ok(wanted) }
+    }
+
     /// The jitter of the client's core just before.
     pub(crate) fn noise(&self) -> Result<Noise, TargetError> {
         noise::measure(NOISE, self.cores.client).map_err(failed("spinning on the client's core"))
@@ -154,7 +161,7 @@ impl Run<'_> {
             });
             let near_side = scope.spawn(move || {
                 cores::pin(near_core).map_err(&pinned)?;
-                let ended = drive(|| Ok(near.turn()? && !shared.is_stopped()));
+                let ended = drive(|| self.goes_on(near.turn()? && !shared.is_stopped()));
                 shared.stop();
                 ended.and_then(|()| near.finish())
             });
@@ -174,7 +181,7 @@ impl Run<'_> {
         mut far: Far<'_, C>,
     ) -> Result<(NearDone<C>, FarDone<C>), TargetError> {
         let run = || {
-            drive(|| Ok(near.turn()? & far.turn()?))?;
+            drive(|| self.goes_on(near.turn()? & far.turn()?))?;
             // Its time is the near side's: it is the same thread.
             let far = FarDone { cpu_ns: 0, ..far.finish() };
             Ok((near.finish()?, far))

@@ -13,12 +13,12 @@ use std::thread;
 use hpb_base::{Duration, Instant};
 use hpb_host::sys::{cores, read_stamped};
 
-use super::passages::{self, Passages};
-use super::retransmitted;
 use crate::host::carrier::{stamp, stamped};
 use crate::host::failed;
 use crate::host::logs::{Arrival, list, repeat};
 use crate::host::near::Book;
+use crate::host::passages::{self, Passages};
+use crate::host::sockets::retransmitted;
 use crate::host::stage::Run;
 use crate::host::window::{CpuMeter, UnixClock, Window, now};
 use crate::record::{Cost, Repeat};
@@ -59,7 +59,7 @@ pub(super) fn carry(
             serve(server, scenario, times)
         });
         let asked = if matches!(scenario.load.arrivals, Arrivals::Closed { .. }) {
-            let asked = cores::run_on(run.cores.client, || ask(client, &mut book, scenario, times));
+            let asked = cores::run_on(run.cores.client, || ask(client, &mut book, run, times));
             asked.map_err(failed("holding the client on its core")).flatten()
         } else {
             write_and_read(client, &mut book, run, times)
@@ -94,7 +94,12 @@ fn write_and_read(stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &W
             })
         });
         let came = is_answered.then_some(&came);
-        let written = cores::run_on(run.cores.client, || write(stream, book, scenario, window, came));
+        let written = cores::run_on(run.cores.client, || {
+            let written = write(stream, book, run, window, came);
+            // Nothing more is written: the server, and then the reader, find the end.
+            let ended = stream.shutdown(Shutdown::Write).map_err(failed("ending the session"));
+            written.and_then(|left| ended.map(|()| left))
+        });
         (written, reading.map(thread::ScopedJoinHandle::join))
     });
     let answers = answers.transpose().map_err(|_| TargetError::Failed("the reader panicked".to_owned()))?;
@@ -109,16 +114,16 @@ fn write_and_read(stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &W
 }
 
 /// The closed loop: writes, reads, and again.
-fn ask(mut stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Window) -> Result<Left, TargetError> {
-    let (mut message, mut answer) = messages(scenario);
+fn ask(mut stream: &TcpStream, book: &mut Book, run: &Run<'_>, window: &Window) -> Result<Left, TargetError> {
+    let (mut message, mut answer) = messages(run.scenario);
     let (mut arrivals, mut cpu) =
-        (list(scenario, Arrival { number: 0, session: 0, at: Instant::ZERO }), CpuMeter::default());
-    let mut passages = Passages::new(scenario.sessions);
+        (list(run.scenario, Arrival { number: 0, session: 0, at: Instant::ZERO }), CpuMeter::default());
+    let mut passages = Passages::new(run.scenario.sessions);
     wait_until(window.start);
-    loop {
+    while run.goes_on(true)? {
         let at = now();
         cpu.look(at, window);
-        let Some(outgoing) = book.next(at) else { return Ok(Left { arrivals, cpu_ns: cpu.used_ns(), passages }) };
+        let Some(outgoing) = book.next(at) else { break };
         stamp(&mut message, outgoing.number, outgoing.intended);
         let left = now();
         book.left(outgoing.number, left);
@@ -130,6 +135,7 @@ fn ask(mut stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Wi
         arrivals.push(Arrival { number: outgoing.number, session: 0, at });
         book.answered(0, at);
     }
+    Ok(Left { arrivals, cpu_ns: cpu.used_ns(), passages })
 }
 
 /// The open loop's writer: each message at its moment, then waits until `came` says that all answers have come, or for
@@ -137,13 +143,14 @@ fn ask(mut stream: &TcpStream, book: &mut Book, scenario: &Scenario, window: &Wi
 fn write(
     mut stream: &TcpStream,
     book: &mut Book,
-    scenario: &Scenario,
+    run: &Run<'_>,
     window: &Window,
     came: Option<&AtomicU64>,
 ) -> Result<Left, TargetError> {
-    let (mut message, _) = messages(scenario);
-    let (mut cpu, mut passages) = (CpuMeter::default(), Passages::new(scenario.sessions));
+    let (mut message, _) = messages(run.scenario);
+    let (mut cpu, mut passages) = (CpuMeter::default(), Passages::new(run.scenario.sessions));
     while let Some(next_at) = book.next_at() {
+        run.goes_on(true)?;
         wait_until(next_at);
         let at = now();
         cpu.look(at, window);
@@ -159,10 +166,9 @@ fn write(
     cpu.look(now(), window);
     let sent = book.sent.len() as u64;
     while came.is_some_and(|came| came.load(Ordering::Relaxed) < sent) && now() < window.over {
+        run.goes_on(true)?;
         rest(SPIN);
     }
-    // Nothing more is written: the server, and then the reader, find the end.
-    stream.shutdown(Shutdown::Write).map_err(failed("ending the session"))?;
     Ok(Left { arrivals: Vec::new(), cpu_ns: cpu.used_ns(), passages })
 }
 

@@ -9,8 +9,6 @@
 //! Where the time of messages went is stamped, on the way in by the kernel.
 
 mod blocking;
-pub(crate) mod epoll;
-pub(crate) mod passages;
 
 use std::io;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
@@ -18,14 +16,19 @@ use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use hpb_base::Instant;
 use hpb_host::sys::{descriptor_limit_raise, set_linger_zero, stamp_arrivals};
 
-use crate::host::stage::{CLIENT, Cores, PORT, Run, SERVER, Stage, began};
+use crate::host::passages::{self, Passages};
+use crate::host::sockets::Sockets;
+use crate::host::stage::{CLIENT, Cores, Done, PORT, Run, SERVER, Stage, began};
+use crate::host::window::UnixClock;
 use crate::host::{check, failed, lacking};
-use crate::record::Repeat;
+use crate::record::{Cost, Repeat};
 use crate::scenario::{Arrivals, KernelWay, Pattern, Scenario, TargetSpec};
-use crate::target::{Target, TargetError};
+use crate::target::{Stop, Target, TargetError};
 
 /// Sessions from one address at most: its ports, with room for others.
 const SESSIONS_MAX: u32 = 28_000;
+/// Milliseconds that a wait for readiness may take where both sides share a core.
+const SHARED_WAIT_MS: i32 = 1;
 /// Descriptors that a process has beside its sessions.
 const DESCRIPTORS_BESIDE: u64 = 64;
 
@@ -95,14 +98,14 @@ impl Target for Kernel {
         )
     }
 
-    fn repeat(&mut self, scenario: &Scenario, number: u32) -> Result<Repeat, TargetError> {
+    fn repeat(&mut self, scenario: &Scenario, number: u32, stop: Stop<'_>) -> Result<Repeat, TargetError> {
         let began = began(&mut self.began);
         let stage = Stage::new()?;
         stage.address()?;
         let pairs = connect(&stage, scenario.sessions)?;
-        let run = Run { scenario, number, began, cores: self.cores };
+        let run = Run { scenario, number, began, cores: self.cores, stop };
         match self.way {
-            KernelWay::Epoll => epoll::carry(&run, pairs),
+            KernelWay::Epoll => by_readiness(&run, pairs),
             KernelWay::Blocking => blocking::carry(&run, pairs),
         }
     }
@@ -137,7 +140,23 @@ fn connect(stage: &Stage, sessions: u32) -> Result<(Vec<TcpStream>, Vec<TcpStrea
     opened.map_err(failed(&format!("calling from {CLIENT}")))
 }
 
-/// Segments that the kernel sent again over these sessions.
-fn retransmitted(ends: &[TcpStream]) -> u64 {
-    ends.iter().map(|end| hpb_host::sys::retransmitted(end).map_or(0, u64::from)).sum()
+/// Both sides by readiness.
+fn by_readiness(run: &Run<'_>, (clients, servers): (Vec<TcpStream>, Vec<TcpStream>)) -> Result<Repeat, TargetError> {
+    let load = &run.scenario.load;
+    let wait_ms = if run.cores.is_shared() { SHARED_WAIT_MS } else { 0 };
+    let client_len = if load.pattern == Pattern::RequestReply { load.reply_len } else { load.request_len };
+    let mut client = Sockets::new(clients, client_len, wait_ms)?;
+    let mut server = Sockets::new(servers, load.request_len, wait_ms)?;
+    for side in [&mut client, &mut server] {
+        side.passages = Some(Passages::new(run.scenario.sessions));
+    }
+    let clock = UnixClock::read();
+    let Done { mut near, mut far, mut repeat } = run.carry(client, server)?;
+    if let (Some(at_near), Some(at_far)) = (&mut near.carrier.passages, &mut far.carrier.passages) {
+        let is_answered = load.pattern == Pattern::RequestReply;
+        let (hops, cost) = passages::hops((&near.sent, &near.window), is_answered, (at_near, at_far), clock.ahead());
+        repeat.hops = hops;
+        repeat.cost = Cost { cpu_ns: repeat.cost.cpu_ns, ..cost };
+    }
+    Ok(repeat)
 }

@@ -24,7 +24,7 @@ fn program(folder: &tempfile::TempDir, stdout: &str, stderr: &str, code: i32) ->
 fn repeated(stdout: &str, stderr: &str, code: i32) -> Result<Repeat, TargetError> {
     let folder = tempfile::tempdir().unwrap();
     let spec = program(&folder, stdout, stderr, code);
-    Program::new(&spec, TEXT).unwrap().repeat(&scenario(TEXT).unwrap(), 1)
+    Program::new(&spec, TEXT).unwrap().repeat(&scenario(TEXT).unwrap(), 1, &|| false)
 }
 
 #[test]

@@ -80,10 +80,14 @@ pub fn read(path: &Path) -> Result<Record, RecordError> {
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(RecordError::TooLong { path });
     }
-    parsed(&bytes, path)
+    parse(&bytes, path)
 }
 
-fn parsed(bytes: &[u8], path: PathBuf) -> Result<Record, RecordError> {
+/// Reads a record of bytes that came from the file `path`.
+///
+/// # Errors
+/// As [`RecordError`] tells.
+pub fn parse(bytes: &[u8], path: PathBuf) -> Result<Record, RecordError> {
     let head = match serde_json::from_slice::<Head>(bytes) {
         Ok(head) => head,
         Err(error) => return Err(RecordError::Malformed { path, reason: error.to_string() }),
@@ -115,13 +119,18 @@ fn wrong(record: &Record) -> Option<String> {
             return Some(format!("two targets are called `{}`", target.name.escape_debug()));
         }
         for (number, repeat) in target.repeats.iter().enumerate() {
-            if !distributions(repeat).all(ascends) {
+            if !is_sound(repeat) {
                 let name = target.name.escape_debug();
                 return Some(format!("a distribution of `{name}`, repeat {number}, does not ascend"));
             }
         }
     }
     None
+}
+
+/// Whether a repeat's distributions ascend.
+pub(crate) fn is_sound(repeat: &Repeat) -> bool {
+    distributions(repeat).all(ascends)
 }
 
 fn distributions(repeat: &Repeat) -> impl Iterator<Item = &Buckets> {
@@ -143,7 +152,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        parsed(text.as_bytes(), PathBuf::from("r.json")).unwrap_err().to_string()
+        parse(text.as_bytes(), PathBuf::from("r.json")).unwrap_err().to_string()
     }
 
     #[test]
@@ -191,7 +200,7 @@ mod tests {
         assert!(error.contains("none.json: cannot be read: "), "{error}");
         let whole = text(&sample::record()).unwrap();
         for len in (0..whole.len() - 2).step_by(whole.len() / 50) {
-            assert!(parsed(&whole.as_bytes()[..len], PathBuf::new()).is_err());
+            assert!(parse(&whole.as_bytes()[..len], PathBuf::new()).is_err());
         }
     }
 }

@@ -12,7 +12,8 @@ pub(crate) mod sample;
 use hpb_base::Duration;
 use serde::{Deserialize, Serialize};
 
-pub use file::{FILE_LEN_MAX, RecordError, read, text};
+pub(crate) use file::is_sound;
+pub use file::{FILE_LEN_MAX, RecordError, parse, read, text};
 
 /// The version of the layout.
 pub const SCHEMA: u32 = 1;

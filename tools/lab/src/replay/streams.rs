@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use hpb_base::limits::{REPLAY_BYTES_MAX, REPLAY_SESSIONS_MAX};
+use hpb_chart::format::counted;
 use hpb_net::port::Medium;
 use hpb_toe::segment::{self, ACK, FIN, RST, SYN, Segment};
 use serde::Serialize;
@@ -271,7 +272,10 @@ impl StreamSummary {
     pub fn terminal(&self) -> String {
         let Self { number, caller, called, caller_bytes, called_bytes, turns, has_beginning, has_gap } = self;
         let mut text = format!(
-            "{number:>5}  {caller} called {called}: {caller_bytes} bytes there, {called_bytes} back, {turns} turns"
+            "{number:>5}  {caller} called {called}: {} there, {} back, {}",
+            counted(*caller_bytes, "byte"),
+            counted(*called_bytes, "byte"),
+            counted(*turns as u64, "turn")
         );
         if !has_beginning {
             text += "; its beginning was not captured";

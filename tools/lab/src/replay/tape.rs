@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
+use hpb_chart::format::counted;
 use hpb_net::capture::{CaptureReader, CapturedFrame, Way};
 use hpb_toe::tape::{Captured, Replay, ReplayError, TapeError, TapeReader};
 use hpb_types::to_hex;
@@ -136,7 +137,12 @@ impl Replayed {
     /// In words, for people.
     pub fn terminal(&self) -> String {
         let Self { calls, received, alike, is_whole, parted } = self;
-        let mut text = format!("{calls} calls of the lane, {received} frames received, {alike} frames sent alike\n");
+        let mut text = format!(
+            "{} of the lane, {} received, {} sent alike\n",
+            counted(*calls, "call"),
+            counted(*received, "frame"),
+            counted(*alike, "frame")
+        );
         match parted {
             Some(PartedAt { call, what, then, now }) => {
                 let _ = writeln!(text, "parts at call {call}: {what}");

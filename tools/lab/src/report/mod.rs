@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub use hpb_chart::report::ReportError;
 use hpb_chart::report::write_files;
 pub use picture::Kind;
+use picture::Picture;
 pub use terminal::{Style, terminal};
 
 use crate::record::{self, Comparison, Record};
@@ -43,16 +44,35 @@ pub fn write(folder: &Path, record: &Record) -> Result<Vec<PathBuf>, ReportError
     write_files(folder, &files)
 }
 
-/// Writes pictures of these kinds as files of their own, and the page; of kinds that the record has nothing for, none.
+/// Why pictures were not drawn again.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// The run has nothing for some of those that were asked for.
+    #[error("the run has nothing to draw for {0}")]
+    Nothing(String),
+    /// They were not written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// Writes pictures as files of their own, and the page: of these kinds, or of all that the record has something for if
+/// none are named.
 ///
 /// # Errors
-/// If the folder can't be made or a file can't be written.
-pub fn plot(folder: &Path, record: &Record, kinds: &[Kind]) -> Result<Vec<PathBuf>, ReportError> {
+/// If the record has nothing for a kind that is named, the folder can't be made or a file can't be written.
+pub fn plot(folder: &Path, record: &Record, kinds: &[Kind]) -> Result<Vec<PathBuf>, PlotError> {
     let shown = Shown::new(record);
+    let wanted = if kinds.is_empty() { &Kind::ALL[..] } else { kinds };
+    let drawn: Vec<(Kind, Option<Picture>)> = wanted.iter().map(|kind| (*kind, kind.picture(&shown))).collect();
+    let lacking: Vec<&str> =
+        drawn.iter().filter(|(_, picture)| picture.is_none()).map(|(kind, _)| kind.name()).collect();
+    if !kinds.is_empty() && !lacking.is_empty() {
+        return Err(PlotError::Nothing(lacking.join(", ")));
+    }
     let mut files = vec![(HTML_FILE.to_owned(), html::page(&shown))];
-    let pictures = kinds.iter().filter_map(|kind| kind.picture(&shown));
+    let pictures = drawn.into_iter().filter_map(|(_, picture)| picture);
     files.extend(pictures.map(|picture| (format!("{}.svg", picture.kind.name()), picture.file())));
-    write_files(folder, &files)
+    Ok(write_files(folder, &files)?)
 }
 
 /// Writes the page alone.
@@ -60,8 +80,13 @@ pub fn plot(folder: &Path, record: &Record, kinds: &[Kind]) -> Result<Vec<PathBu
 /// # Errors
 /// If the folder can't be made or the file can't be written.
 pub fn write_page(folder: &Path, record: &Record) -> Result<PathBuf, ReportError> {
-    write_files(folder, &[(HTML_FILE.to_owned(), html::page(&Shown::new(record)))])?;
+    write_files(folder, &[(HTML_FILE.to_owned(), page(record))])?;
     Ok(folder.join(HTML_FILE))
+}
+
+/// The page.
+pub fn page(record: &Record) -> String {
+    html::page(&Shown::new(record))
 }
 
 /// Comparisons alone, as the terminal shows them; `repeats` is how many each stands on.
@@ -120,7 +145,10 @@ mod tests {
     #[test]
     fn pictures_are_written_where_there_is_something_to_draw() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = plot(folder.path(), &sample::small(), &Kind::ALL).unwrap();
+        let error = plot(folder.path(), &sample::small(), &[Kind::Heat, Kind::Hops, Kind::Excess]).unwrap_err();
+        assert_eq!(error.to_string(), "the run has nothing to draw for hops, excess");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let paths = plot(folder.path(), &sample::small(), &[]).unwrap();
         let names: Vec<String> =
             paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
         assert_eq!(names, ["report.html", "percentiles.svg", "distribution.svg", "series.svg", "heat.svg"]);

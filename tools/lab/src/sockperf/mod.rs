@@ -120,7 +120,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Sockperf
 fn our_run(scenario: &Scenario, number: u32) -> Result<Run, TargetError> {
     let opened = host::open(&scenario.targets[0], scenario, "")?;
     let mut target = opened.ok_or_else(|| TargetError::Failed("the kernel is a target of this machine".to_owned()))?;
-    let repeat = target.repeat(scenario, number)?;
+    let repeat = target.repeat(scenario, number, &|| false)?;
     Ok(Run { service: repeat.service, latency: repeat.latency })
 }
 

@@ -122,6 +122,8 @@ fn places_are_read_as_people_write_them() {
         ("nats://", "host"),
         ("a:x", "port"),
         ("[::1", "brackets"),
+        ("[::1]5000", "brackets"),
+        ("a]", "host"),
     ] {
         let error = NatsUrl::parse(text).unwrap_err();
         assert!(error.contains(word), "{text}: {error}");

@@ -33,11 +33,15 @@ impl NatsUrl {
         let (host, port) = match place.strip_prefix('[') {
             Some(rest) => {
                 let (host, after) = rest.split_once(']').ok_or("an address in brackets has no end")?;
-                (host, after.strip_prefix(':'))
+                let port = after.strip_prefix(':');
+                if port.is_none() && !after.is_empty() {
+                    return Err("behind an address in brackets comes a port: nats://[ADDRESS]:PORT".to_owned());
+                }
+                (host, port)
             }
             None => place.rsplit_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
         };
-        if host.is_empty() || host.contains(char::is_whitespace) {
+        if host.is_empty() || host.contains(|one: char| one.is_whitespace() || "[]".contains(one)) {
             return Err("a host is missing: nats://HOST:PORT".to_owned());
         }
         let port = port.map_or(Ok(PORT), str::parse).map_err(|_| "the port is a number up to 65535".to_owned())?;

@@ -11,9 +11,9 @@ use std::collections::{HashMap, VecDeque};
 
 use hpb_base::{Duration, Instant};
 
+use super::logs::Sent;
+use super::window::{Window, now};
 use crate::hops::{APPLICATION, Sums};
-use crate::host::logs::Sent;
-use crate::host::window::{Window, now};
 use crate::record::{Cost, Hop};
 
 /// Lines that are kept of what one end wrote, and of what it read; the oldest give way.
@@ -102,7 +102,7 @@ fn push<T>(lines: &mut VecDeque<T>, line: T) {
 
 /// The hops of what the near end sent, and of the answers if there are any, and what stamping cost; `unix_ahead` is by how
 /// much the host's clock is ahead, `None` if nobody can say.
-pub(super) fn hops(
+pub(crate) fn hops(
     (sent, window): (&[Sent], &Window),
     is_answered: bool,
     (near, far): (&mut Passages, &Passages),

@@ -1,4 +1,5 @@
-//! One side of all sessions by readiness: level-triggered, one read a turn for each socket that has something.
+//! One side of all sessions over the kernel's sockets, by readiness: level-triggered, one read a turn for each socket that
+//! has something. On one host, or with the other side on another.
 
 use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
@@ -6,22 +7,16 @@ use std::net::TcpStream;
 use hpb_base::Instant;
 use hpb_host::sys::{Epoll, read_stamped};
 
-use super::passages::{self, Passages};
-use super::retransmitted;
-use crate::host::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
-use crate::host::failed;
-use crate::host::stage::{Done, Run};
-use crate::host::window::{UnixClock, now};
-use crate::record::{Cost, Repeat};
-use crate::scenario::Pattern;
+use super::carrier::{Carrier, EVERYBODY, Head, stamp, stamped};
+use super::failed;
+use super::passages::Passages;
+use super::window::now;
 use crate::target::TargetError;
 
 /// Events that one wait may bring.
 const EVENTS: usize = 256;
 /// Bytes that one read may bring.
 const CHUNK_LEN: usize = 64 << 10;
-/// Milliseconds that a wait may take where both sides share a core.
-const SHARED_WAIT_MS: i32 = 1;
 
 /// One socket with what is not whole, or did not fit.
 struct Socket {
@@ -44,31 +39,9 @@ pub(crate) struct Sockets {
     wait_ms: i32,
     lost: u64,
     /// What is stamped; `None` if nobody asks.
-    passages: Option<Passages>,
+    pub(crate) passages: Option<Passages>,
     /// Numbers of the answers that one read gave rise to.
     answers: Vec<u64>,
-}
-
-/// Carries one repeat.
-pub(super) fn carry(
-    run: &Run<'_>,
-    (clients, servers): (Vec<TcpStream>, Vec<TcpStream>),
-) -> Result<Repeat, TargetError> {
-    let load = &run.scenario.load;
-    let wait_ms = if run.cores.is_shared() { SHARED_WAIT_MS } else { 0 };
-    let client_len = if load.pattern == Pattern::RequestReply { load.reply_len } else { load.request_len };
-    let passages = || Some(Passages::new(run.scenario.sessions));
-    let client = Sockets { passages: passages(), ..Sockets::new(clients, client_len, wait_ms)? };
-    let server = Sockets { passages: passages(), ..Sockets::new(servers, load.request_len, wait_ms)? };
-    let clock = UnixClock::read();
-    let Done { mut near, mut far, mut repeat } = run.carry(client, server)?;
-    if let (Some(at_near), Some(at_far)) = (&mut near.carrier.passages, &mut far.carrier.passages) {
-        let is_answered = load.pattern == Pattern::RequestReply;
-        let (hops, cost) = passages::hops((&near.sent, &near.window), is_answered, (at_near, at_far), clock.ahead());
-        repeat.hops = hops;
-        repeat.cost = Cost { cpu_ns: repeat.cost.cpu_ns, ..cost };
-    }
-    Ok(repeat)
 }
 
 impl Sockets {
@@ -226,4 +199,9 @@ impl Carrier for Sockets {
     fn lost(&self) -> u64 {
         self.lost
     }
+}
+
+/// Segments that the kernel sent again over these sessions.
+pub(crate) fn retransmitted(ends: &[TcpStream]) -> u64 {
+    ends.iter().map(|end| hpb_host::sys::retransmitted(end).map_or(0, u64::from)).sum()
 }
