@@ -260,6 +260,8 @@ pub const COUNTERS_TOLD_MAX: usize = 256;
 pub const REGISTERS_TOLD_MAX: usize = 64;
 /// Bytes of a name or a reason in an answer.
 pub const ANSWER_TEXT_LEN_MAX: usize = 64;
+/// How long a peer that is too slow may take for the goodbye that says so, in milliseconds.
+pub const SLOW_GOODBYE_MS_MAX: u64 = 2_000;
 /// Addresses, networks and identities that one lane bans at once.
 pub const BANS_MAX: usize = 256;
 /// Descriptors that one parked executor waits on; it looks at the rest as at ports that have none.

@@ -464,6 +464,24 @@ impl Lane {
         framed: &[u8],
         shared: Option<&Arc<[u8]>>,
     ) -> Result<(), SendError> {
+        match self.put(id, priority, framed, shared)? {
+            Queued::Waits { .. } => Ok(()),
+            Queued::Shed => Err(SendError::Shed),
+            Queued::Overflow => {
+                self.part_slow(id);
+                Err(SendError::Ended)
+            }
+        }
+    }
+
+    /// Gives a session a framed message, and leaves it to the caller what follows if there is no room for it.
+    fn put(
+        &mut self,
+        id: SessionId,
+        priority: Priority,
+        framed: &[u8],
+        shared: Option<&Arc<[u8]>>,
+    ) -> Result<Queued, SendError> {
         if framed.len() > MESSAGE_HEADER_LEN + MESSAGE_LEN_MAX {
             return Err(SendError::TooLong);
         }
@@ -476,18 +494,10 @@ impl Lane {
         self.stamping.offered(taken_at, session, framed.len(), matches!(queued, Ok(Queued::Waits { shed: 0 })));
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);
-        match queued {
-            Ok(Queued::Waits { .. }) => Ok(()),
-            Ok(Queued::Shed) => Err(SendError::Shed),
-            Ok(Queued::Overflow) => {
-                self.end(id.index, Some(id), CloseReason::SlowPeer);
-                Err(SendError::Ended)
-            }
-            Err(reason) => {
-                self.end(id.index, Some(id), CloseReason::Broken(reason));
-                Err(SendError::Ended)
-            }
-        }
+        queued.map_err(|reason| {
+            self.end(id.index, Some(id), CloseReason::Broken(reason));
+            SendError::Ended
+        })
     }
 
     /// Reads a mode register, and how often it acted.
