@@ -11,6 +11,7 @@ mod edge;
 mod egress;
 mod holdings;
 mod ingress;
+mod leave;
 mod notable;
 mod notices;
 mod part;
@@ -52,6 +53,7 @@ use crate::wheel::Wheel;
 use broadcast::Broadcasts;
 use calls::Calls;
 pub use holdings::Holdings;
+use leave::Leaving;
 use notable::{Detail, Notables};
 use session::{HalfOpen, Phase, Session};
 use stamping::Stamping;
@@ -222,6 +224,8 @@ pub struct Lane {
     notables: Notables,
     /// The first place whose session was not held against the latest ban; `None` if all were.
     unswept: Option<usize>,
+    /// How far it is with its end; `None` before that.
+    leaving: Option<Leaving>,
     random: Random,
     handshake_serial: u64,
     cell_at: Instant,
@@ -303,6 +307,7 @@ impl Lane {
             stamping: Stamping::default(),
             notables: Notables::default(),
             unswept: None,
+            leaving: None,
             random: Random::new(key("hpb lane choices")[0]),
             handshake_serial: 0,
             cell_at: now,
@@ -339,6 +344,9 @@ impl Lane {
     }
 
     fn listen(&mut self, listener: Listener) {
+        if self.is_leaving() {
+            return;
+        }
         self.listeners.retain(|other| other.port != listener.port);
         self.listeners.push(listener);
     }
@@ -378,6 +386,7 @@ impl Lane {
     pub fn transmit(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
         self.now = now;
         let mut busy = self.sweep(now);
+        busy |= self.part_some(now);
         busy |= self.dial(now);
         busy |= self.spread();
         busy |= self.flush(now, bursts);
@@ -413,6 +422,7 @@ impl Lane {
             || (!self.unread.is_empty() && !self.is_stuffed())
             || self.broadcasts.is_under_way()
             || self.unswept.is_some()
+            || self.is_parting()
             || self.calls.may_dial(self.config.calling_max);
         if at_once {
             return Some(self.now.max(self.cell_at));

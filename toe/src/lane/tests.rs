@@ -17,6 +17,7 @@ use crate::framing::framed;
 use crate::stats::Drop as Reason;
 
 mod faults;
+mod leaving;
 mod messages;
 mod parting;
 mod recovery;

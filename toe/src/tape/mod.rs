@@ -17,10 +17,10 @@ mod words;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use hpb_base::Instant;
+use hpb_base::{Duration, Instant};
 use hpb_net::capture::Way;
 use hpb_net::frame::{Bursts, Frame};
-use hpb_types::message::diagnose::Banned;
+use hpb_types::message::diagnose::{Banned, Goodbye};
 
 use crate::card::{Command, EventBatch, SessionId};
 use crate::class::Priority;
@@ -212,6 +212,9 @@ pub trait Operated: AsRef<Lane> {
 
     /// As [`Lane::unban`].
     fn unban(&mut self, now: Instant, who: &Banned) -> bool;
+
+    /// As [`Lane::leave`].
+    fn leave(&mut self, now: Instant, goodbye: Goodbye, within: Duration);
 }
 
 impl AsRef<Lane> for Lane {
@@ -242,6 +245,10 @@ impl Operated for Lane {
     fn unban(&mut self, now: Instant, who: &Banned) -> bool {
         Self::unban(self, now, who)
     }
+
+    fn leave(&mut self, now: Instant, goodbye: Goodbye, within: Duration) {
+        Self::leave(self, now, goodbye, within);
+    }
 }
 
 impl Operated for TapedLane {
@@ -268,6 +275,13 @@ impl Operated for TapedLane {
             tape.put(&Entry::Unban { at_ns: now.as_nanos(), who: *who });
         }
         self.lane.unban(now, who)
+    }
+
+    fn leave(&mut self, now: Instant, goodbye: Goodbye, within: Duration) {
+        if let Some(tape) = &mut self.tape {
+            tape.put(&Entry::Leave { at_ns: now.as_nanos(), goodbye, within_ns: within.as_nanos() });
+        }
+        self.lane.leave(now, goodbye, within);
     }
 }
 
