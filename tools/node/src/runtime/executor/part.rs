@@ -65,7 +65,7 @@ impl Rotation {
                     None => continue,
                     Some(Activity::Busy) => busy = true,
                     Some(Activity::Idle) => {
-                        waited_on.extend(worker.descriptors().iter().map(|&port| sys::wait_for(port)))
+                        waited_on.extend(worker.descriptors().iter().map(|&port| sys::wait_for(port)));
                     }
                 }
                 is_over = false;
