@@ -138,7 +138,7 @@ pub enum CloseReason {
     Handshake(HandshakeError),
     /// The peer broke a rule.
     Broken(Drop),
-    /// Critical messages found no room.
+    /// Critical messages found no room, and the peer reads no messages that could say so.
     SlowPeer,
     /// The card has no room or no free port for it.
     NoRoom,

@@ -93,6 +93,14 @@ impl Outbox {
         }
     }
 
+    /// Lets go of what waits but the message that has begun (half a message cannot be taken back), and puts the last word
+    /// behind it, whatever room there is.
+    pub fn end_with(&mut self, bytes: Arc<[u8]>) {
+        self.waiting.retain(|waiting| waiting.sent_len > 0);
+        self.waiting.push_back(Waiting { bytes, sent_len: 0, priority: Priority::Critical });
+        self.waiting_len = self.waiting.iter().map(|waiting| waiting.bytes.len() - waiting.sent_len as usize).sum();
+    }
+
     /// Bytes that wait.
     pub fn len(&self) -> usize {
         self.waiting_len
@@ -158,6 +166,20 @@ mod tests {
         assert_eq!(push(Priority::Sheddable), Queued::Shed);
         assert_eq!(push(Priority::Normal), Queued::Shed);
         assert_eq!(push(Priority::Critical), Queued::Overflow);
+    }
+
+    #[test]
+    fn the_last_word_stands_behind_the_message_that_has_begun() {
+        let mut outbox = Outbox::default();
+        for tag in 1..=3 {
+            outbox.push(Class::Terminal, Priority::Critical, message(tag, 10), 0);
+        }
+        outbox.advance(4, |_| ());
+        outbox.end_with(message(4, 2));
+        assert_eq!((outbox.front(), outbox.len()), (Some(&[1; 6][..]), 8));
+        outbox.advance(6, |_| ());
+        outbox.end_with(message(5, 2));
+        assert_eq!((outbox.front(), outbox.len()), (Some(&[5; 2][..]), 2), "none has begun");
     }
 
     #[test]

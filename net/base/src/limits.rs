@@ -260,6 +260,11 @@ pub const COUNTERS_TOLD_MAX: usize = 256;
 pub const REGISTERS_TOLD_MAX: usize = 64;
 /// Bytes of a name or a reason in an answer.
 pub const ANSWER_TEXT_LEN_MAX: usize = 64;
+/// How long a peer that is too slow may take for the goodbye that says so, in milliseconds.
+pub const SLOW_GOODBYE_MS_MAX: u64 = 2_000;
+/// How long the peers of a process that ends may take for its goodbyes, in milliseconds: below
+/// [`PARTING_MS_MAX`], so that the resets of the others still leave.
+pub const LAST_GOODBYE_MS_MAX: u64 = 400;
 /// Addresses, networks and identities that one lane bans at once.
 pub const BANS_MAX: usize = 256;
 /// Descriptors that one parked executor waits on; it looks at the rest as at ports that have none.
@@ -268,6 +273,8 @@ pub const PARK_DESCRIPTORS_MAX: usize = 256;
 pub const SILENT_PORT_PARK_US_MAX: u64 = 50;
 /// Rounds that a service executor makes after the end, to finish what its links still hold.
 pub const SETTLE_ROUNDS_MAX: u32 = 65_536;
+/// How long the workers of an executor that has stopped may take to part with their peers, in milliseconds.
+pub const PARTING_MS_MAX: u64 = 500;
 
 /// Slices that are not final in one consensus engine: both sides of a partition for `UNFINAL_SLOTS_MAX` slots of 60
 /// slices, and as many again.

@@ -156,7 +156,7 @@ impl Lane {
         mark(&mut self.dirty, session);
         let id = session.id;
         match offered {
-            Ok(Queued::Overflow) => self.end(index, Some(id), CloseReason::SlowPeer),
+            Ok(Queued::Overflow) => self.part_slow(id),
             Ok(Queued::Waits { .. } | Queued::Shed) => {}
             Err(reason) => self.end(index, Some(id), CloseReason::Broken(reason)),
         }

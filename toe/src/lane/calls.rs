@@ -60,6 +60,14 @@ impl Calls {
         (self.known.len() - self.free.len(), self.waiting.len(), self.under_way)
     }
 
+    /// Forgets all calls: none is made or made again. Sessions of some may still be there.
+    pub(super) fn give_up(&mut self) {
+        self.known.clear();
+        self.free.clear();
+        self.waiting.clear();
+        self.ports_tried = 0;
+    }
+
     /// A call came to an end, good or bad: another may start.
     pub(super) fn settled(&mut self) {
         self.under_way -= 1;
@@ -110,13 +118,14 @@ impl Calls {
 impl Lane {
     /// Notes a call; it is made as soon as few enough are under way.
     pub(super) fn call(&mut self, call: Call) {
-        let calls = &mut self.calls;
-        if calls.known.len() - calls.free.len() >= SESSIONS_MAX {
+        let is_full = self.calls.known.len() - self.calls.free.len() >= SESSIONS_MAX;
+        if is_full || self.is_leaving() {
             let session = SessionId { index: u32::MAX, generation: 0 };
-            let tag = call.tag;
-            self.events.push(Event::Closed { session, tag, reason: CloseReason::NoRoom, was_open: false });
+            let (tag, reason) = (call.tag, if is_full { CloseReason::NoRoom } else { CloseReason::Local });
+            self.events.push(Event::Closed { session, tag, reason, was_open: false });
             return;
         }
+        let calls = &mut self.calls;
         let known = Some(Known { call, failures: 0 });
         let index = if let Some(index) = calls.free.pop() {
             calls.known[index as usize] = known;

@@ -64,7 +64,7 @@ impl Lane {
     fn flush_one(&mut self, now: Instant, index: u32, bursts: &mut Bursts) -> Option<Flushed> {
         let session = self.slots.get_mut(index as usize)?.session.as_mut()?;
         session.dirty = false;
-        if !session.was_open && session.deadline_at.is_some_and(|deadline_at| deadline_at <= now) {
+        if session.deadline_at.is_some_and(|deadline_at| deadline_at <= now) {
             session.deadline_at = None;
             if session.socket.state() == TcpState::Opening {
                 // Whoever it is never answered: a reset would only reach who is not concerned.
@@ -256,10 +256,7 @@ impl Lane {
         let idle_at = self.idle_at(index);
         let Some(session) = self.slots[index as usize].session.as_mut() else { return };
         let mut at = engine_at;
-        if let (false, Some(deadline_at)) = (session.was_open, session.deadline_at) {
-            at = at.min(deadline_at);
-        }
-        for sooner in [idle_at, session.recovery_at()].into_iter().flatten() {
+        for sooner in [session.deadline_at, idle_at, session.recovery_at()].into_iter().flatten() {
             at = at.min(sooner);
         }
         if at.as_nanos() == u64::MAX {

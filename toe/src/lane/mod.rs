@@ -12,6 +12,7 @@ mod edge;
 mod egress;
 mod holdings;
 mod ingress;
+mod leave;
 mod notable;
 mod notices;
 mod part;
@@ -55,6 +56,7 @@ use calls::Calls;
 pub use capture::CaptureFor;
 use capture::Capturing;
 pub use holdings::Holdings;
+use leave::Leaving;
 use notable::{Detail, Notables};
 use session::{HalfOpen, Phase, Session, WayOut};
 use stamping::Stamping;
@@ -226,6 +228,8 @@ pub struct Lane {
     capturing: Capturing,
     /// The first place whose session was not held against the latest ban; `None` if all were.
     unswept: Option<usize>,
+    /// How far it is with its end; `None` before that.
+    leaving: Option<Leaving>,
     random: Random,
     handshake_serial: u64,
     cell_at: Instant,
@@ -308,6 +312,7 @@ impl Lane {
             notables: Notables::default(),
             capturing: Capturing::default(),
             unswept: None,
+            leaving: None,
             random: Random::new(key("hpb lane choices")[0]),
             handshake_serial: 0,
             cell_at: now,
@@ -344,6 +349,9 @@ impl Lane {
     }
 
     fn listen(&mut self, listener: Listener) {
+        if self.is_leaving() {
+            return;
+        }
         self.listeners.retain(|other| other.port != listener.port);
         self.listeners.push(listener);
     }
@@ -386,6 +394,7 @@ impl Lane {
     pub fn transmit(&mut self, now: Instant, bursts: &mut Bursts) -> bool {
         self.now = now;
         let mut busy = self.sweep(now);
+        busy |= self.part_some(now);
         busy |= self.dial(now);
         busy |= self.spread();
         busy |= self.flush(now, bursts);
@@ -422,6 +431,7 @@ impl Lane {
             || (!self.unread.is_empty() && !self.is_stuffed())
             || self.broadcasts.is_under_way()
             || self.unswept.is_some()
+            || self.is_parting()
             || self.calls.may_dial(self.config.calling_max);
         if at_once {
             return Some(self.now.max(self.cell_at));
@@ -476,6 +486,24 @@ impl Lane {
         framed: &[u8],
         shared: Option<&Arc<[u8]>>,
     ) -> Result<(), SendError> {
+        match self.put(id, priority, framed, shared)? {
+            Queued::Waits { .. } => Ok(()),
+            Queued::Shed => Err(SendError::Shed),
+            Queued::Overflow => {
+                self.part_slow(id);
+                Err(SendError::Ended)
+            }
+        }
+    }
+
+    /// Gives a session a framed message, and leaves it to the caller what follows if there is no room for it.
+    fn put(
+        &mut self,
+        id: SessionId,
+        priority: Priority,
+        framed: &[u8],
+        shared: Option<&Arc<[u8]>>,
+    ) -> Result<Queued, SendError> {
         if framed.len() > MESSAGE_HEADER_LEN + MESSAGE_LEN_MAX {
             return Err(SendError::TooLong);
         }
@@ -488,18 +516,10 @@ impl Lane {
         self.stamping.offered(taken_at, session, framed.len(), matches!(queued, Ok(Queued::Waits { shed: 0 })));
         self.counters.shed_messages += u64::from(session.counters.shed_messages - shed_before);
         mark(&mut self.dirty, session);
-        match queued {
-            Ok(Queued::Waits { .. }) => Ok(()),
-            Ok(Queued::Shed) => Err(SendError::Shed),
-            Ok(Queued::Overflow) => {
-                self.end(id.index, Some(id), CloseReason::SlowPeer);
-                Err(SendError::Ended)
-            }
-            Err(reason) => {
-                self.end(id.index, Some(id), CloseReason::Broken(reason));
-                Err(SendError::Ended)
-            }
-        }
+        queued.map_err(|reason| {
+            self.end(id.index, Some(id), CloseReason::Broken(reason));
+            SendError::Ended
+        })
     }
 
     /// Reads a mode register, and how often it acted.

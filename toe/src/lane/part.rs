@@ -1,6 +1,7 @@
 //! Sessions that end with a word, and those that are not wanted: goodbyes, bans, and places that are kept to say so.
 
-use hpb_base::Instant;
+use hpb_base::limits::SLOW_GOODBYE_MS_MAX;
+use hpb_base::{Duration, Instant};
 use hpb_types::Canonical as _;
 use hpb_types::message::diagnose::{BanRow, Banned, EventKind, EventsPage, Goodbye, Parting};
 use hpb_types::message::kind;
@@ -10,6 +11,8 @@ use super::session::Session;
 use super::{Lane, live};
 use crate::card::{CloseReason, SessionId};
 use crate::class::Priority;
+use crate::framing::framed;
+use crate::outbox::Queued;
 use crate::registers::Register;
 use crate::stats::Drop;
 
@@ -17,16 +20,41 @@ use crate::stats::Drop;
 const PLACES_PER_FAREWELL: usize = 64;
 /// Places that are kept so at most.
 const FAREWELLS_MAX: usize = 64;
+/// How long a peer without room for a goodbye has for it.
+const SLOW_PATIENCE: Duration = Duration::from_millis(SLOW_GOODBYE_MS_MAX);
 /// Sessions that are held against a new ban in one turn.
 const SWEPT_PER_TURN: usize = 2_048;
 
 impl Lane {
-    /// Ends a session and says why. A peer that takes nothing, or that does not speak in messages, is told nothing.
+    /// Ends a session and says why, behind what waits for it. A peer that does not speak in messages is told nothing.
     pub fn farewell(&mut self, id: SessionId, goodbye: Goodbye) {
         if live(&mut self.slots, id).is_some_and(|session| session.speaks_messages()) {
-            let _ = self.send(id, Priority::Critical, kind::GOODBYE, &goodbye.to_bytes());
+            let word = framed(kind::GOODBYE, &goodbye.to_bytes());
+            if let Ok(Queued::Overflow) = self.put(id, Priority::Critical, &word, None) {
+                self.last_word(id, goodbye);
+            }
         }
         self.end(id.index, Some(id), CloseReason::Parted(goodbye.reason));
+    }
+
+    /// Ends a session whose peer takes too little of what it is sent, and says so.
+    pub(super) fn part_slow(&mut self, id: SessionId) {
+        let Some(session) = live(&mut self.slots, id) else { return };
+        if !session.speaks_messages() {
+            return self.end(id.index, Some(id), CloseReason::SlowPeer);
+        }
+        let goodbye = Goodbye::because(Parting::SLOW);
+        self.last_word(id, goodbye);
+        self.end(id.index, Some(id), CloseReason::Parted(goodbye.reason));
+    }
+
+    /// Says goodbye where there is no room: of what waits the message that has begun is kept, and the word follows it. A
+    /// peer that does not take these two in time either meets a reset.
+    fn last_word(&mut self, id: SessionId, goodbye: Goodbye) {
+        let deadline_at = self.now + SLOW_PATIENCE;
+        let Some(session) = live(&mut self.slots, id) else { return };
+        session.outbox.end_with(framed(kind::GOODBYE, &goodbye.to_bytes()).into());
+        session.deadline_at = Some(deadline_at);
     }
 
     /// Ends the session of that name for an operator; false if there is none.

@@ -75,6 +75,7 @@ pub(super) struct Session {
     pub(super) tag: u64,
     pub(super) peer: Option<PublicKey>,
     pub(super) began_at: Instant,
+    /// When it is given up unless it is open by then, or cut off if it is ending; `None` while nothing presses.
     pub(super) deadline_at: Option<Instant>,
     /// The call that it answers; `None` for one that came in.
     pub(super) call: Option<u32>,

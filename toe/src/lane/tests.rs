@@ -18,6 +18,7 @@ use crate::stats::Drop as Reason;
 
 mod captures;
 mod faults;
+mod leaving;
 mod messages;
 mod parting;
 mod recovery;

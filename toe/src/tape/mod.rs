@@ -17,10 +17,10 @@ mod words;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use hpb_base::Instant;
+use hpb_base::{Duration, Instant};
 use hpb_net::capture::Way;
 use hpb_net::frame::{Bursts, Frame};
-use hpb_types::message::diagnose::Banned;
+use hpb_types::message::diagnose::{Banned, Goodbye};
 
 use crate::card::{Command, EventBatch, SessionId};
 use crate::class::Priority;
@@ -215,6 +215,9 @@ pub trait Operated: AsRef<Lane> {
 
     /// The lane, for its captures alone: what they keep changes nothing that it does, and is on no tape.
     fn capturing(&mut self) -> &mut Lane;
+
+    /// As [`Lane::leave`].
+    fn leave(&mut self, now: Instant, goodbye: Goodbye, within: Duration);
 }
 
 impl AsRef<Lane> for Lane {
@@ -249,6 +252,10 @@ impl Operated for Lane {
     fn capturing(&mut self) -> &mut Lane {
         self
     }
+
+    fn leave(&mut self, now: Instant, goodbye: Goodbye, within: Duration) {
+        Self::leave(self, now, goodbye, within);
+    }
 }
 
 impl Operated for TapedLane {
@@ -279,6 +286,13 @@ impl Operated for TapedLane {
 
     fn capturing(&mut self) -> &mut Lane {
         &mut self.lane
+    }
+
+    fn leave(&mut self, now: Instant, goodbye: Goodbye, within: Duration) {
+        if let Some(tape) = &mut self.tape {
+            tape.put(&Entry::Leave { at_ns: now.as_nanos(), goodbye, within_ns: within.as_nanos() });
+        }
+        self.lane.leave(now, goodbye, within);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hpb_base::Instant;
 use hpb_base::limits::{BURST_LEN_MAX, CRYPTO_JOBS_MAX};
+use hpb_base::{Duration, Instant};
 use hpb_net::frame::{Bursts, Partial};
 
 use super::words::{Called, End, Entry, ReceivedFrame, TapeHead};
@@ -128,6 +128,9 @@ impl Replay {
             }
             Entry::Unban { at_ns, who } => {
                 let _ = self.lane.unban(Instant::from_nanos(at_ns), &who);
+            }
+            Entry::Leave { at_ns, goodbye, within_ns } => {
+                self.lane.leave(Instant::from_nanos(at_ns), goodbye, Duration::from_nanos(within_ns));
             }
             Entry::End(then) => {
                 let now = End::of(&self.lane);

@@ -13,6 +13,7 @@ use hpb_net::port::{Capabilities, Port};
 use hpb_net::wire::{Jitter, LinkConfig, WireBuilder, WirePort};
 use hpb_types::codec::Canonical as _;
 use hpb_types::keys::Hash;
+use hpb_types::message::diagnose::Parting;
 use hpb_types::units::ChainId;
 
 use super::*;
@@ -208,6 +209,13 @@ fn run(seed: u64) -> Vec<End> {
         // Idle turns in between, as a lane that spins has them.
         now = next.min(now + Duration::from_micros(calm.below(3_000) + 1));
     }
+    ends[0].lane.leave(now, Goodbye::because(Parting::SHUTDOWN), Duration::from_millis(400));
+    for turn in 0..1_000 {
+        for end in &mut ends {
+            end.turn(now + Duration::from_millis(turn), &mut random);
+        }
+    }
+    assert!(ends[0].lane.has_left());
     for end in &mut ends {
         end.lane.end_tape();
     }

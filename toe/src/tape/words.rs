@@ -7,7 +7,7 @@ use hpb_base::limits::{BURST_LEN_MAX, MESSAGE_LEN_MAX};
 use hpb_base::{Duration, Instant};
 use hpb_net::port::{Capabilities, Medium};
 use hpb_types::codec::{Canonical, CodecError, Reader, Writer};
-use hpb_types::message::diagnose::Banned;
+use hpb_types::message::diagnose::{Banned, Goodbye};
 use hpb_types::{layout, tagged};
 
 use crate::card::{Call, Command, Group, SessionId};
@@ -129,6 +129,15 @@ pub enum Entry {
         at_ns: u64,
         /// Whom.
         who: Banned,
+    },
+    /// The lane's driver ends.
+    Leave {
+        /// The instant, in nanoseconds.
+        at_ns: u64,
+        /// What the peers are told.
+        goodbye: Goodbye,
+        /// How long they have for it, in nanoseconds.
+        within_ns: u64,
     },
     /// The tape ends.
     End(End),
@@ -332,6 +341,7 @@ impl Canonical for Entry {
             Self::Disconnect { .. } => 9,
             Self::Ban { .. } => 10,
             Self::Unban { .. } => 11,
+            Self::Leave { .. } => 12,
         };
         writer.put(&tag);
         match self {
@@ -371,6 +381,11 @@ impl Canonical for Entry {
                 writer.put(at_ns);
                 writer.put(who);
             }
+            Self::Leave { at_ns, goodbye, within_ns } => {
+                writer.put(at_ns);
+                writer.put(goodbye);
+                writer.put(within_ns);
+            }
         }
     }
 
@@ -393,6 +408,7 @@ impl Canonical for Entry {
             9 => Self::Disconnect { session: reader.take()? },
             10 => Self::Ban { at_ns: reader.take()?, who: reader.take()?, seconds: reader.take()? },
             11 => Self::Unban { at_ns: reader.take()?, who: reader.take()? },
+            12 => Self::Leave { at_ns: reader.take()?, goodbye: reader.take()?, within_ns: reader.take()? },
             tag => return Err(CodecError::Tag(tag)),
         })
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use hpb_base::{Duration, Instant};
 use hpb_net::frame::Bursts;
 use hpb_net::{Port, PortCounters};
-use hpb_node::diagnose::LaneDesk;
+use hpb_node::diagnose::{LaneDesk, part_all};
 use hpb_node::runtime::{Activity, Clock, Receiver, Sender, Worker};
 use hpb_node::workers::Publisher;
 use hpb_toe::neighbor::NeighborCounters;
@@ -118,6 +118,8 @@ pub(crate) struct Driver {
     orders: mpsc::Receiver<(Register, u32)>,
     desk: Option<LaneDesk>,
     publisher: Publisher<LaneView>,
+    /// What it was before it parted with its peers.
+    last: Option<LaneView>,
     has_descriptors: bool,
 }
 
@@ -143,6 +145,7 @@ impl Driver {
             orders,
             desk: None,
             publisher,
+            last: None,
             has_descriptors,
         }
     }
@@ -241,9 +244,30 @@ impl Worker for Driver {
         !self.has_descriptors
     }
 
+    fn part(&mut self, now: Instant) -> Option<Activity> {
+        if self.last.is_none() {
+            self.last = Some(self.view());
+        }
+        part_all(now, &mut self.lane);
+        let mut moved = self.port.rx_burst(now, &mut self.bursts) > 0;
+        if let Some(lane) = self.lane.untaped_mut() {
+            moved |= self.siblings.take_in(now, lane, &mut self.bursts);
+        }
+        moved |= self.lane.receive(now, &mut self.bursts);
+        // The load has had its last turn.
+        self.lane.take_events(&mut self.events);
+        moved |= self.lane.transmit(now, &mut self.bursts);
+        if let Some(lane) = self.lane.untaped_mut() {
+            moved |= self.siblings.pass_on(lane, &mut self.bursts);
+        }
+        moved |= self.port.tx_burst(now, &mut self.bursts) > 0;
+        let is_over = self.lane.has_left() && self.bursts.tx.is_empty();
+        (!is_over).then_some(if moved { Activity::Busy } else { Activity::Idle })
+    }
+
     fn finish(&mut self, _now: Instant) {
         self.lane.end_tape();
-        let view = self.view();
+        let view = self.last.take().unwrap_or_else(|| self.view());
         self.publisher.last(view);
     }
 }

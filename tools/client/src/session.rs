@@ -78,12 +78,17 @@ impl NodeSession {
         Ok(Self { stream, assembler: Assembler::default(), heard: VecDeque::new() })
     }
 
-    /// Says something to the node.
+    /// Says something to the node. One that has ended the session is heard out first: why is worth more than that it did.
     ///
     /// # Errors
-    /// The session is over.
+    /// The session broke.
     pub fn say(&mut self, message: &Message) -> Result<(), SessionError> {
-        self.stream.write_all(&framed(message.kind(), &message.encode())).map_err(SessionError::Broken)
+        match self.stream.write_all(&framed(message.kind(), &message.encode())) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                Err(SessionError::Broken(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The next word of the node.

@@ -97,6 +97,9 @@ fn follow_it(
 ) -> Result<(), Failure> {
     loop {
         let message = session.hear().map_err(|error: SessionError| Failure::work(error))?;
+        if let Message::Goodbye(goodbye) = message {
+            return Err(Failure::work(format_args!("the node says goodbye: {goodbye}")));
+        }
         for step in follow.hear(&message) {
             tell(step)?;
             if step.is_end() || has_reached(step, until) {

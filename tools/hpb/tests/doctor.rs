@@ -20,9 +20,10 @@ use hpb_client::KeyFile;
 use hpb_peer::probe::doctor::{Cause, Certainty, Diagnosis, gather};
 use hpb_peer::probe::handshake::{self, Failure};
 use hpb_peer::probe::{Credentials, Target};
+use hpb_peer::{AskError, Asker as _, RemoteAsker};
 use hpb_sandbox::{Host, cable};
 use hpb_toe::Identity;
-use hpb_types::message::diagnose::Parting;
+use hpb_types::message::diagnose::{Ask, Parting, Tell};
 use hpb_types::{ChainId, Hash, PublicKey};
 use serde_json::Value;
 
@@ -134,8 +135,19 @@ fn each_fault_around_a_node_is_named() {
     who_calls(&stage);
     the_node(&stage);
     from_afar(&stage);
-    let (code, _) = stage.running.end("INT");
+    it_ends(stage);
+}
+
+/// A peer across the network hears why the session ends.
+fn it_ends(stage: Stage) {
+    let target = stage.target(0, 7);
+    let (_, session) = stage.asker.run(|| handshake::open(&target)).unwrap();
+    let mut peer = RemoteAsker::with(session.unwrap(), target);
+    assert!(matches!(peer.ask(Ask::Clock), Ok(Tell::Clock(_))));
+    let (code, _) = stage.running.end("TERM");
     assert_eq!(code, Some(0));
+    let said = peer.ask(Ask::Clock);
+    assert!(matches!(said, Err(AskError::Goodbye(goodbye)) if goodbye.reason == Parting::SHUTDOWN), "{said:?}");
 }
 
 /// Wrong port, chain and key.

@@ -4,9 +4,10 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
-use common::{HPB, Place, Running, refused, succeeded};
+use common::{Ended, HPB, Place, Running, refused, succeeded};
 use hpb_net::capture::CaptureReader;
 use serde_json::Value;
 
@@ -75,8 +76,16 @@ fn an_operator_looks_ends_bans_and_injects_on_a_devnet_that_runs() {
     refused(&mut looking.on(&["card", "inject", "cfg_toe_mode_none", "1"]));
     assert!(looking.json(&["card", "stats"])[0]["handshakes"].as_u64() >= Some(300));
 
-    let (code, _) = running.end("INT");
+    // Whoever looks on when the process ends is told why.
+    let mut watching = looking.on(&["peer", "events", "--json", "--watch", "1"]);
+    let mut watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut looks = BufReader::new(watching.stdout.take().unwrap());
+    looks.read_line(&mut String::new()).unwrap();
+    let (code, _) = running.end("TERM");
     assert_eq!(code, Some(0));
+    looks.read_to_end(&mut Vec::new()).unwrap();
+    let watched: Ended = watching.wait_with_output().unwrap().into();
+    assert_eq!((watched.code, watched.err.as_str()), (Some(1), "hpb: the node says goodbye: the process ends\n"));
 }
 
 /// What a dissector makes of a capture, a line a packet; `None`, with a word, where tshark is absent.

@@ -1,5 +1,7 @@
 //! What a session carries: messages, broadcasts, and what waits for a slow host or peer.
 
+use hpb_types::message::diagnose::Parting;
+
 use super::*;
 
 #[test]
@@ -111,7 +113,7 @@ fn a_slow_peer_costs_sheddable_messages_then_the_session_and_no_other() {
     assert!(ended);
     world.hosts[1].reap = true;
     world.run(now + Duration::from_secs(30));
-    assert_eq!(world.closed(0), [(CloseReason::SlowPeer, true)]);
+    assert_eq!(world.closed(0), [(CloseReason::Parted(Parting::SLOW), true)]);
     world.send(0, far[1], 2, b"still here").unwrap();
     world.run_for(Duration::from_secs(1));
     assert_eq!(world.messages(1).last().map(|(kind, _)| *kind), Some(2));

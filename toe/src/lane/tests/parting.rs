@@ -209,3 +209,80 @@ fn strangers_without_a_handshake_leave_nothing_to_tell() {
     assert_eq!(kinds(&world, 1), [EventKind::Failed], "its own call is told");
     assert!(world.hosts[1].lane.notables(world.now, 0, (0, 1)).rows.len() <= EVENTS_TOLD_MAX);
 }
+
+/// A session whose peer's host takes nothing, brought so far that the next critical message ends it.
+fn slow_pair(seed: u64) -> (World, SessionId) {
+    let mut world = open_pair(seed, LinkConfig::default(), Class::Terminal, true);
+    let session = world.opened(0)[0];
+    world.hosts[1].reap = false;
+    let mut count = 0;
+    while world.hosts[0].lane.send(session, Priority::Normal, 1, &[0; 1_000]) != Err(SendError::Shed) {
+        world.now += Duration::from_micros(20);
+        world.turn();
+        count += 1;
+        assert!(count < 100_000, "it is never too slow");
+        if world.hosts[0].lane.counters().shed_messages > 0 {
+            break;
+        }
+    }
+    let mut count = 0;
+    while world.hosts[0].lane.send(session, Priority::Critical, 1, &[0; 1_000]) != Err(SendError::Ended) {
+        count += 1;
+        assert!(count < 100_000, "critical messages never fill its outbox");
+    }
+    (world, session)
+}
+
+#[test]
+fn a_peer_that_is_too_slow_is_told_so_behind_the_message_that_has_begun() {
+    let (mut world, session) = slow_pair(9);
+    assert_eq!(world.hosts[0].lane.send(session, Priority::Critical, 2, b"late"), Err(SendError::NotOpen));
+    world.run_for(Duration::from_millis(1_500));
+    assert!(world.closed(0).is_empty(), "the word may yet be taken");
+    world.hosts[1].reap = true;
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(heard(&world, 1), [Goodbye::because(Parting::SLOW)]);
+    assert_eq!(world.messages(1).last().map(|(kind, _)| *kind), Some(GOODBYE), "it is the last word");
+    assert_eq!(world.closed(0), [(CloseReason::Parted(Parting::SLOW), true)]);
+    assert_eq!(world.closed(1), [(CloseReason::Remote, true)]);
+    assert_eq!(kinds(&world, 1), [EventKind::Opened, EventKind::Goodbye, EventKind::Closed]);
+}
+
+#[test]
+fn a_peer_that_does_not_take_the_goodbye_in_time_meets_a_reset() {
+    let (mut world, _) = slow_pair(10);
+    world.run_for(Duration::from_millis(1_999));
+    assert!(world.closed(0).is_empty(), "the word may yet be taken");
+    world.run_for(Duration::from_millis(3));
+    assert_eq!(world.closed(0), [(CloseReason::Parted(Parting::SLOW), true)]);
+    let held = world.hosts[0].lane.holdings();
+    assert_eq!((held.sessions, held.flows, held.sources, held.time_wait), (0, 0, 0, 0), "{held:?}");
+    assert_eq!(world.hosts[1].lane.sessions(), 0, "the reset has come");
+    world.hosts[1].reap = true;
+    world.run_for(Duration::from_secs(1));
+    assert!(heard(&world, 1).is_empty());
+    assert_eq!(world.closed(1), [(CloseReason::Remote, true)]);
+}
+
+#[test]
+fn a_goodbye_that_finds_no_room_keeps_its_own_reason() {
+    let mut world = open_pair(11, LinkConfig::default(), Class::Terminal, true);
+    let session = world.opened(0)[0];
+    world.hosts[1].reap = false;
+    while world.hosts[0].lane.send(session, Priority::Critical, 1, &[0; 1_000]).is_ok() {
+        let waiting_len = live(&mut world.hosts[0].lane.slots, session).unwrap().outbox.len();
+        if waiting_len + 1_005 > Class::Terminal.outbox_len_max() {
+            break;
+        }
+        world.now += Duration::from_micros(20);
+        world.turn();
+    }
+    while live(&mut world.hosts[0].lane.slots, session).unwrap().outbox.len() < Class::Terminal.outbox_len_max() - 9 {
+        world.hosts[0].lane.send(session, Priority::Critical, 1, &[0; 1]).unwrap();
+    }
+    assert!(world.hosts[0].lane.disconnect(session));
+    world.hosts[1].reap = true;
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(heard(&world, 1), [Goodbye::because(Parting::OPERATOR)]);
+    assert_eq!(world.closed(0), [(CloseReason::Parted(Parting::OPERATOR), true)]);
+}

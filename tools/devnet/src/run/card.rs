@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use hpb_base::Instant;
 use hpb_net::frame::Bursts;
 use hpb_net::port::Port;
+use hpb_node::diagnose::part_all;
 use hpb_node::runtime::{Activity, Worker};
 use hpb_node::workers::{DigestSent, Publisher, Readout};
 use hpb_toe::stats::LaneCounters;
@@ -167,6 +168,19 @@ impl Worker for CardWorker {
 
     fn has_silent_port(&self) -> bool {
         !self.announced && self.port.descriptors().is_empty()
+    }
+
+    fn part(&mut self, now: Instant) -> Option<Activity> {
+        let Self { lane, port, bursts, events, .. } = self;
+        part_all(now, lane);
+        let mut moved = port.rx_burst(now, bursts) > 0;
+        moved |= lane.receive(now, bursts);
+        // The terminals have measured what they had to.
+        lane.take_events(events);
+        moved |= lane.transmit(now, bursts);
+        moved |= port.tx_burst(now, bursts) > 0;
+        let is_over = lane.has_left() && bursts.tx.is_empty();
+        (!is_over).then_some(if moved { Activity::Busy } else { Activity::Idle })
     }
 
     fn finish(&mut self, _now: Instant) {

@@ -7,8 +7,10 @@
 pub mod counters;
 mod desk;
 mod lane;
+mod parting;
 #[cfg(test)]
 mod tests;
 
 pub use desk::{Asked, Desk, LaneEnds};
 pub use lane::{LaneAsk, LaneDesk, LaneTold};
+pub use parting::part_all;

@@ -3,6 +3,7 @@
 //! It knows no machine and no device. A panic of a worker is caught, reported and stops every executor; it is never
 //! a silent hang. Which loop carries an executor (`glommio.rs` or `threads.rs`) makes no difference to its workers.
 
+mod part;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hpb_base::limits::{PARK_DESCRIPTORS_MAX, SETTLE_ROUNDS_MAX, SILENT_PORT_PARK_US_MAX};
+use hpb_base::limits::{PARK_DESCRIPTORS_MAX, PARTING_MS_MAX, SETTLE_ROUNDS_MAX, SILENT_PORT_PARK_US_MAX};
 use hpb_base::{Duration, Instant};
 
 use super::clock::Clock;
@@ -19,6 +20,7 @@ use super::meter::{Counters, Meter};
 use super::park::{Parker, Sleep};
 use super::signal::StopFlag;
 use super::sys;
+pub(super) use part::Turns;
 
 /// A wake-up closer than this is spun for: a park costs that much, in nanoseconds.
 const PARK_NS_MIN: u64 = 10_000;
@@ -57,6 +59,14 @@ pub trait Worker {
     /// then sleeps at most [`SILENT_PORT_PARK_US_MAX`].
     fn has_silent_port(&self) -> bool {
         false
+    }
+
+    /// All executors have stopped, and nobody has turns any more: does a bounded share of what it takes to part with the
+    /// peers of its ports. `None` once they are all gone; else [`Activity::Busy`] if it did something, and
+    /// [`Activity::Idle`] if only they can bring it further. It is called again and again, for [`PARTING_MS_MAX`] at most,
+    /// and must not wait for another worker.
+    fn part(&mut self, _now: Instant) -> Option<Activity> {
+        None
     }
 
     /// The executor stops and this was the last turn. Must not wait for another worker.
@@ -190,6 +200,7 @@ pub(super) struct Parts {
     pub(super) ending: Ending,
     pub(super) failures: Failures,
     pub(super) counters: Arc<Counters>,
+    pub(super) turns: Turns,
 }
 
 /// The workers of one executor and their turns: the behaviour that both loops share.
@@ -220,6 +231,7 @@ impl Rotation {
                 Flow::End
             }
             Err(panic) => {
+                self.parts.turns.end();
                 self.report_panic(&*panic);
                 Flow::End
             }
@@ -323,6 +335,8 @@ impl Rotation {
                 }
             }
         }
+        self.parts.turns.end();
+        self.part(Duration::from_millis(PARTING_MS_MAX));
         for index in 0..self.parts.workers.len() {
             self.current = index;
             self.parts.workers[index].1.finish(self.now);

@@ -77,6 +77,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     #![allow(clippy::disallowed_methods, reason = "two threads are what is tried")]
 
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
     #[test]
@@ -98,6 +100,9 @@ mod tests {
     /// Set in the process that the test below starts: the test itself, once more.
     const CHILD: &str = "HPB_TEST_SIGNAL_CHILD";
 
+    /// Set beside it: the signal is sent twice.
+    const TWICE: &str = "HPB_TEST_SIGNAL_TWICE";
+
     /// Handlers are the process's, so they are tried in a process of their own.
     fn child(signal: &str) {
         let stop = StopFlag::new().unwrap();
@@ -109,6 +114,10 @@ mod tests {
         while !stop.is_raised() {
             sys::wait(&mut [sys::wait_for(stop.descriptor())], None).unwrap();
         }
+        if std::env::var_os(TWICE).is_some() {
+            std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
+            unreachable!("the second signal ends it");
+        }
     }
 
     #[test]
@@ -116,12 +125,15 @@ mod tests {
         if let Ok(signal) = std::env::var(CHILD) {
             return child(&signal);
         }
-        for signal in ["INT", "TERM"] {
-            let output = std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "runtime::signal::tests::ctrl_c_and_sigterm_raise_the_flag_of_the_process"])
-                .env(CHILD, signal)
-                .output()
-                .unwrap();
+        for (signal, number) in [("INT", libc::SIGINT), ("TERM", libc::SIGTERM)] {
+            let again = || {
+                let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+                again.args(["--exact", "runtime::signal::tests::ctrl_c_and_sigterm_raise_the_flag_of_the_process"]);
+                again.env(CHILD, signal);
+                again
+            };
+            assert_eq!(again().env(TWICE, "1").output().unwrap().status.signal(), Some(number), "at once");
+            let output = again().output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success() && text.contains("1 passed"), "SIG{signal}: {:?}\n{text}", output.status);
         }

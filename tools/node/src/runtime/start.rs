@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -15,7 +16,7 @@ use hpb_base::Wake;
 use hpb_base::limits::WORKERS_PER_EXECUTOR_MAX;
 
 use super::clock::Clock;
-use super::executor::{Context, Ending, Failure, Failures, IdlePolicy, Parts, Rotation, Worker, panic_message};
+use super::executor::{Context, Ending, Failure, Failures, IdlePolicy, Parts, Rotation, Turns, Worker, panic_message};
 use super::glommio::Reactor;
 use super::host::{Backend, BackendChoice, BackendWish};
 use super::link::{LinkCounters, LinkWatch, Receiver, Sender, link};
@@ -278,6 +279,8 @@ impl RuntimeBuilder {
             links,
         };
         let (ready, readiness) = mpsc::channel();
+        // Services stop after the others: their turns are counted apart, and nobody waits for them.
+        let (hot_turns, service_turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         for ((row, parker), makers) in topology.executors().iter().zip(parkers).zip(makers) {
             if makers.is_empty() {
                 continue;
@@ -302,6 +305,7 @@ impl RuntimeBuilder {
                 },
                 counters: counters.clone(),
                 makers,
+                turns: Turns::of(if hot { &hot_turns } else { &service_turns }),
             };
             running.counters.push(counters);
             let ready = ready.clone();
@@ -350,6 +354,7 @@ struct Plan {
     context: Context,
     counters: Arc<Counters>,
     makers: Vec<(String, Maker)>,
+    turns: Turns,
 }
 
 /// What an executor says once: ready, with the reason why glommio refused if it did.
@@ -407,6 +412,7 @@ impl Plan {
             ending: self.ending,
             failures: self.context.failures,
             counters: self.counters,
+            turns: self.turns,
         }))
     }
 }

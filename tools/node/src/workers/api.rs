@@ -17,7 +17,7 @@ use hpb_base::limits::{LOCAL_OUTBOX_LEN_MAX, LOCAL_SESSIONS_MAX, TERMINAL_MESSAG
 use hpb_base::{Duration, Instant};
 use hpb_toe::framing::Assembler;
 use hpb_toe::{Class, Command, Group, SessionId};
-use hpb_types::message::diagnose::{Answer, Question, Refusal, Tell};
+use hpb_types::message::diagnose::{Answer, Goodbye, Parting, Question, Refusal, Tell};
 use hpb_types::message::{Message, kind};
 
 use super::lane::{LOCAL_LANE, outside};
@@ -398,7 +398,9 @@ impl Worker for ApiWorker {
 
     fn finish(&mut self, _now: Instant) {
         self.take_commands();
+        let goodbye = framed(&Message::Goodbye(Goodbye::because(Parting::SHUTDOWN)));
         for connection in self.connections.values_mut() {
+            connection.say(&goodbye);
             connection.write();
         }
     }

@@ -20,7 +20,7 @@ use super::outlet::Outlet;
 use super::pace::Pace;
 use super::readout::Publisher;
 use crate::core::Input;
-use crate::diagnose::LaneDesk;
+use crate::diagnose::{LaneDesk, part_all};
 use crate::runtime::{Activity, Receiver, Sender, Worker};
 
 /// Commands of one turn: about 2 µs each where they seal a message.
@@ -301,6 +301,19 @@ impl<P: Port> Worker for LaneWorker<P> {
 
     fn has_silent_port(&self) -> bool {
         !self.setup.announced && self.setup.port.descriptors().is_empty()
+    }
+
+    fn part(&mut self, now: Instant) -> Option<Activity> {
+        let LaneSetup { lane, port, bursts, .. } = &mut self.setup;
+        part_all(now, lane);
+        let mut moved = port.rx_burst(now, bursts) > 0;
+        moved |= lane.receive(now, bursts);
+        // Whoever would hear of it has had its last turn.
+        lane.take_events(&mut self.batch);
+        moved |= lane.transmit(now, bursts);
+        moved |= port.tx_burst(now, bursts) > 0;
+        let is_over = lane.has_left() && bursts.tx.is_empty();
+        (!is_over).then_some(if moved { Activity::Busy } else { Activity::Idle })
     }
 
     fn finish(&mut self, _now: Instant) {

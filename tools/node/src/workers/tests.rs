@@ -5,10 +5,12 @@ mod local;
 mod world;
 
 use hpb_base::Instant;
+use hpb_base::limits::LAST_GOODBYE_MS_MAX;
 use hpb_ledger::FinalPoint;
 use hpb_ledger::chainlog::{MemoryFolder, Record};
 use hpb_net::wire::WireBuilder;
 use hpb_toe::{Class, Group, SessionId};
+use hpb_types::message::diagnose::{Goodbye, Parting};
 use hpb_types::message::{Message, Status};
 use hpb_types::{Confirm, ConfirmBody, Height, RejectReason, Signature, SliceRef};
 
@@ -83,6 +85,26 @@ fn a_transaction_goes_the_whole_way_through_the_workers_of_all_validators() {
     let same_place = closing.iter().filter(|other| other.slice == closing[0].slice);
     assert!(same_place.clone().all(|other| other.root == closing[0].root) && same_place.count() >= 1);
     assert_eq!(world.handles[0].lanes[0].read().terminals, 1);
+}
+
+#[test]
+fn a_validator_that_ends_tells_its_peers_why_and_they_go_on_without_it() {
+    let mut world = World::new(4);
+    world.run_for(Duration::from_millis(1_500));
+    let before = world.handles[1].chain.read().final_told;
+    let took = world.end_first();
+    assert!(took < Duration::from_millis(LAST_GOODBYE_MS_MAX), "{took:?}");
+    let goodbye = Message::Goodbye(Goodbye::because(Parting::SHUTDOWN));
+    assert_eq!(world.seen.borrow().last(), Some(&goodbye), "the terminal");
+    world.finish_first();
+    let lane = world.handles[0].lanes[0].read();
+    assert_eq!((lane.sessions, lane.validators, lane.terminals), (0, 0, 0));
+    world.run_for(Duration::from_secs(2));
+    for handle in &world.handles[1..] {
+        assert_eq!(handle.chain.read().validators_open, 2);
+        assert_eq!(handle.lanes[0].read().counters.resets, 0);
+        assert!(handle.chain.read().final_told > before, "three of four go on");
+    }
 }
 
 #[test]

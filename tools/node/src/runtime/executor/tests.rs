@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
@@ -14,6 +15,8 @@ struct Scripted {
     wake_at: Option<Instant>,
     silent: bool,
     ports: Vec<RawFd>,
+    /// How often it parts before its peers are gone, and whether it does something then.
+    parting: (usize, Activity),
     notes: Rc<RefCell<Vec<String>>>,
 }
 
@@ -36,6 +39,13 @@ impl Worker for Scripted {
         self.silent
     }
 
+    fn part(&mut self, _now: Instant) -> Option<Activity> {
+        let (left, activity) = &mut self.parting;
+        *left = left.checked_sub(1)?;
+        self.notes.borrow_mut().push(format!("{} parts", self.name));
+        Some(*activity)
+    }
+
     fn finish(&mut self, _now: Instant) {
         self.notes.borrow_mut().push(format!("{} finish", self.name));
     }
@@ -53,6 +63,7 @@ struct Rig {
     failures: Failures,
     counters: Arc<Counters>,
     notes: Rc<RefCell<Vec<String>>>,
+    turns: Arc<AtomicUsize>,
     workers: Vec<(String, Box<dyn Worker>)>,
 }
 
@@ -61,12 +72,13 @@ impl Rig {
         let stop = StopFlag::new().unwrap();
         let failures = Failures::new(stop.clone());
         let counters = Counters::new("lane0", &["a".to_owned(), "b".to_owned(), "faulty".to_owned()]);
-        Self { stop, failures, counters, notes: Rc::default(), workers: Vec::new() }
+        Self { stop, failures, counters, notes: Rc::default(), turns: Arc::default(), workers: Vec::new() }
     }
 
     fn scripted(&self, name: &'static str, turns: impl FnMut(usize) -> Activity + 'static) -> Scripted {
         let notes = self.notes.clone();
-        Scripted { name, turns: Box::new(turns), count: 0, wake_at: None, silent: false, ports: Vec::new(), notes }
+        let (turns, parting) = (Box::new(turns), (0, Activity::Idle));
+        Scripted { name, turns, count: 0, wake_at: None, silent: false, ports: Vec::new(), parting, notes }
     }
 
     fn with(mut self, worker: Scripted) -> Self {
@@ -90,6 +102,7 @@ impl Rig {
             ending,
             failures: self.failures.clone(),
             counters: self.counters.clone(),
+            turns: Turns::of(&self.turns),
         })
     }
 
@@ -137,6 +150,40 @@ fn a_service_that_never_settles_ends_all_the_same() {
     rig.stop.raise();
     assert_eq!(rig.rotation(Ending::Settled).slice(Duration::MAX), Flow::End);
     assert_eq!(rig.notes().len(), SETTLE_ROUNDS_MAX as usize + 2);
+}
+
+#[test]
+fn workers_part_with_their_peers_by_turns_after_the_last_one() {
+    let mut rig = Rig::new();
+    let mut first = rig.scripted("a", |_| Activity::Idle);
+    first.parting = (2, Activity::Idle);
+    let mut second = rig.scripted("b", |_| Activity::Idle);
+    second.parting = (3, Activity::Busy);
+    rig = rig.with(first).with(second);
+    rig.stop.raise();
+    let mut rotation = rig.rotation(Ending::AtOnce);
+    assert_eq!(rotation.slice(Duration::MAX), Flow::End);
+    let parted = ["a parts", "b parts", "a parts", "b parts", "b parts"];
+    assert_eq!(rig.notes(), [&parted[..], &["a finish", "b finish"]].concat());
+    assert_eq!(rig.turns.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn nobody_parts_while_another_executor_gives_turns_and_none_waits_for_ever() {
+    let mut rig = Rig::new();
+    let mut worker = rig.scripted("a", |_| Activity::Idle);
+    worker.parting = (usize::MAX, Activity::Idle);
+    rig = rig.with(worker);
+    let mut rotation = rig.rotation(Ending::AtOnce);
+    let mut other = Turns::of(&rig.turns);
+    rotation.parts.turns.end();
+    rotation.part(Duration::from_millis(3));
+    assert_eq!(rig.notes(), [""; 0], "the other may still hear of it");
+    other.end();
+    let begin_at = rotation.now;
+    rotation.part(Duration::from_millis(5));
+    let notes = rig.notes();
+    assert!((1..=6).contains(&notes.len()) && rotation.now.since(begin_at) >= Duration::from_millis(5), "{notes:?}");
 }
 
 #[test]

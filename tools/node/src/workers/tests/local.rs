@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use hpb_base::limits::{LOCAL_OUTBOX_LEN_MAX, LOCAL_SESSIONS_MAX, TERMINAL_MESSAGE_LEN_MAX};
 use hpb_toe::Priority;
 use hpb_toe::framing::{framed, header};
+use hpb_types::Canonical as _;
+use hpb_types::message::kind;
 
 use super::*;
 use crate::workers::{ApiLinks, ApiWorker, LocalSocket, ToApi};
@@ -103,6 +105,25 @@ fn a_program_is_a_session_as_a_terminal_is() {
     local.tell(Command::Close { session: second });
     assert!(matches!(local.inputs.pop(), Some(Input::Closed { session }) if session == second));
     assert!(is_closed(&mut two));
+}
+
+#[test]
+fn every_program_is_told_when_the_process_ends() {
+    let mut local = Local::new();
+    let mut one = local.call();
+    let session = local.opened();
+    assert!(
+        local
+            .commands
+            .try_send(ToApi::Card(Command::Send { session, priority: Priority::Normal, message: b"hello"[..].into() }))
+            .is_ok()
+    );
+    local.worker.finish(at(2));
+    drop(local);
+    let mut heard = Vec::new();
+    one.read_to_end(&mut heard).unwrap();
+    let goodbye = Goodbye::because(Parting::SHUTDOWN);
+    assert_eq!(heard, [&b"hello"[..], &framed(kind::GOODBYE, &goodbye.to_bytes())].concat());
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub(super) const WALL_AT_ZERO: u64 = 1_700_000_000_000;
 pub(super) const VALIDATORS_PORT: u16 = 30_303;
 pub(super) const TERMINALS_PORT: u16 = 30_304;
 
+/// The workers of validator 0, behind the terminal's.
+const FIRST: std::ops::Range<usize> = 1..7;
+
 /// A store whose committed state outlives its owners, and that can be broken.
 #[derive(Clone, Default)]
 pub(super) struct Disk {
@@ -232,7 +235,10 @@ impl Worker for Terminal {
                 Event::Opened { session, .. } => {
                     self.lane.handle(now, Command::Join { session, group: Some(Group::Terminals) });
                 }
-                Event::Closed { .. } => panic!("the terminal's session is gone"),
+                Event::Closed { .. } => {
+                    let is_told = matches!(self.seen.borrow().last(), Some(Message::Goodbye(_)));
+                    assert!(is_told, "the terminal's session is gone without a word");
+                }
             }
         }
         if self.lane.members(Group::Terminals) > 0 {
@@ -363,6 +369,30 @@ impl World {
             now = if busy { soon } else { wish.unwrap_or(until).max(soon).min(until) };
             self.now.set(now);
         }
+    }
+
+    /// The process of validator 0 ends, and nobody else's: how long it takes to part with its peers.
+    pub(super) fn end_first(&mut self) -> Duration {
+        let begin_at = self.now.get();
+        loop {
+            let now = self.now.get();
+            let parted = self.workers[FIRST].iter_mut().filter_map(|worker| worker.part(now)).count();
+            if parted == 0 {
+                return now.since(begin_at);
+            }
+            for (index, worker) in self.workers.iter_mut().enumerate() {
+                if !FIRST.contains(&index) {
+                    worker.turn(now);
+                }
+            }
+            self.now.set(now + Duration::from_micros(50));
+        }
+    }
+
+    /// What [`end_first`](Self::end_first) leaves is finished, and never has a turn again.
+    pub(super) fn finish_first(&mut self) {
+        let now = self.now.get();
+        self.workers.drain(FIRST).for_each(|mut worker| worker.finish(now));
     }
 
     pub(super) fn finish(&mut self) {
