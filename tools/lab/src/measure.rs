@@ -3,8 +3,8 @@
 //!
 //! A stall of the sender delays the sending, and so must not hide in it: latency runs from the intended moment. The
 //! same from the actual moment is kept beside it (`service`), so that a reader sees what a tool without intended times
-//! would have said. Values lie between 1 ns and [`LATENCY_MAX`], to three digits, or exactly where there are few
-//! different ones; what takes longer is counted there.
+//! would have said. Values lie between nothing, which on virtual time is what takes no time, and [`LATENCY_MAX`], to three
+//! digits, or exactly where there are few different ones; what takes longer is counted there.
 
 use std::collections::BTreeMap;
 
@@ -177,7 +177,7 @@ fn histogram(digits: u8) -> Histogram<u64> {
 }
 
 fn clamped(value: Duration) -> u64 {
-    value.as_nanos().clamp(1, LATENCY_MAX.as_nanos())
+    value.as_nanos().min(LATENCY_MAX.as_nanos())
 }
 
 #[cfg(test)]
@@ -201,6 +201,21 @@ mod tests {
         assert_eq!(repeat.latency.percentile(50.0).unwrap() / 100_000, 1_100);
         assert_eq!(repeat.service.percentile(50.0).unwrap() / 10_000, 1_000);
         assert_eq!((repeat.began_ns, repeat.measured_ns), (1_000_000_000, 1_000_000_000));
+    }
+
+    #[test]
+    fn what_takes_no_time_is_nothing_in_every_form() {
+        let at = Instant::from_millis(5);
+        let (mut recorder, mut many) = (Recorder::new(Instant::ZERO, Duration::from_secs(1)), Distribution::new());
+        recorder.arrived(at, at, at);
+        let repeat = recorder.finish(Instant::ZERO);
+        assert_eq!((repeat.latency, repeat.service), (Buckets(vec![(0, 1)]), Buckets(vec![(0, 1)])));
+        let step = &repeat.series.steps[2];
+        assert_eq!((step.arrived, step.p50_ns, step.max_ns, step.bands.as_slice()), (1, 0, 0, &[(0, 1)][..]));
+        // Too many different ones to be kept exactly.
+        (0..4_000).for_each(|value| many.take(Duration::from_nanos(value)));
+        let buckets = many.buckets();
+        assert_eq!((buckets.0[0], buckets.0[1], buckets.count()), ((0, 1), (1, 1), 4_000));
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::record::{Comparison, Interval, Repeat, TargetRecord};
 /// Values that lie above a percentile, at least, where it is told.
 const ABOVE_MIN: f64 = 10.0;
 
+/// What took less counts as so much in a ratio, in nanoseconds: on virtual time some things take none, and nothing is a
+/// multiple of that.
+const COMPARED_NS_MIN: f64 = 1.0;
+
 /// The 97.5 % quantiles of Student's t, from one degree of freedom on (Student 1908; tables of it agree).
 const T_QUANTILES: [f64; 30] = [
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
@@ -71,6 +75,12 @@ impl Figure {
         }
         let of = |(number, repeat)| self.of(repeat).map(|value| (number, value));
         target.repeats.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// The same as ratios are taken of it.
+    fn compared_values(self, target: &TargetRecord) -> Vec<(usize, f64)> {
+        let least = if self == Self::Cpu { 0.0 } else { COMPARED_NS_MIN };
+        self.values(target).into_iter().map(|(number, value)| (number, value.max(least))).collect()
     }
 
     /// What it was over all repeats; none where too few values carry it, or nothing was measured.
@@ -152,7 +162,7 @@ pub fn beside(base: &TargetRecord, other: &TargetRecord) -> Vec<Comparison> {
 /// One target against a base of another run: no repeat of one ran beside one of the other.
 pub fn apart(base: &TargetRecord, other: &TargetRecord) -> Vec<Comparison> {
     let compared = |figure: Figure| {
-        let of = |target| figure.values(target).into_iter().map(|(_, value)| value).collect::<Vec<f64>>();
+        let of = |target| figure.compared_values(target).into_iter().map(|(_, value)| value).collect::<Vec<f64>>();
         let (base_values, other_values) = (of(base), of(other));
         let ratio = ratio_apart(&base_values, &other_values);
         let repeats = base_values.len().min(other_values.len());
@@ -168,8 +178,8 @@ pub fn apart(base: &TargetRecord, other: &TargetRecord) -> Vec<Comparison> {
 }
 
 fn compared(base: &TargetRecord, other: &TargetRecord, figure: Figure) -> Option<Comparison> {
-    let others = figure.values(other);
-    let pairs = figure.values(base).into_iter().filter_map(|(number, value)| {
+    let others = figure.compared_values(other);
+    let pairs = figure.compared_values(base).into_iter().filter_map(|(number, value)| {
         let beside = others.iter().find(|(other, _)| *other == number)?;
         (value > 0.0 && beside.1 > 0.0).then_some((value, beside.1))
     });

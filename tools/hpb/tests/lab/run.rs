@@ -29,6 +29,15 @@ fn a_scenario_comes_again_from_its_seed_byte_for_byte() {
         "{text}"
     );
     assert!(text.lines().all(|line| line == line.trim_end()), "a line that says nothing: {text}");
+    // Virtual time lets nothing but the wire take any.
+    assert!(
+        text.contains("  p50 there  application 0 ns · encryption 0 ns · tcp 0 ns · port 0 ns · wire 1.0"),
+        "{text}"
+    );
+    let application = value["targets"][0]["repeats"][0]["hops"][0]["time"].as_array().unwrap();
+    assert_eq!((application.len(), application[0][0].as_u64()), (1, Some(0)));
+    let page = fs::read_to_string(place.at("a/report.html")).unwrap();
+    assert!(page.contains("<title>application: 0 ns</title>"));
     let json = succeeded(&mut lab(&place, &["run", "short.toml", "--seed", "7", "--json"])).out;
     assert_eq!(json, first);
 }

@@ -248,7 +248,8 @@ pub struct Step {
     pub p99_ns: u64,
     /// The largest; 0 of none.
     pub max_ns: u64,
-    /// How many lay in each band of latency: (band, count), ascending. Band b holds 2^(b/4) to 2^((b+1)/4) nanoseconds.
+    /// How many lay in each band of latency: (band, count), ascending. Band b holds 2^(b/4) to 2^((b+1)/4) nanoseconds;
+    /// what took no time lies in band 0.
     pub bands: Vec<(u32, u64)>,
 }
 

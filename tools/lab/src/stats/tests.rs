@@ -124,3 +124,17 @@ fn runs_apart_are_compared_by_welch() {
     assert_eq!(apart(&base, &slow)[0].verdict.as_deref(), Some("slower"));
     assert_eq!(apart(&base, &base)[0].verdict, None);
 }
+
+/// On virtual time a base may take no time at all: what takes some is slower all the same.
+#[test]
+fn what_took_no_time_counts_as_a_nanosecond_in_a_ratio() {
+    let none = target("none", vec![repeat(0, 999, 0), repeat(0, 999, 0)]);
+    let some = target("some", vec![repeat(5_000, 999, 0), repeat(5_000, 999, 0)]);
+    for found in [beside(&none, &some), apart(&none, &some)] {
+        let median = found.iter().find(|one| one.figure == "p50").unwrap();
+        near(median.ratio.value, 5_000.0);
+        assert_eq!(median.verdict.as_deref(), Some("slower"));
+    }
+    assert!(beside(&none, &none).iter().all(|one| (one.ratio.value - 1.0).abs() < 1e-9 && one.verdict.is_none()));
+    assert_eq!(Figure::Percentile(50.0).interval(&none).map(|found| found.value), Some(0.0), "told as it is");
+}
