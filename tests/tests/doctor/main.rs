@@ -96,6 +96,17 @@ fn a_healthy_peer_is_told_healthy() {
 }
 
 #[test]
+fn a_peer_that_is_asked_too_much_at_once_is_asked_again() {
+    on(StandIn { busy_count: 5, ..StandIn::new() }, Fault::None, |stage| {
+        let target = stage.target();
+        let sizes = stage.asker.run(|| path_mtu::path_mtu(&target)).unwrap();
+        assert!(sizes.is_well() && sizes.down_len == Some(1_500), "{sizes:?}");
+        let diagnosis = stage.diagnose(&target);
+        assert!(diagnosis.is_well(), "{diagnosis:?}");
+    });
+}
+
+#[test]
 fn a_wrong_port() {
     on(StandIn::new(), Fault::None, |stage| {
         let target = Target { address: at(PORT + 7), ..stage.target() };

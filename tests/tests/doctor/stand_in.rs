@@ -10,7 +10,7 @@ use hpb_toe::Identity;
 use hpb_toe::secure::StreamSession;
 use hpb_types::SliceRef;
 use hpb_types::keys::{Hash, PublicKey};
-use hpb_types::message::diagnose::{Answer, Ask, ClockReading, Filling, Goodbye, Question, Tell};
+use hpb_types::message::diagnose::{Answer, Ask, ClockReading, Filling, Goodbye, Question, Refusal, Tell};
 use hpb_types::message::{Hello, Message, PROTOCOL_VERSION, Roles};
 use hpb_types::units::{ChainId, Height, Slot};
 
@@ -25,13 +25,23 @@ pub(crate) struct StandIn {
     pub(crate) clock_offset_ms: i64,
     /// Whether it takes its bytes in small pieces with long rests.
     pub(crate) reads_slowly: bool,
+    /// How many of a session's first questions it is too busy for.
+    pub(crate) busy_count: u32,
 }
 
 impl StandIn {
     /// One that is well.
     pub(crate) fn new() -> Self {
         let chain = ChainId(Hash([7; 32]));
-        Self { seed: 1, chain, version: PROTOCOL_VERSION, goodbye: None, clock_offset_ms: 0, reads_slowly: false }
+        Self {
+            seed: 1,
+            chain,
+            version: PROTOCOL_VERSION,
+            goodbye: None,
+            clock_offset_ms: 0,
+            reads_slowly: false,
+            busy_count: 0,
+        }
     }
 
     fn identity(self) -> Identity {
@@ -57,7 +67,7 @@ impl StandIn {
     fn serve(self, mut stream: TcpStream) {
         let mut session = StreamSession::answer(Arc::new(self.identity()), [9; 32], 1 << 20);
         let mut buffer = vec![0; if self.reads_slowly { 2_000 } else { 64 << 10 }];
-        let mut greeted = false;
+        let (mut greeted, mut busy_count) = (false, self.busy_count);
         loop {
             let Ok(len @ 1..) = stream.read(&mut buffer) else { return };
             let (mut out, mut heard) = (Vec::new(), Vec::new());
@@ -79,6 +89,11 @@ impl StandIn {
                         }
                     }
                     Message::Ping(nonce) => say(&Message::Pong(nonce)),
+                    Message::Question(Question { number, .. }) if busy_count > 0 => {
+                        busy_count -= 1;
+                        let what = Tell::Refused(Refusal::Busy);
+                        say(&Message::Answer(Box::new(Answer { number, what })));
+                    }
                     Message::Question(question) => say(&self.answer(question)),
                     _ => {}
                 }

@@ -31,7 +31,7 @@ impl RemoteAsker {
 
 impl Asker for RemoteAsker {
     fn ask(&mut self, what: Ask) -> Result<Tell, AskError> {
-        self.session.ask(what, self.target.patience).map_err(|none| match none {
+        self.session.ask(&what, self.target.patience).map_err(|none| match none {
             NoAnswer::Refused(refusal) => AskError::Refused(refusal),
             NoAnswer::Ended(Ended::Goodbye(goodbye)) => AskError::Goodbye(goodbye),
             other => AskError::Remote(other.words()),

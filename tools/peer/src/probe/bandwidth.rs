@@ -12,15 +12,13 @@ use hpb_types::message::Message;
 use hpb_types::message::diagnose::{Ask, Filling, Refusal, Tell};
 use serde::Serialize;
 
-use super::session::{NoAnswer, Session};
+use super::session::{BUSY_REST, NoAnswer, Session};
 use super::sys;
 use super::tcp_info::TcpInfo;
 use super::text::{Paint, counted, line, micros, rate, share};
 
 /// Questions that are out at a time.
 const IN_FLIGHT: usize = 16;
-/// How long nothing is asked of a peer that says that it is busy.
-const BUSY_REST: Duration = Duration::from_millis(2);
 /// Longest that one direction may take.
 pub const SECONDS_MAX: u64 = 60;
 

@@ -57,7 +57,7 @@ pub fn clock(target: &Target, session: &mut Session, count: u32, interval: Durat
             super::rest(interval);
         }
         let (asked_ns, asked_wall_ns) = (sys::monotonic_ns(), sys::wall_ns());
-        let Tell::Clock(reading) = session.ask(Ask::Clock, target.patience)? else { return Err(NoAnswer::Silent) };
+        let Tell::Clock(reading) = session.ask(&Ask::Clock, target.patience)? else { return Err(NoAnswer::Silent) };
         let took_ns = sys::monotonic_ns().saturating_sub(asked_ns);
         samples.push(sample(
             asked_ns.saturating_sub(began_ns) / 1_000,

@@ -64,7 +64,7 @@ pub fn info(target: &Target, handshake: &HandshakeReport, session: &mut Session)
         clock: None,
         missing: None,
     };
-    match session.ask(Ask::Info, target.patience) {
+    match session.ask(&Ask::Info, target.patience) {
         Ok(Tell::Info(info)) => {
             report.software = Some(info.software.0.clone());
             report.asker_roles = role_names(info.roles);

@@ -137,7 +137,7 @@ pub(crate) fn segments(target: &Target, len: u32) -> Option<Through> {
 }
 
 fn fill(session: &mut Session) -> bool {
-    let asked = session.ask(Ask::Fill(BURST_LEN.min(PROBE_LEN_MAX as u32)), PATIENCE);
+    let asked = session.ask(&Ask::Fill(BURST_LEN.min(PROBE_LEN_MAX as u32)), PATIENCE);
     matches!(asked, Ok(Tell::Filling(filling)) if filling.0.len() == BURST_LEN as usize)
 }
 

@@ -25,6 +25,10 @@ use super::tcp_info::TcpInfo;
 const READ_LEN: usize = 64 << 10;
 /// Bytes that may wait to be sent before a caller is to wait.
 const WAITING_LEN_MAX: usize = 256 << 10;
+/// How long nothing is asked of a peer that says that it is busy.
+pub(super) const BUSY_REST: Duration = Duration::from_millis(2);
+/// For how long such a peer is asked again: a few of the seconds by which it counts.
+const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 /// Messages that are kept while somebody waits for another; the oldest go first.
 const HEARD_MAX: usize = 1_024;
 
@@ -297,8 +301,19 @@ impl Session {
         Ok(self.number)
     }
 
-    /// Asks, and waits for the answer.
-    pub(crate) fn ask(&mut self, what: Ask, patience: Duration) -> Result<Tell, NoAnswer> {
+    /// Asks, and waits for the answer. A peer that is asked too much at once says so, and is asked again: what it answers
+    /// is bounded by the second, for all that ask it together.
+    pub(crate) fn ask(&mut self, what: &Ask, patience: Duration) -> Result<Tell, NoAnswer> {
+        let until_ns = sys::monotonic_ns() + BUSY_PATIENCE.as_nanos() as u64;
+        loop {
+            match self.ask_once(what.clone(), patience) {
+                Err(NoAnswer::Refused(Refusal::Busy)) if sys::monotonic_ns() < until_ns => super::rest(BUSY_REST),
+                told => return told,
+            }
+        }
+    }
+
+    fn ask_once(&mut self, what: Ask, patience: Duration) -> Result<Tell, NoAnswer> {
         let number = self.put(what)?;
         let deadline_ns = sys::monotonic_ns() + patience.as_nanos() as u64;
         while let Some(heard) = self.hear(deadline_ns)? {
