@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{Ended, HPB, Place, Running, refused, succeeded};
 use hpb_net::capture::CaptureReader;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct Looking<'a> {
     place: &'a Place,
@@ -23,6 +23,10 @@ impl Looking<'_> {
     }
 
     fn json(&self, words: &[&str]) -> Vec<Value> {
+        serde_json::from_value(self.told(words)).unwrap()
+    }
+
+    fn told(&self, words: &[&str]) -> Value {
         let out = succeeded(&mut self.on(&[words, &["--json"]].concat())).out;
         serde_json::from_str(&out).unwrap()
     }
@@ -58,18 +62,20 @@ fn an_operator_looks_ends_bans_and_injects_on_a_devnet_that_runs() {
     assert!(frame.starts_with("sessions ") && !frame.contains('\x1b'), "{frame}");
 
     let ended = most[0]["session"].as_str().unwrap();
-    looking.text(&["peer", "disconnect", ended]);
+    assert_eq!(looking.told(&["peer", "disconnect", ended]), json!({ "session": ended, "done": "disconnected" }));
     assert!(refused(&mut looking.on(&["peer", "disconnect", "0.999999.0"])).contains("does not exist"));
     let closed = looking.events("closed");
     assert!(closed.iter().any(|event| event["session"] == ended), "{closed:?}");
 
-    looking.text(&["peer", "ban", "10.77.0.0/16", "--seconds", "600"]);
+    let told = looking.told(&["peer", "ban", "10.77.0.0/16", "--seconds", "600"]);
+    assert_eq!(told, json!({ "who": "10.77.0.0/16", "done": "banned", "seconds": 600 }));
     assert_eq!(looking.json(&["peer", "ban", "--list"])[0]["who"], "10.77.0.0/16");
     looking.text(&["peer", "ban", "10.77.0.0/16", "--lift"]);
     assert!(looking.json(&["peer", "ban", "--list"]).is_empty());
     assert_eq!((looking.events("banned").len(), looking.events("unbanned").len()), (1, 1));
 
-    looking.text(&["card", "inject", "cfg_toe_mode_reorder", "1"]);
+    let told = looking.told(&["card", "inject", "cfg_toe_mode_reorder", "1"]);
+    assert_eq!(told, json!({ "register": "cfg_toe_mode_reorder", "value": 1 }));
     let registers = looking.json(&["card", "regs"]);
     assert!(registers.iter().any(|row| row["register"] == "cfg_toe_mode_reorder" && row["value"] == 1));
     looking.text(&["card", "inject", "cfg_toe_mode_reorder", "0"]);

@@ -69,8 +69,15 @@ pub(crate) fn events(options: &PeerEvents) -> Result<(), Failure> {
 }
 
 pub(crate) fn disconnect(options: &PeerDisconnect) -> Result<(), Failure> {
-    act(&mut *reach(&options.node)?, Ask::Disconnect(options.session)).map_err(failed)?;
-    print(&format!("{} is told that an operator ends it.\n", options.session))
+    let session = options.session;
+    act(&mut *reach(&options.node)?, Ask::Disconnect(session)).map_err(failed)?;
+    let done = json!({ "session": session.to_string(), "done": "disconnected" });
+    show(options.json, &done, &format!("{session} is told that an operator ends it.\n"))
+}
+
+/// What was done.
+fn show(is_json: bool, done: &Value, text: &str) -> Result<(), Failure> {
+    if is_json { print_json(done) } else { print(text) }
 }
 
 pub(crate) fn ban(options: &PeerBan) -> Result<(), Failure> {
@@ -83,14 +90,16 @@ pub(crate) fn ban(options: &PeerBan) -> Result<(), Failure> {
         let row = |row: &hpb_types::message::diagnose::BanRow| json!({ "who": row.who.to_string(), "seconds": row.seconds, "hits": row.hits });
         return print_json(&rows.iter().map(row).collect::<Vec<Value>>());
     };
-    let (what, text) = if options.lift {
-        (Ask::Unban(who), format!("{who} may come again.\n"))
+    let seconds = options.seconds;
+    let (what, done, text) = if options.lift {
+        let done = json!({ "who": who.to_string(), "done": "lifted" });
+        (Ask::Unban(who), done, format!("{who} may come again.\n"))
     } else {
-        let seconds = options.seconds;
-        (Ask::Ban { who, seconds }, format!("{who} is kept out; what was open with them ends.\n"))
+        let done = json!({ "who": who.to_string(), "done": "banned", "seconds": seconds });
+        (Ask::Ban { who, seconds }, done, format!("{who} is kept out; what was open with them ends.\n"))
     };
     act(&mut *asker, what).map_err(failed)?;
-    print(&text)
+    show(options.json, &done, &text)
 }
 
 /// What a running card shows of itself.
@@ -111,9 +120,10 @@ pub(crate) fn card(what: CardVerb) -> Result<(), Failure> {
             let rows: Vec<Value> = lanes.iter().map(lane).collect();
             Ok((counters_text(&lanes), rows))
         }),
-        CardVerb::Inject { register, value, node } => {
+        CardVerb::Inject { register, value, json, node } => {
             set(&mut *reach(&node)?, &register, value).map_err(failed)?;
-            print(&format!("{register} is {value} on all lanes.\n"))
+            let done = json!({ "register": register, "value": value });
+            show(json, &done, &format!("{register} is {value} on all lanes.\n"))
         }
     }
 }

@@ -185,6 +185,10 @@ pub(crate) struct PeerDisconnect {
     #[arg(value_name = "SESSION")]
     pub(crate) session: SessionName,
 
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
     #[command(flatten)]
     pub(crate) node: Node,
 }
@@ -238,6 +242,10 @@ pub(crate) enum CardVerb {
         /// Its value; 0 behaves
         #[arg(value_name = "VALUE")]
         value: u32,
+
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
 
         #[command(flatten)]
         node: Node,
