@@ -23,7 +23,7 @@ test: ## Run every test, without root; HPB_DATA names the folder of outside vect
 test-net: ## Test every port and the card against the kernel and foreign programs; root; prints what it skips
 	HPB_NET=1 $(CARGO) test -p hpb-net --test devices --test xdp --test steering -- --nocapture
 	HPB_NET=1 $(CARGO) test -p hpb-lab --test host --test agents --test nats -- --nocapture
-	HPB_NET=1 $(CARGO) test -p hpb --test doctor -- --nocapture
+	HPB_NET=1 $(CARGO) test -p hpb --test doctor --test afar -- --nocapture
 	HPB_NET=1 $(CARGO) test -p hpb-tests --test interop --test lanes --test twin --test tools --test doctor -- --nocapture
 ifeq ($(DPDK),yes)
 	HPB_NET=1 $(CARGO) test -p hpb-net --features dpdk --lib --test dpdk -- --nocapture
